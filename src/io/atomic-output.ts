@@ -1,0 +1,93 @@
+/**
+ * Output that appears whole or not at all: written beside its final name, flushed, then renamed.
+ *
+ * A replaced directory is moved aside first and removed after the new one stands, so that a crash
+ * leaves the old or the new output, never a mixture.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+const temporaryName = (path: string, kind: string): string =>
+  join(dirname(path), `.${basename(path)}.${kind}-${randomBytes(6).toString('hex')}`);
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes one file atomically. The mode is set whatever the umask is. */
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string,
+  mode = 0o644,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = temporaryName(path, 'new');
+  try {
+    const handle = await open(temporary, 'wx', mode);
+    try {
+      await handle.chmod(mode);
+      await handle.writeFile(data);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncPath(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Fills a new directory and puts it in the place of `path`.
+ *
+ * @param fill Writes into the temporary directory it is given; it flushes its own files. When it
+ *   throws, the temporary directory is removed and `path` is untouched.
+ */
+export async function writeDirectoryAtomic<T>(
+  path: string,
+  fill: (temporary: string) => Promise<T>,
+): Promise<T> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = temporaryName(path, 'new');
+  await mkdir(temporary, { mode: 0o755 });
+  try {
+    const result = await fill(temporary);
+    await syncPath(temporary);
+    if (await exists(path)) {
+      const old = temporaryName(path, 'old');
+      await rename(path, old);
+      try {
+        await rename(temporary, path);
+      } catch (error) {
+        await rename(old, path);
+        throw error;
+      }
+      await rm(old, { recursive: true, force: true });
+    } else {
+      await rename(temporary, path);
+    }
+    await syncPath(dirname(path));
+    return result;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

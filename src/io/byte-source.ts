@@ -1,0 +1,111 @@
+/** Random-access input of known size: what every reader and parser takes. */
+
+import { open, type FileHandle } from 'node:fs/promises';
+import { FormatError } from '../core/errors.ts';
+
+/** Bytes that can be read at any offset. Offsets and lengths are bytes. */
+export interface ByteSource {
+  /** How errors name it: a path, or `os.img: system_a`. */
+  readonly name: string;
+  readonly size: number;
+  /**
+   * Reads exactly `length` bytes.
+   *
+   * @throws {FormatError} `truncated` when the range is not inside the source.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** How much `streamOf` reads at a time: large enough to hide the call, small enough to stay in cache. */
+export const STREAM_CHUNK = 1 << 20;
+
+function checkRange(source: ByteSource, offset: number, length: number): void {
+  if (offset < 0 || length < 0 || offset + length > source.size) {
+    throw new FormatError(
+      'file',
+      'truncated',
+      `Cannot read ${length} bytes of ${source.name}: it has ${source.size} bytes`,
+      { offset },
+    );
+  }
+}
+
+/** A source over bytes in memory; reads are views, not copies. */
+export function bytesSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
+  return {
+    name,
+    size: bytes.length,
+    read(offset, length) {
+      checkRange(this, offset, length);
+      return Promise.resolve(bytes.subarray(offset, offset + length));
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** The part `[offset, offset + size)` of another source; closing it does nothing. */
+export function sliceSource(
+  source: ByteSource,
+  offset: number,
+  size: number,
+  name = source.name,
+): ByteSource {
+  checkRange(source, offset, size);
+  return {
+    name,
+    size,
+    read(at, length) {
+      checkRange(this, at, length);
+      return source.read(offset + at, length);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/**
+ * Opens a file or block device for reading.
+ *
+ * @throws the system's error (`ENOENT`, `EACCES`, ...) unchanged.
+ */
+export async function openFileSource(path: string, name = path): Promise<ByteSource> {
+  const handle: FileHandle = await open(path, 'r');
+  let size: number;
+  try {
+    size = (await handle.stat()).size;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  const source: ByteSource = {
+    name,
+    size,
+    async read(offset, length) {
+      checkRange(source, offset, length);
+      const buffer = new Uint8Array(length);
+      for (let done = 0; done < length;) {
+        const { bytesRead } = await handle.read(buffer, done, length - done, offset + done);
+        if (bytesRead === 0) {
+          throw new FormatError('file', 'truncated', `${name} became shorter while it was read`, {
+            offset: offset + done,
+          });
+        }
+        done += bytesRead;
+      }
+      return buffer;
+    },
+    close: () => handle.close(),
+  };
+  return source;
+}
+
+/** The bytes `[offset, offset + length)` of a source, in chunks of at most 1 MiB. */
+export async function* streamOf(
+  source: ByteSource,
+  offset = 0,
+  length = source.size - offset,
+): AsyncGenerator<Uint8Array> {
+  for (let done = 0; done < length; done += STREAM_CHUNK) {
+    yield await source.read(offset + done, Math.min(STREAM_CHUNK, length - done));
+  }
+}

@@ -1,0 +1,24 @@
+import { defineConfig } from 'vitest/config';
+
+// One project a kind of proof (see CONTRIBUTING.md). Boots share two cores under emulation: they run one at a time.
+const project = (name: string, testTimeout: number, fileParallelism = true) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: 300_000,
+    fileParallelism,
+  },
+});
+
+// oxlint-disable-next-line import/no-default-export -- vitest asks for one
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', 30_000),
+      project('golden', 60_000),
+      project('interop', 120_000),
+      project('boot', 240_000, false),
+    ],
+  },
+});
