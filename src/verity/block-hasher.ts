@@ -1,0 +1,58 @@
+/**
+ * Hashing many blocks of one size: the inner loop of every hash tree.
+ *
+ * The interface is what a faster implementation replaces; the one here uses node:crypto and is the
+ * reference that the others are compared with.
+ */
+
+import * as crypto from 'node:crypto';
+import { digestSize } from '../core/digest.ts';
+
+/** The algorithms of our trees. sha1 is for reading what others made; never choose it. */
+export type TreeAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512';
+
+export interface BlockHashParameters {
+  readonly algorithm: TreeAlgorithm;
+  /** Bytes a block. */
+  readonly blockSize: number;
+  /** Hashed before each block; may be empty. */
+  readonly salt: Uint8Array;
+}
+
+export interface BlockHasher {
+  /**
+   * Hashes every block of `data`, as `algorithm(salt || block)`.
+   *
+   * @param data A whole number of blocks; not changed by the caller until the call is done.
+   * @param digests Where the digests go, `digestStride` bytes apart; the bytes between two digests
+   *   are left as they are. Filled when the call returns, or when its promise resolves.
+   */
+  hashBlocks(
+    parameters: BlockHashParameters,
+    data: Uint8Array,
+    digests: Uint8Array,
+  ): void | Promise<void>;
+}
+
+/** How far apart digests stand in a tree, in bytes: their size, raised to a power of two. */
+export function digestStride(algorithm: TreeAlgorithm): number {
+  return 2 ** Math.ceil(Math.log2(digestSize[algorithm]));
+}
+
+/** Hashes on the calling thread. One `crypto.hash` a block: the cheapest call Node has for it. */
+export const nodeBlockHasher: BlockHasher = {
+  hashBlocks({ algorithm, blockSize, salt }, data, digests) {
+    const stride = digestStride(algorithm);
+    const salted = new Uint8Array(salt.length + blockSize);
+    salted.set(salt);
+    for (let at = 0, to = 0; at < data.length; at += blockSize, to += stride) {
+      const block = data.subarray(at, at + blockSize);
+      let message = block;
+      if (salt.length > 0) {
+        salted.set(block, salt.length);
+        message = salted;
+      }
+      digests.set(crypto.hash(algorithm, message, 'buffer'), to);
+    }
+  },
+};
