@@ -1,0 +1,119 @@
+/**
+ * The content-addressed store: blobs by SHA-256, and the results of pure steps by their action key.
+ *
+ * The layout is the one of Bazel's disk cache: `cas/<2 hex>/<sha256>` and `ac/<2 hex>/<sha256>`. A
+ * blob is checked when it is opened and dropped when it is damaged, so that a bad disk or a hostile
+ * neighbour costs time, never a wrong image.
+ */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../io/atomic-output.ts';
+
+export interface Cache {
+  readonly directory: string;
+  /** A folder for a file in the making, on the same file system as the store. Remove it after use. */
+  temporaryFolder(): Promise<string>;
+  /** The path of a blob whose bytes have this digest, or undefined. Reads it whole to know. */
+  find(sha256: string): Promise<string | undefined>;
+  /** Moves a file into the store. @returns its digest, size and path. */
+  adopt(file: string): Promise<{ sha256: string; size: number; path: string }>;
+  /** Stores bytes. @returns their digest. */
+  put(bytes: Uint8Array): Promise<string>;
+  /** The stored result of an action, or undefined. */
+  getResult(actionKey: string): Promise<unknown>;
+  putResult(actionKey: string, result: unknown): Promise<void>;
+}
+
+/** `MICROBUILD_CACHE`, else `XDG_CACHE_HOME/microbuild`, else `~/.cache/microbuild`. */
+export function defaultCacheDirectory(env: NodeJS.ProcessEnv): string {
+  return (
+    env['MICROBUILD_CACHE'] ??
+    join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'microbuild')
+  );
+}
+
+/** SHA-256 of a file in lower-case hexadecimal, and its size. */
+export async function digestFile(path: string): Promise<{ sha256: string; size: number }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(chunk as Buffer);
+    size += (chunk as Buffer).length;
+  }
+  return { sha256: hash.digest('hex'), size };
+}
+
+/** The key of an action: SHA-256 over a canonical (sorted, JSON) form of what determines its result. */
+export function actionKey(action: Readonly<Record<string, unknown>>): string {
+  const canonical = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(canonical)
+      : value !== null && typeof value === 'object'
+        ? Object.fromEntries(
+            Object.entries(value)
+              .sort(([a], [b]) => (a < b ? -1 : 1))
+              .map(([key, each]) => [key, canonical(each)]),
+          )
+        : value;
+  return createHash('sha256')
+    .update(JSON.stringify(canonical(action)))
+    .digest('hex');
+}
+
+/** Opens (and makes, private to the user) a store. Several processes may use it at once. */
+export async function openCache(directory: string): Promise<Cache> {
+  const temporary = join(directory, 'tmp');
+  await mkdir(temporary, { recursive: true, mode: 0o700 });
+  const place = (kind: 'cas' | 'ac', key: string): string =>
+    join(directory, kind, key.slice(0, 2), key);
+
+  const cache: Cache = {
+    directory,
+    async temporaryFolder() {
+      const path = join(temporary, randomBytes(8).toString('hex'));
+      await mkdir(path, { mode: 0o700 });
+      return path;
+    },
+    async find(sha256) {
+      const path = place('cas', sha256);
+      try {
+        if ((await digestFile(path)).sha256 === sha256) return path;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+      await rm(path, { force: true });
+      return undefined;
+    },
+    async adopt(file) {
+      const { sha256, size } = await digestFile(file);
+      const path = place('cas', sha256);
+      await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+      await chmod(file, 0o600);
+      await rename(file, path);
+      return { sha256, size, path };
+    },
+    async put(bytes) {
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const path = place('cas', sha256);
+      const known = await stat(path).catch(() => undefined);
+      if (known?.size !== bytes.length) await writeFileAtomic(path, bytes, 0o600);
+      return sha256;
+    },
+    async getResult(key) {
+      try {
+        return JSON.parse(await readFile(place('ac', key), 'utf8')) as unknown;
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code === 'ENOENT' || error instanceof SyntaxError) return undefined;
+        throw error;
+      }
+    },
+    putResult: (key, result) => writeFileAtomic(place('ac', key), JSON.stringify(result), 0o600),
+  };
+  return cache;
+}

@@ -1,0 +1,236 @@
+/**
+ * The recipe's schema. Everything that describes a recipe comes from here: the TypeScript types, the
+ * JSON Schema for editors (`schema/recipe.schema.json`), the checks and their messages.
+ *
+ * What is written here works: a key that the builder does not act on is not in the schema.
+ */
+
+import { z } from 'zod';
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'Write 1 to 63 of a-z 0-9 . _ -, starting with a-z or 0-9')
+  .describe('Name of the bundle and of the VM');
+
+/** A path below the recipe's folder. That it stays there is checked with the files at hand. */
+const relativePath = z
+  .string()
+  .min(1, 'Write a path below the folder of the recipe')
+  .refine((path) => !path.startsWith('/'), 'Write a path relative to the folder of the recipe')
+  .refine((path) => !path.includes('\0'), 'A path cannot hold a NUL');
+
+const imagePath = z
+  .string()
+  .regex(
+    /^\/(?:[^/\0]+(?:\/[^/\0]+)*)?$/,
+    'Write an absolute path inside the image, such as /system/etc',
+  )
+  .refine(
+    (path) => !path.split('/').some((part) => part === '.' || part === '..'),
+    'Leave out . and ..',
+  );
+
+const mode = z
+  .string()
+  .regex(/^0?[0-7]{3,4}$/, 'Write the mode in octal and in quotes, such as "0644"')
+  .describe('Permission bits in octal');
+
+const id = z.int().min(0).max(0xffff_fffe);
+
+const debName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9+.-]+$/, 'Write the name of a Debian package, such as musl');
+
+const source = z.union(
+  [
+    z
+      .strictObject({
+        guest: z
+          .literal('runtime')
+          .describe("microbuild's own guest: manager, launcher, libvm_payload"),
+      })
+      .describe("microbuild's guest programs"),
+    z
+      .strictObject({
+        deb: debName.describe('Name of a Debian package; microbuild.lock pins its version'),
+        exclude: z.array(z.string().min(1)).optional().describe('Path prefixes to leave out'),
+      })
+      .describe('The files of a Debian package, without its maintainer scripts'),
+    z
+      .strictObject({
+        dir: relativePath.describe('Folder whose content is taken'),
+        to: imagePath.default('/').describe('Where it goes'),
+      })
+      .describe('A folder; files become owned by root, modes are kept as 0755 or 0644'),
+    z
+      .strictObject({
+        file: relativePath.describe('File to take'),
+        to: imagePath.describe('Its path in the image'),
+        mode: mode.default('0644'),
+        uid: id.default(0),
+        gid: id.default(0),
+      })
+      .describe('One file'),
+  ],
+  'Write one of { guest: runtime }, { deb: NAME }, { dir: PATH, to: PATH } or { file: PATH, to: PATH }',
+);
+
+const certificateDigest = z
+  .string()
+  .regex(
+    /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/,
+    'Write sha256: and 64, or sha512: and 128 lower-case hexadecimal digits of a DER certificate',
+  );
+
+const memory = z
+  .string()
+  .regex(/^\d{1,5}(?:MiB|GiB)$/, 'Write the size as a whole number of MiB or GiB, such as 256MiB')
+  .transform((text) => Number.parseInt(text, 10) * (text.endsWith('GiB') ? 1024 : 1))
+  .refine((mib) => mib >= 96 && mib <= 65536, 'Give the VM between 96MiB and 64GiB');
+
+const javaPackage = z
+  .string()
+  .max(223)
+  .regex(
+    /^[a-zA-Z][a-zA-Z0-9_]*(?:\.[a-zA-Z][a-zA-Z0-9_]*)+$/,
+    'Write a package name with at least two parts, such as dev.example.hello',
+  );
+
+const libraryName = z
+  .string()
+  .regex(/^[A-Za-z0-9_+.-]+\.so$/, 'Write the file name of a library, such as libhello.so');
+
+const keyPath = relativePath.describe('PEM file with the private key, mode 0600');
+
+export const recipeSchema = z
+  .strictObject({
+    apiVersion: z.literal('microbuild/v1').describe('Version of this schema'),
+    name,
+    arch: z.literal('x86_64').default('x86_64').describe('Architecture of the guest'),
+    kernel: z
+      .strictObject({
+        source: z
+          .strictObject({
+            deb: debName.describe('A kernel package or a metapackage that depends on one'),
+          })
+          .default({ deb: 'linux-image-cloud-amd64' }),
+        modules: z
+          .union(
+            [
+              z.literal('auto'),
+              z.array(z.string().regex(/^[A-Za-z0-9_-]+$/, 'Write the name of a module')),
+            ],
+            'Write auto, or a list of module names',
+          )
+          .default('auto')
+          .describe(
+            'Modules that init loads: auto is what the guest needs, a list is taken in addition',
+          ),
+      })
+      .prefault({}),
+    partitions: z.strictObject({
+      system: z.strictObject({
+        filesystem: z
+          .strictObject({
+            type: z.literal('erofs').default('erofs'),
+            compression: z.literal('none').default('none'),
+          })
+          .prefault({}),
+        verity: z
+          .strictObject({ hash: z.enum(['sha256', 'sha512']).default('sha256') })
+          .prefault({}),
+        contents: z
+          .array(source)
+          .min(1)
+          .describe('Sources, merged in order; two may not name the same file'),
+      }),
+    }),
+    payload: z.strictObject({
+      package: javaPackage,
+      versionCode: z.int().min(1).max(0x7fff_ffff),
+      versionName: z.string().min(1).max(100).optional(),
+      minSdk: z.int().min(24).max(10000).default(34),
+      targetSdk: z.int().min(24).max(10000).default(35),
+      build: z
+        .strictObject({
+          command: z.array(z.string().min(1)).min(1).describe('Program and arguments; no shell'),
+          inputs: z.array(relativePath).min(1).describe('Files and folders the command reads'),
+          outputs: z.array(relativePath).min(1).describe('Files the command makes'),
+        })
+        .optional(),
+      libraries: z
+        .strictObject({ x86_64: z.array(relativePath).min(1) })
+        .describe('Native libraries by ABI; stored page-aligned below lib/<abi>/'),
+      assets: relativePath.optional().describe('Folder that becomes assets/ of the APK'),
+      entry: libraryName.describe('The library that exports AVmPayload_main'),
+      interfaces: z
+        .array(relativePath)
+        .default([])
+        .describe('The .aidl files of what the payload serves'),
+    }),
+    signing: z
+      .strictObject({
+        image: z
+          .strictObject({
+            key: keyPath.optional(),
+            algorithm: z.enum(['SHA256_RSA2048', 'SHA256_RSA4096', 'SHA512_RSA4096']).optional(),
+            rollbackIndex: z.int().min(0).default(0),
+          })
+          .prefault({}),
+        payload: z
+          .strictObject({
+            key: keyPath.optional(),
+            certificate: relativePath.optional(),
+            schemes: z
+              .array(z.enum(['v2', 'v3', 'v4']))
+              .default(['v3', 'v4'])
+              .refine(
+                (schemes) => schemes.includes('v3') && schemes.includes('v4'),
+                'The guest needs v3 and v4',
+              ),
+          })
+          .prefault({}),
+      })
+      .prefault({})
+      .describe(
+        'Keys; without them development keys are made on first use, and marked as such everywhere',
+      ),
+    trust: z
+      .strictObject({
+        payload: z
+          .array(certificateDigest)
+          .min(1)
+          .optional()
+          .describe(
+            "Digests of the certificates that the guest accepts; default: this recipe's own",
+          ),
+      })
+      .prefault({}),
+    vm: z
+      .strictObject({
+        memory: memory.prefault('256MiB'),
+        cpus: z.int().min(1).max(64).default(1),
+        debug: z.enum(['none', 'full']).default('none'),
+        rpcPort: z
+          .int()
+          .min(1)
+          .max(0xffff_fffe)
+          .optional()
+          .describe('vsock port that the payload serves'),
+      })
+      .prefault({}),
+  })
+  .describe('A microbuild recipe');
+
+/** A recipe with all defaults filled in. */
+export type RecipeData = z.output<typeof recipeSchema>;
+export type PartitionContent = RecipeData['partitions']['system']['contents'][number];
+
+/** The JSON Schema (2020-12) that editors complete and check recipes with. */
+export function recipeJsonSchema(): Record<string, unknown> {
+  return {
+    $id: 'https://microbuild.dev/schema/recipe.schema.json',
+    title: 'microbuild recipe',
+    ...z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }),
+  };
+}
