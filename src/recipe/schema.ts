@@ -52,7 +52,13 @@ const source = z.union(
       .describe("microbuild's guest programs"),
     z
       .strictObject({
-        deb: debName.describe('Name of a Debian package; microbuild.lock pins its version'),
+        deb: z
+          .string()
+          .regex(
+            /^(?:[a-z0-9][a-z0-9+.-]+|\.{1,2}\/.+\.deb)$/,
+            'Write the name of a Debian package such as musl, or ./FILE.deb',
+          )
+          .describe('Name of a Debian package, pinned by microbuild.lock, or ./FILE.deb'),
         exclude: z.array(z.string().min(1)).optional().describe('Path prefixes to leave out'),
       })
       .describe('The files of a Debian package, without its maintainer scripts'),

@@ -1,0 +1,113 @@
+/**
+ * The files a recipe names, checked before any work: they exist, can be read, are of the right kind,
+ * and stay below the recipe's folder, also through symbolic links. All problems are told at once.
+ */
+
+import { constants } from 'node:fs';
+import { access, realpath, stat } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { RecipeError, type Diagnostic } from '../core/errors.ts';
+import type { Recipe } from '../recipe/parse.ts';
+import type { RecipePath } from '../recipe/issues.ts';
+
+type Kind = 'file' | 'folder' | 'any';
+
+interface NamedInput {
+  readonly at: RecipePath;
+  readonly path: string;
+  readonly kind: Kind;
+}
+
+/** Whether a `deb:` names a file of the recipe rather than a package of the lock. */
+export const isLocalDeb = (deb: string): boolean => deb.startsWith('.');
+
+/** The absolute path of a path in the recipe. */
+export const inputPath = (recipe: Recipe, path: string): string => join(recipe.directory, path);
+
+function namedInputs({ data }: Recipe): NamedInput[] {
+  const inputs: NamedInput[] = [];
+  const add = (at: RecipePath, path: string | undefined, kind: Kind): void => {
+    if (path !== undefined) inputs.push({ at, path, kind });
+  };
+  for (const [index, source] of data.partitions.system.contents.entries()) {
+    const at = ['partitions', 'system', 'contents', index];
+    if ('dir' in source) add([...at, 'dir'], source.dir, 'folder');
+    if ('file' in source) add([...at, 'file'], source.file, 'file');
+    if ('deb' in source && isLocalDeb(source.deb)) add([...at, 'deb'], source.deb, 'file');
+  }
+  const { payload, signing } = data;
+  const made = new Set(payload.build?.outputs);
+  for (const [index, path] of (payload.build?.inputs ?? []).entries()) {
+    add(['payload', 'build', 'inputs', index], path, 'any');
+  }
+  for (const [index, path] of payload.libraries.x86_64.entries()) {
+    if (!made.has(path)) add(['payload', 'libraries', 'x86_64', index], path, 'file');
+  }
+  for (const [index, path] of payload.interfaces.entries()) {
+    add(['payload', 'interfaces', index], path, 'file');
+  }
+  add(['payload', 'assets'], payload.assets, 'folder');
+  add(['signing', 'image', 'key'], signing.image.key, 'file');
+  add(['signing', 'payload', 'key'], signing.payload.key, 'file');
+  add(['signing', 'payload', 'certificate'], signing.payload.certificate, 'file');
+  return inputs;
+}
+
+/** @throws {RecipeError} with every input that cannot be used. */
+export async function checkInputs(recipe: Recipe): Promise<void> {
+  const root = await realpath(recipe.directory);
+  const problems: Diagnostic[] = [];
+  for (const input of namedInputs(recipe)) {
+    const problem = await inputProblem(join(recipe.directory, input.path), input, root);
+    if (problem !== undefined) {
+      problems.push(recipe.diagnosticAt(input.at, problem.message, problem.hint));
+    }
+  }
+  const { payload } = recipe.data;
+  const names = payload.libraries.x86_64.map((path) => path.replace(/^.*\//, ''));
+  if (!names.includes(payload.entry)) {
+    problems.push(
+      recipe.diagnosticAt(
+        ['payload', 'entry'],
+        `The entry library "${payload.entry}" is not among payload.libraries`,
+        `Name one of: ${names.join(', ')}`,
+      ),
+    );
+  }
+  if (problems.length > 0) throw new RecipeError(problems);
+}
+
+async function inputProblem(
+  absolute: string,
+  { path, kind }: NamedInput,
+  root: string,
+): Promise<{ message: string; hint?: string } | undefined> {
+  const outside = (real: string): boolean =>
+    real !== root && relative(root, real).split(sep)[0] === '..';
+  if (outside(join(root, path))) {
+    return {
+      message: `"${path}" is outside the folder of the recipe`,
+      hint: 'Copy or move it below the recipe: a recipe is complete in its folder',
+    };
+  }
+  let real: string;
+  try {
+    real = await realpath(absolute);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EACCES') return { message: `"${path}" cannot be read: permission denied` };
+    return { message: `"${path}" does not exist`, hint: `Looked for ${absolute}` };
+  }
+  if (outside(real)) {
+    return { message: `"${path}" leads outside the folder of the recipe, to ${real}` };
+  }
+  const stats = await stat(real);
+  if (kind === 'file' && !stats.isFile()) return { message: `"${path}" is not a regular file` };
+  if (kind === 'folder' && !stats.isDirectory()) return { message: `"${path}" is not a folder` };
+  try {
+    await access(real, stats.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
+  } catch {
+    return { message: `"${path}" cannot be read: permission denied`, hint: `chmod +r ${absolute}` };
+  }
+  return undefined;
+}
