@@ -1,0 +1,129 @@
+/** Reads the central directory of a ZIP archive, and nothing else: bounded by its own size. */
+
+import { FormatError, type FormatErrorCode } from '../../core/errors.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
+import {
+  CENTRAL_FILE_HEADER_SIGNATURE,
+  CentralFileHeader,
+  END_OF_CENTRAL_DIRECTORY_SIGNATURE,
+  EndOfCentralDirectory,
+} from './layout.ts';
+
+export type EndRecord = ReturnType<typeof EndOfCentralDirectory.decode>;
+
+/** A record of the central directory. */
+export interface ZipEntry extends Omit<
+  ReturnType<typeof CentralFileHeader.decode>,
+  'signature' | 'nameLength' | 'extraLength' | 'commentLength'
+> {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  readonly extra: Uint8Array;
+  readonly comment: Uint8Array;
+  /** Where the record stands, and how long it is with its variable parts, in bytes. */
+  readonly recordOffset: number;
+  readonly recordSize: number;
+}
+
+export interface ZipDirectory {
+  /** In the order of the central directory. */
+  readonly entries: readonly ZipEntry[];
+  readonly end: EndRecord;
+  /** Where the EOCD stands. */
+  readonly endOffset: number;
+}
+
+/** 65535 records of 300 bytes and a little: more is not an APK but an attack on memory. */
+const MAX_CENTRAL_DIRECTORY = 32 << 20;
+const MAX_COMMENT = 0xffff;
+
+export const zipError = (
+  code: FormatErrorCode,
+  message: string,
+  where: { offset?: number; field?: string; cause?: unknown } = {},
+): FormatError => new FormatError('zip', code, `Cannot read ZIP archive: ${message}`, where);
+
+/** The last record with the EOCD signature whose comment fits into the file. */
+export async function findEndOfCentralDirectory(
+  source: ByteSource,
+): Promise<{ readonly end: EndRecord; readonly endOffset: number }> {
+  const tailSize = Math.min(source.size, EndOfCentralDirectory.size + MAX_COMMENT);
+  const tailOffset = source.size - tailSize;
+  const tail = await source.read(tailOffset, tailSize);
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.length);
+  for (let at = tailSize - EndOfCentralDirectory.size; at >= 0; at--) {
+    if (view.getUint32(at, true) !== END_OF_CENTRAL_DIRECTORY_SIGNATURE) continue;
+    const end = EndOfCentralDirectory.decode(tail, at);
+    if (at + EndOfCentralDirectory.size + end.commentLength > tailSize) continue;
+    return { end, endOffset: tailOffset + at };
+  }
+  throw zipError('bad-magic', 'it has no end of central directory record');
+}
+
+/**
+ * Reads the list of entries. It says what the archive claims: `checkStrictZip` says whether
+ * every reader must agree with it.
+ *
+ * @throws {FormatError} when the directory is not inside the file or a record does not parse.
+ */
+export async function readZip(source: ByteSource): Promise<ZipDirectory> {
+  const { end, endOffset } = await findEndOfCentralDirectory(source);
+  const { centralDirectoryOffset: offset, centralDirectorySize: size } = end;
+  if (offset + size > endOffset) {
+    throw zipError('out-of-range', 'the central directory reaches beyond its end record', {
+      offset: endOffset,
+    });
+  }
+  if (size > MAX_CENTRAL_DIRECTORY) {
+    throw zipError('too-large', `the central directory is ${size} bytes`, { offset });
+  }
+  const directory = await source.read(offset, size);
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const entries: ZipEntry[] = [];
+  for (let at = 0; at < size;) {
+    const recordOffset = offset + at;
+    if (size - at < CentralFileHeader.size) {
+      throw zipError('truncated', 'a central directory record is cut off', {
+        offset: recordOffset,
+      });
+    }
+    const { signature, nameLength, extraLength, commentLength, ...header } =
+      CentralFileHeader.decode(directory, at);
+    if (signature !== CENTRAL_FILE_HEADER_SIGNATURE) {
+      throw zipError('bad-magic', 'a central directory record has another signature', {
+        offset: recordOffset,
+      });
+    }
+    const nameAt = at + CentralFileHeader.size;
+    const extraAt = nameAt + nameLength;
+    const commentAt = extraAt + extraLength;
+    const next = commentAt + commentLength;
+    if (next > size) {
+      throw zipError('truncated', 'a central directory record is cut off', {
+        offset: recordOffset,
+      });
+    }
+    const nameBytes = directory.slice(nameAt, extraAt);
+    let name: string;
+    try {
+      name = utf8.decode(nameBytes);
+    } catch (cause) {
+      throw zipError('bad-value', 'an entry name is not UTF-8', {
+        offset: offset + nameAt,
+        field: 'name',
+        cause,
+      });
+    }
+    entries.push({
+      ...header,
+      name,
+      nameBytes,
+      extra: directory.slice(extraAt, commentAt),
+      comment: directory.slice(commentAt, next),
+      recordOffset,
+      recordSize: next - at,
+    });
+    at = next;
+  }
+  return { entries, end, endOffset };
+}
