@@ -16,12 +16,18 @@ export type BuildEvent =
   | {
       readonly kind: 'step-done';
       readonly step: string;
+      readonly title: string;
       /** One line of result, such as a digest or a size. */
       readonly detail?: string;
       readonly cached: boolean;
       readonly milliseconds: number;
     }
-  | { readonly kind: 'step-failed'; readonly step: string; readonly message: string }
+  | {
+      readonly kind: 'step-failed';
+      readonly step: string;
+      readonly title: string;
+      readonly message: string;
+    }
   | { readonly kind: 'warning'; readonly message: string; readonly hint?: string }
   | {
       readonly kind: 'output';

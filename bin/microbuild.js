@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+// Checks the Node version in syntax that old ones understand, then hands over to the program.
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (!((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22)) {
+  process.stderr.write(
+    `error: microbuild needs Node 20.19, 22.12 or later: this is ${process.versions.node}\n`,
+  );
+  process.exitCode = 4;
+} else {
+  const { main } = await import('../dist/cli/main.js');
+  process.exitCode = await main(process.argv.slice(2));
+}

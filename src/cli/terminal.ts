@@ -1,0 +1,55 @@
+/** The one place that writes to the terminal: results to stdout, everything else to stderr. */
+
+import { styleText } from 'node:util';
+
+type Style = Parameters<typeof styleText>[0];
+
+export interface Terminal {
+  /** Whether progress may redraw lines. */
+  readonly interactive: boolean;
+  out(text: string): void;
+  err(text: string): void;
+  /** Colours text for stdout or stderr, or leaves it as it is. */
+  style(style: Style, text: string): string;
+}
+
+/** @param env NO_COLOR and TERM=dumb turn colour and redrawing off. */
+export function openTerminal(env: NodeJS.ProcessEnv): Terminal {
+  const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
+  const interactive = process.stderr.isTTY && process.stdout.isTTY && env['TERM'] !== 'dumb';
+  const coloured = interactive && !plain;
+  return {
+    interactive,
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err: (text) => void process.stderr.write(`${text}\n`),
+    style: (style, text) => (coloured ? styleText(style, text) : text),
+  };
+}
+
+/** Bytes for people: `1.2 MiB`. */
+export function formatSize(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = -1;
+  do {
+    value /= 1024;
+    unit++;
+  } while (value >= 1024 && unit < units.length - 1);
+  return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** Milliseconds for people: `340 ms`, `1.2 s`. */
+export function formatTime(milliseconds: number): string {
+  return milliseconds < 1000
+    ? `${Math.round(milliseconds)} ms`
+    : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** A name that came from somebody else's bytes, without control characters that a terminal would obey. */
+export function printable(text: string): string {
+  return text.replaceAll(
+    /\p{Cc}/gu,
+    (each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
