@@ -14,6 +14,9 @@ export type RecipePath = readonly (string | number)[];
 /** Makes a diagnostic at a character offset of the recipe. */
 export type At = (offset: number, message: string, hint?: string, length?: number) => Diagnostic;
 
+/** A file with more unknown keys than this is not a recipe; naming them all would take quadratic time. */
+const MAX_UNKNOWN_KEYS = 20;
+
 interface IssueContext {
   readonly document: Document.Parsed;
   readonly at: At;
@@ -54,7 +57,7 @@ export function describeIssue(issue: z.core.$ZodIssue, context: IssueContext): D
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => {
+      return issue.keys.slice(0, MAX_UNKNOWN_KEYS).map((key) => {
         const known = Object.keys(definitionAt(document, path)?.shape ?? {});
         const suggestion = closest(key, known);
         return at(

@@ -135,7 +135,7 @@ function parseYaml(text: string, lineCounter: LineCounter, at: At): Document.Par
     problems.push(at(second.range[0], 'The recipe holds a second YAML document', 'Write one'));
   }
   visit(document, (_, node, ancestors) => {
-    const offset = (node as Partial<ParsedNode>).range?.[0] ?? 0;
+    const offset = (node as Partial<ParsedNode> | null)?.range?.[0] ?? 0;
     if (ancestors.length > MAX_DEPTH) {
       problems.push(at(offset, `The recipe nests deeper than ${MAX_DEPTH} levels`));
       return visit.BREAK;
@@ -144,7 +144,7 @@ function parseYaml(text: string, lineCounter: LineCounter, at: At): Document.Par
     if (isMap(node)) {
       const seen = new Set<unknown>();
       for (const { key } of node.items) {
-        const keyAt = (key as Partial<ParsedNode>).range?.[0] ?? 0;
+        const keyAt = (key as Partial<ParsedNode> | null)?.range?.[0] ?? 0;
         if (!isScalar(key) || typeof key.value !== 'string') {
           problems.push(at(keyAt, 'A key of a recipe is a plain word'));
         } else if (seen.has(key.value)) {
