@@ -1,1 +1,83 @@
-fn main() {}
+//! PID 1 of the initramfs: from the bootconfig to a verified system image, or to power-off.
+//!
+//! Decides by the bootconfig that the kernel unpacked next to it and by nothing else: the command line is the host's.
+
+#![forbid(unsafe_code)]
+
+mod bootconfig;
+mod modules;
+mod refusal;
+mod system;
+mod vbmeta;
+
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use microbuild_sys::kernel::console::{report_phase, report_refusal};
+use microbuild_sys::kernel::mount::{self, mount};
+use microbuild_sys::kernel::power::power_off;
+
+use refusal::{Link, Refusal};
+
+const REASON: &str = "MICROBUILD_OS_VERIFICATION_FAILED";
+const NEW_ROOT: &str = "/newroot";
+const MANAGER: &str = "/system/bin/microdroid_manager";
+
+fn main() {
+    let Err(refusal) = boot();
+    report_refusal(REASON, refusal.link.name(), &refusal.text);
+    power_off()
+}
+
+fn boot() -> Result<Infallible, Refusal> {
+    mount_kernel_file_systems()?;
+    report_phase("init");
+    modules::load_all();
+    report_phase("modules");
+    let config = bootconfig::read()?;
+    let hashtree = vbmeta::read_hashtree(&config)?;
+    report_phase("vbmeta");
+    system::mount(&hashtree, Path::new(NEW_ROOT))?;
+    bootconfig::hand_over(Path::new(NEW_ROOT), &config)?;
+    report_phase("system");
+    enter(Path::new(NEW_ROOT))
+}
+
+fn mount_kernel_file_systems() -> Result<(), Refusal> {
+    let flags = mount::NOSUID | mount::NOEXEC;
+    let mounts = [
+        ("devtmpfs", "/dev", "devtmpfs", mount::NOSUID),
+        ("proc", "/proc", "proc", flags | mount::NODEV),
+        ("sysfs", "/sys", "sysfs", flags | mount::NODEV),
+    ];
+    for (source, target, file_system, flags) in mounts {
+        mount(source, Path::new(target), file_system, flags, "").map_err(|error| {
+            Refusal::new(Link::System, format!("cannot mount {target}: {error}"))
+        })?;
+    }
+    // A panic must end the machine at once; whether the host asked for that on the command line must not matter.
+    std::fs::write("/proc/sys/kernel/panic", "-1").map_err(|error| {
+        Refusal::new(
+            Link::System,
+            format!("cannot set the panic action: {error}"),
+        )
+    })
+}
+
+/// Leaves the initramfs for good. Returns only when it cannot.
+fn enter(new_root: &Path) -> Result<Infallible, Refusal> {
+    let fail = |step: &str, error: std::io::Error| {
+        Refusal::new(Link::System, format!("cannot {step}: {error}"))
+    };
+    for name in ["dev", "proc", "sys"] {
+        mount::move_mount(&Path::new("/").join(name), &new_root.join(name))
+            .map_err(|error| fail("move mounts", error))?;
+    }
+    mount::switch_root(new_root).map_err(|error| fail("switch root", error))?;
+    Err(fail(
+        "start the manager",
+        Command::new(MANAGER).env_clear().exec(),
+    ))
+}

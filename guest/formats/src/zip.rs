@@ -1,0 +1,429 @@
+//! A strict profile of ZIP: what is left when every place where two readers could disagree is refused.
+//!
+//! PKWARE APPNOTE 6.3.10. A valid APK signature proves who signed the bytes, not that everybody reads the same files out of
+//! them; after this profile there is one reading. Docs: "Stricter than Android".
+
+use std::collections::HashSet;
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::apk::{self, Sections, SigningBlock};
+use crate::error::{ErrorCode, FormatError};
+use crate::read_at::{read_bytes, ReadAt};
+use crate::reader::Reader;
+
+mod extract;
+pub use extract::{copy_entry, CopyError};
+
+const FORMAT: &str = "zip";
+const CENTRAL_HEADER_MAGIC: u32 = 0x0201_4b50;
+const LOCAL_HEADER_MAGIC: u32 = 0x0403_4b50;
+const LOCAL_HEADER_SIZE: u64 = 30;
+const DATA_DESCRIPTOR_MAGIC: u32 = 0x0807_4b50;
+const CENTRAL_DIRECTORY_SIZE_MAX: u64 = 16 * 1024 * 1024;
+const NAME_SIZE_MAX: usize = 1024;
+/// Zeros that signers put before the signing block so that it starts at a page; the largest page in use.
+const ENTRIES_PADDING_SIZE_MAX: u64 = 64 * 1024;
+
+/// Encrypted (0), strongly encrypted (6), masked headers (13).
+const FLAGS_REFUSED: u16 = 0x2041;
+const FLAG_DATA_DESCRIPTOR: u16 = 0x0008;
+const EXTRA_ZIP64: u16 = 0x0001;
+const EXTRA_UNICODE_PATH: u16 = 0x7075;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Stored,
+    Deflated,
+}
+
+/// A file of the archive; directories are checked but not listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub method: Method,
+    pub crc32: u32,
+    pub compressed_size: u64,
+    pub size: u64,
+    pub data_offset: u64,
+}
+
+/// Checks a whole signed APK against the profile and lists its files in the order of their offsets.
+///
+/// # Errors
+/// When anything is there that another reader could read differently.
+pub fn read_strict(
+    source: &(impl ReadAt + ?Sized),
+    sections: &Sections,
+) -> Result<Vec<Entry>, FormatError> {
+    let comment_size = sections.apk_size - sections.eocd_offset - 22;
+    if comment_size != 0 {
+        return Err(FormatError::new(
+            FORMAT,
+            ErrorCode::Unsupported,
+            "archive comment",
+            sections.eocd_offset,
+        ));
+    }
+    check_signing_block(&SigningBlock::read(source, sections)?, sections)?;
+    let mut records = read_central_directory(source, sections)?;
+    check_names(&records)?;
+    records.sort_by_key(|record| record.local_offset);
+    let mut entries = Vec::with_capacity(records.len());
+    let mut end = 0;
+    for record in records {
+        let data_offset = check_local_header(source, &record, end, sections.signing_block_offset)?;
+        end = check_data_descriptor(source, &record, data_offset, sections.signing_block_offset)?;
+        if !record.name.ends_with('/') {
+            entries.push(Entry {
+                name: record.name,
+                method: record.method,
+                crc32: record.sums.crc32,
+                compressed_size: record.sums.compressed_size.into(),
+                size: record.sums.size.into(),
+                data_offset,
+            });
+        }
+    }
+    check_entries_padding(source, end, sections.signing_block_offset)?;
+    Ok(entries)
+}
+
+/// Bytes of unknown pairs are outside every signature, so only known ids may be there, each once.
+fn check_signing_block(block: &SigningBlock, sections: &Sections) -> Result<(), FormatError> {
+    let fail = |code, field| FormatError::new(FORMAT, code, field, sections.signing_block_offset);
+    let mut seen = Vec::new();
+    for (id, value) in block.pairs() {
+        match id {
+            apk::SIGNATURE_SCHEME_V2_BLOCK_ID
+            | apk::SIGNATURE_SCHEME_V3_BLOCK_ID
+            | apk::SIGNATURE_SCHEME_V31_BLOCK_ID
+            | apk::SOURCE_STAMP_V1_BLOCK_ID
+            | apk::SOURCE_STAMP_V2_BLOCK_ID => {}
+            apk::VERITY_PADDING_BLOCK_ID if value.iter().all(|byte| *byte == 0) => {}
+            _ => return Err(fail(ErrorCode::Unsupported, "signing block pair")),
+        }
+        if seen.contains(&id) {
+            return Err(fail(ErrorCode::Duplicate, "signing block pair"));
+        }
+        seen.push(id);
+    }
+    Ok(())
+}
+
+/// CRC and sizes: the three numbers that a central record, a local header and a data descriptor all state.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Sums {
+    crc32: u32,
+    compressed_size: u32,
+    size: u32,
+}
+
+impl Sums {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+        Ok(Self {
+            crc32: reader.u32_le("crc32")?,
+            compressed_size: reader.u32_le("compressed size")?,
+            size: reader.u32_le("size")?,
+        })
+    }
+
+    /// Equal, or zero where a data descriptor will tell.
+    fn may_stand_for(&self, other: &Self, is_deferred: bool) -> bool {
+        let same = |mine: u32, theirs: u32| mine == theirs || (is_deferred && mine == 0);
+        same(self.crc32, other.crc32)
+            && same(self.compressed_size, other.compressed_size)
+            && same(self.size, other.size)
+    }
+}
+
+struct CentralRecord {
+    name: String,
+    flags: u16,
+    method: Method,
+    time: u32,
+    sums: Sums,
+    local_offset: u64,
+    /// Of this record, for errors.
+    offset: u64,
+}
+
+fn read_central_directory(
+    source: &(impl ReadAt + ?Sized),
+    sections: &Sections,
+) -> Result<Vec<CentralRecord>, FormatError> {
+    let start = sections.central_directory_offset;
+    let size = sections.eocd_offset - start;
+    let bytes = read_bytes(
+        source,
+        start,
+        size,
+        CENTRAL_DIRECTORY_SIZE_MAX,
+        FORMAT,
+        "central directory",
+    )?;
+    let mut reader = Reader::at(FORMAT, &bytes, start);
+    let mut records = Vec::new();
+    for _ in 0..sections.entry_count {
+        records.push(read_central_record(&mut reader)?);
+    }
+    reader.finish("central directory")?;
+    Ok(records)
+}
+
+fn read_central_record(reader: &mut Reader<'_>) -> Result<CentralRecord, FormatError> {
+    let offset = reader.offset();
+    let fail = |code, field| FormatError::new(FORMAT, code, field, offset);
+    if reader.u32_le("central header")? != CENTRAL_HEADER_MAGIC {
+        return Err(fail(ErrorCode::BadMagic, "central header"));
+    }
+    reader.u32_le("versions")?;
+    let flags = reader.u16_le("flags")?;
+    if flags & FLAGS_REFUSED != 0 {
+        return Err(fail(ErrorCode::Unsupported, "flags"));
+    }
+    let method = match reader.u16_le("method")? {
+        0 => Method::Stored,
+        8 => Method::Deflated,
+        _ => return Err(fail(ErrorCode::Unsupported, "method")),
+    };
+    let time = reader.u32_le("time and date")?;
+    let sums = Sums::read(reader)?;
+    let name_size = usize::from(reader.u16_le("name size")?);
+    let extra_size = usize::from(reader.u16_le("extra size")?);
+    let comment_size = reader.u16_le("comment size")?;
+    let disk = reader.u16_le("disk")?;
+    reader.u16_le("internal attributes")?;
+    let attributes = reader.u32_le("external attributes")?;
+    let local_offset = u64::from(reader.u32_le("local header offset")?);
+    let name = decode_name(reader.take(name_size, "name")?)
+        .ok_or_else(|| fail(ErrorCode::BadValue, "name"))?;
+    check_extra(Reader::at(
+        FORMAT,
+        reader.take(extra_size, "extra")?,
+        reader.offset(),
+    ))?;
+    if comment_size != 0 || disk != 0 {
+        return Err(fail(ErrorCode::Unsupported, "entry comment"));
+    }
+    if !is_plain_mode(attributes >> 16, name.ends_with('/')) {
+        return Err(fail(ErrorCode::Unsupported, "mode"));
+    }
+    let is_sized_right = match method {
+        Method::Stored => sums.compressed_size == sums.size && flags & FLAG_DATA_DESCRIPTOR == 0,
+        Method::Deflated => true,
+    };
+    if !is_sized_right || (name.ends_with('/') && sums.size != 0) {
+        return Err(fail(ErrorCode::BadValue, "size"));
+    }
+    Ok(CentralRecord {
+        name,
+        flags,
+        method,
+        time,
+        sums,
+        local_offset,
+        offset,
+    })
+}
+
+/// The type of a file or directory, or none where the writer left it out. Permissions are ours to choose, not the archive's.
+fn is_plain_mode(mode: u32, is_directory: bool) -> bool {
+    let kind = mode & 0o170_000;
+    kind == 0 || kind == if is_directory { 0o040_000 } else { 0o100_000 }
+}
+
+/// A relative path of normal segments; a directory's ends in one slash.
+fn decode_name(raw: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(raw)
+        .ok()
+        .filter(|name| name.len() <= NAME_SIZE_MAX)?;
+    let path = name.strip_suffix('/').unwrap_or(name);
+    let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let is_plain = !is_drive && !path.chars().any(|c| c.is_control() || c == '\\');
+    let segments_ok = path
+        .split('/')
+        .all(|segment| !matches!(segment, "" | "." | ".."));
+    (is_plain && segments_ok).then(|| name.to_owned())
+}
+
+/// Well-formed fields; what does not parse must be zeros, which old zipalign left there.
+fn check_extra(mut extra: Reader<'_>) -> Result<(), FormatError> {
+    while !extra.is_empty() {
+        let mut field = extra.clone();
+        let parsed = field.u16_le("extra").and_then(|id| {
+            let size = field.u16_le("extra")?;
+            field.take(size.into(), "extra").map(|_| id)
+        });
+        match parsed {
+            Ok(EXTRA_ZIP64 | EXTRA_UNICODE_PATH) => {
+                return Err(extra.error(ErrorCode::Unsupported, "extra"))
+            }
+            Ok(_) => extra = field,
+            Err(error) if extra.rest().iter().any(|byte| *byte != 0) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// No two names may meet on any file system, and no file may also be a directory.
+fn check_names(records: &[CentralRecord]) -> Result<(), FormatError> {
+    // Lower and then upper case: "ß", "SS" and "ss" are one name somewhere.
+    let fold = |name: &str| {
+        let composed: String = name.nfc().collect();
+        composed
+            .to_lowercase()
+            .to_uppercase()
+            .nfc()
+            .collect::<String>()
+    };
+    let fail = |record: &CentralRecord| {
+        FormatError::new(FORMAT, ErrorCode::Duplicate, "name", record.offset)
+    };
+    let mut all = HashSet::with_capacity(records.len());
+    let mut files = HashSet::with_capacity(records.len());
+    let mut folded = Vec::with_capacity(records.len());
+    for record in records {
+        let name = fold(&record.name);
+        let path = name.trim_end_matches('/').to_owned();
+        if !all.insert(path.clone()) {
+            return Err(fail(record));
+        }
+        if !name.ends_with('/') {
+            files.insert(path.clone());
+        }
+        folded.push(path);
+    }
+    for (record, path) in records.iter().zip(&folded) {
+        if path
+            .match_indices('/')
+            .any(|(end, _)| files.contains(&path[..end]))
+        {
+            return Err(fail(record));
+        }
+    }
+    Ok(())
+}
+
+/// The local header must start where the last entry ended and say what the central record says. Returns the data's offset.
+fn check_local_header(
+    source: &(impl ReadAt + ?Sized),
+    record: &CentralRecord,
+    expected_offset: u64,
+    limit: u64,
+) -> Result<u64, FormatError> {
+    let fail = |code, field| FormatError::new(FORMAT, code, field, record.local_offset);
+    if record.local_offset != expected_offset {
+        return Err(fail(ErrorCode::BadValue, "local header offset"));
+    }
+    let fixed = read_bytes(
+        source,
+        record.local_offset,
+        LOCAL_HEADER_SIZE,
+        LOCAL_HEADER_SIZE,
+        FORMAT,
+        "local header",
+    )?;
+    let mut reader = Reader::at(FORMAT, &fixed, record.local_offset);
+    if reader.u32_le("local header")? != LOCAL_HEADER_MAGIC {
+        return Err(fail(ErrorCode::BadMagic, "local header"));
+    }
+    reader.u16_le("version needed")?;
+    let flags = reader.u16_le("flags")?;
+    let method = match reader.u16_le("method")? {
+        0 => Some(Method::Stored),
+        8 => Some(Method::Deflated),
+        _ => None,
+    };
+    let time = reader.u32_le("time and date")?;
+    let sums = Sums::read(&mut reader)?;
+    let name_size = u64::from(reader.u16_le("name size")?);
+    let extra_size = u64::from(reader.u16_le("extra size")?);
+    let is_same = flags == record.flags && method == Some(record.method) && time == record.time;
+    if !is_same || !sums.may_stand_for(&record.sums, flags & FLAG_DATA_DESCRIPTOR != 0) {
+        return Err(fail(ErrorCode::BadValue, "local header"));
+    }
+    let variable_size = name_size + extra_size;
+    let variable_offset = record.local_offset + LOCAL_HEADER_SIZE;
+    // Two u16 lengths: at most 128 KiB.
+    let variable = read_bytes(
+        source,
+        variable_offset,
+        variable_size,
+        variable_size,
+        FORMAT,
+        "local header",
+    )?;
+    let mut reader = Reader::at(FORMAT, &variable, variable_offset);
+    if reader.take_u64(name_size, "name")? != record.name.as_bytes() {
+        return Err(fail(ErrorCode::BadValue, "local name"));
+    }
+    check_extra(reader)?;
+    let data_offset = variable_offset + variable_size;
+    if data_offset + u64::from(record.sums.compressed_size) > limit {
+        return Err(fail(ErrorCode::Truncated, "data"));
+    }
+    Ok(data_offset)
+}
+
+/// Returns where the entry ends, behind its data descriptor if it has one.
+fn check_data_descriptor(
+    source: &(impl ReadAt + ?Sized),
+    record: &CentralRecord,
+    data_offset: u64,
+    limit: u64,
+) -> Result<u64, FormatError> {
+    let end = data_offset + u64::from(record.sums.compressed_size);
+    if record.flags & FLAG_DATA_DESCRIPTOR == 0 {
+        return Ok(end);
+    }
+    // With a magic or without: the specification allows both, and only one of them can match.
+    let bytes = read_bytes(
+        source,
+        end,
+        (limit - end).min(16),
+        16,
+        FORMAT,
+        "data descriptor",
+    )?;
+    let mut with_magic = Reader::at(FORMAT, &bytes, end);
+    let mut without = with_magic.clone();
+    if with_magic.u32_le("data descriptor")? == DATA_DESCRIPTOR_MAGIC
+        && Sums::read(&mut with_magic).ok() == Some(record.sums)
+    {
+        return Ok(end + 16);
+    }
+    if Sums::read(&mut without)? == record.sums {
+        return Ok(end + 12);
+    }
+    Err(FormatError::new(
+        FORMAT,
+        ErrorCode::BadValue,
+        "data descriptor",
+        end,
+    ))
+}
+
+fn check_entries_padding(
+    source: &(impl ReadAt + ?Sized),
+    start: u64,
+    end: u64,
+) -> Result<(), FormatError> {
+    let fail = |code| FormatError::new(FORMAT, code, "bytes before the signing block", start);
+    let size = end
+        .checked_sub(start)
+        .ok_or_else(|| fail(ErrorCode::Truncated))?;
+    let padding = read_bytes(
+        source,
+        start,
+        size,
+        ENTRIES_PADDING_SIZE_MAX,
+        FORMAT,
+        "bytes before the signing block",
+    )?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(fail(ErrorCode::Trailing));
+    }
+    Ok(())
+}

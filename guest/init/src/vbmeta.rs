@@ -1,0 +1,151 @@
+//! `vbmeta_a`: the image that the bootconfig pins by size and digest, and the one hashtree in it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use microbuild_formats::avb::{decode_vbmeta, Descriptor, Hashtree, HEADER_SIZE, VBMETA_SIZE_MAX};
+use microbuild_formats::hex;
+use microbuild_sys::kernel::block::find_partition;
+use sha2::{Digest, Sha256};
+
+use crate::bootconfig::Config;
+use crate::refusal::{Link, Refusal};
+
+pub const DISK_SERIAL: &str = "os";
+const LABEL: &str = "vbmeta_a";
+const SYSTEM_PARTITION: &str = "system";
+
+/// What the bootconfig says about the image.
+struct Pin {
+    size: usize,
+    digest: Vec<u8>,
+}
+
+pub fn read_hashtree(config: &Config) -> Result<Hashtree, Refusal> {
+    let pin = read_pin(config)?;
+    let image = read_image(pin.size)?;
+    if Sha256::digest(&image).as_slice() != pin.digest {
+        return Err(refuse(
+            "the image's digest is not the one in the bootconfig",
+        ));
+    }
+    only_hashtree(&image).map_err(refuse)
+}
+
+fn refuse(text: impl Into<String>) -> Refusal {
+    Refusal::new(Link::Vbmeta, text)
+}
+
+fn read_pin(config: &Config) -> Result<Pin, Refusal> {
+    let value = |key: &str| {
+        let missing = || Refusal::new(Link::Bootconfig, format!("{key} is missing"));
+        config.values.value(key).ok_or_else(missing)
+    };
+    let broken =
+        |key: &str| Refusal::new(Link::Bootconfig, format!("{key} has an impossible value"));
+    if value("androidboot.vbmeta.hash_alg")? != "sha256" {
+        return Err(broken("androidboot.vbmeta.hash_alg"));
+    }
+    // The value says how the disk is mapped; the machine has no other way, so anything else cannot be honoured.
+    if value("androidboot.veritymode")? != "enforcing" {
+        return Err(broken("androidboot.veritymode"));
+    }
+    let size = value("androidboot.vbmeta.size")?
+        .parse()
+        .ok()
+        .filter(|size| (HEADER_SIZE..=VBMETA_SIZE_MAX).contains(size));
+    let digest =
+        hex::decode(value("androidboot.vbmeta.digest")?).filter(|digest| digest.len() == 32);
+    Ok(Pin {
+        size: size.ok_or_else(|| broken("androidboot.vbmeta.size"))?,
+        digest: digest.ok_or_else(|| broken("androidboot.vbmeta.digest"))?,
+    })
+}
+
+/// Copies the image into memory once: what is checked is what is used.
+fn read_image(size: usize) -> Result<Vec<u8>, Refusal> {
+    let partition = find_partition(DISK_SERIAL, LABEL).map_err(|error| {
+        refuse(format!(
+            "no partition {LABEL} on the disk {DISK_SERIAL}: {error}"
+        ))
+    })?;
+    let mut image = vec![0; size];
+    File::open(&partition.path)
+        .and_then(|device| device.read_exact_at(&mut image, 0))
+        .map_err(|error| refuse(format!("cannot read {LABEL}: {error}")))?;
+    Ok(image)
+}
+
+fn only_hashtree(image: &[u8]) -> Result<Hashtree, String> {
+    let vbmeta = decode_vbmeta(image).map_err(|error| error.to_string())?;
+    if vbmeta.flags != 0 {
+        return Err(format!(
+            "flags are {:#x}: verification is not to be switched off",
+            vbmeta.flags
+        ));
+    }
+    let mut hashtrees = vbmeta
+        .descriptors
+        .into_iter()
+        .filter_map(|descriptor| match descriptor {
+            Descriptor::Hashtree(hashtree) => Some(hashtree),
+            _ => None,
+        });
+    match (hashtrees.next(), hashtrees.next()) {
+        (Some(hashtree), None) if hashtree.partition == SYSTEM_PARTITION => Ok(hashtree),
+        (Some(hashtree), None) => Err(format!(
+            "the hashtree is for partition {}",
+            hashtree.partition
+        )),
+        (None, _) => Err("there is no hashtree descriptor".to_owned()),
+        (Some(_), Some(_)) => Err("there is more than one hashtree descriptor".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An unsigned image with these descriptors: what init checks is pinned by digest, not by signature.
+    fn vbmeta(flags: u32, descriptors: &[Vec<u8>]) -> Vec<u8> {
+        let body = descriptors.concat();
+        let mut image = vec![0; HEADER_SIZE];
+        image[..4].copy_from_slice(b"AVB0");
+        image[7] = 1;
+        let aux = body.len().next_multiple_of(64);
+        image[20..28].copy_from_slice(&(aux as u64).to_be_bytes());
+        image[104..112].copy_from_slice(&(body.len() as u64).to_be_bytes());
+        image[120..124].copy_from_slice(&flags.to_be_bytes());
+        image.extend(&body);
+        image.resize(HEADER_SIZE + aux, 0);
+        image
+    }
+
+    fn hashtree(partition: &str) -> Vec<u8> {
+        let mut body = vec![0; 180 - 16];
+        body[88..92].copy_from_slice(&(partition.len() as u32).to_be_bytes());
+        body.extend(partition.as_bytes());
+        body.resize(body.len().next_multiple_of(8), 0);
+        let mut descriptor = 1u64.to_be_bytes().to_vec();
+        descriptor.extend((body.len() as u64).to_be_bytes());
+        descriptor.extend(body);
+        descriptor
+    }
+
+    #[test]
+    fn exactly_one_hashtree_for_system_is_accepted() {
+        let found = only_hashtree(&vbmeta(0, &[hashtree("system")])).expect("valid");
+        assert_eq!(found.partition, "system");
+        assert!(only_hashtree(&vbmeta(0, &[])).is_err());
+        assert!(only_hashtree(&vbmeta(0, &[hashtree("vendor")])).is_err());
+        assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("system")])).is_err());
+        assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("vendor")])).is_err());
+    }
+
+    #[test]
+    fn flags_that_switch_verification_off_are_refused() {
+        for flags in [1, 2, 3, 4] {
+            assert!(only_hashtree(&vbmeta(flags, &[hashtree("system")])).is_err());
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Disks by their virtio serial, partitions by their GPT label: the order in which the host plugs them does not matter.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const SYS_BLOCK: &str = "/sys/block";
+/// The kernel scans partitions while it adds the disk; a virtio disk may still be on its way when its driver is loaded.
+const WAIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(2);
+const SECTOR_SIZE: u64 = 512;
+
+/// A partition, or a whole mapped device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockDevice {
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Waits for the partition `label` on the disk `serial`.
+///
+/// # Errors
+/// `NotFound` when it does not come, `InvalidData` when disk or label exists twice.
+pub fn find_partition(serial: &str, label: &str) -> io::Result<BlockDevice> {
+    let start = Instant::now();
+    loop {
+        match find_once(serial, label) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && start.elapsed() < WAIT => {
+                std::thread::sleep(POLL)
+            }
+            result => return result,
+        }
+    }
+}
+
+fn find_once(serial: &str, label: &str) -> io::Result<BlockDevice> {
+    let disk = only(
+        directories(Path::new(SYS_BLOCK))?
+            .filter(|disk| read_line(&disk.join("serial")).as_deref() == Some(serial)),
+    )?;
+    let partition = only(directories(&disk)?.filter(|partition| has_label(partition, label)))?;
+    let name = partition.file_name().ok_or(io::ErrorKind::NotFound)?;
+    let sectors = read_line(&partition.join("size")).and_then(|text| text.parse::<u64>().ok());
+    let size = sectors
+        .and_then(|sectors| sectors.checked_mul(SECTOR_SIZE))
+        .ok_or(io::ErrorKind::InvalidData)?;
+    let path = Path::new("/dev").join(name);
+    // devtmpfs makes the node before sysfs shows it; a missing one would mean that /dev is something else.
+    fs::metadata(&path)?;
+    Ok(BlockDevice { path, size })
+}
+
+fn directories(path: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
+    Ok(fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())))
+}
+
+fn only(mut found: impl Iterator<Item = PathBuf>) -> io::Result<PathBuf> {
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(io::ErrorKind::NotFound.into()),
+        (Some(_), Some(_)) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn has_label(partition: &Path, label: &str) -> bool {
+    let uevent = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
+    uevent
+        .lines()
+        .any(|line| line.strip_prefix("PARTNAME=") == Some(label))
+}
+
+fn read_line(path: &Path) -> Option<String> {
+    Some(
+        fs::read_to_string(path)
+            .ok()?
+            .trim_end_matches('\n')
+            .to_owned(),
+    )
+}

@@ -1,0 +1,64 @@
+//! The lines that people and the runner read: the console, and the second serial port for the reason of a failure.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::{ioctl_value, uptime_millis};
+
+const CONSOLE: &str = "/dev/console";
+/// Where Android's virtual machine manager reads why a VM gave up.
+const FAILURE_PORT: &str = "/dev/ttyS1";
+
+/// `microbuild: phase NAME +MILLISECONDS`
+pub fn report_phase(phase: &str) {
+    say(&format!("phase {phase} +{}", uptime_millis()));
+}
+
+/// `microbuild: refused REASON LINK: TEXT`, and `REASON|TEXT` on the failure port. Returns when both are sent.
+pub fn report_refusal(reason: &str, link: &str, text: &str) {
+    let text = one_line(text);
+    say(&format!("refused {reason} {link}: {text}"));
+    if let Some(mut port) = open(FAILURE_PORT) {
+        // The console has the same words: a machine without the port is no reason to fail differently.
+        let _ = port.write_all(format!("{reason}|{text}\n").as_bytes());
+        drain(port.as_fd());
+    }
+}
+
+/// One line on the console, behind the program's name.
+pub fn say(text: &str) {
+    if let Some(mut console) = open(CONSOLE) {
+        let _ = console.write_all(format!("microbuild: {}\n", one_line(text)).as_bytes());
+        drain(console.as_fd());
+    }
+}
+
+/// Opens the console for a child's output.
+#[must_use]
+pub fn open_console() -> Option<File> {
+    open(CONSOLE)
+}
+
+/// O_NOCTTY: the console must not become PID 1's controlling terminal, whose hang-up would be sent to it.
+fn open(path: &str) -> Option<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(path)
+        .ok()
+}
+
+/// Waits until the port has sent what was written: power-off does not.
+fn drain(port: BorrowedFd<'_>) {
+    // TCSBRK with a non-zero argument is tcdrain. A console that is no terminal needs none.
+    let _ = ioctl_value(port, libc::TCSBRK as libc::c_ulong, 1);
+}
+
+/// What came from outside must not be able to start a line of its own.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
