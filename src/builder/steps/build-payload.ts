@@ -1,0 +1,102 @@
+/**
+ * Runs a recipe's `payload.build` in a copy of its declared inputs: what is not declared is not
+ * there, and the recipe's folder is never written to.
+ */
+
+import { cp, mkdir, readdir, rm, utimes } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { RecipeError, ToolError } from '../../core/errors.ts';
+import type { Cache } from '../../cache/store.ts';
+import type { Recipe } from '../../recipe/parse.ts';
+import { runTool } from '../run-tool.ts';
+
+export interface BuildPayloadContext {
+  readonly cache: Cache;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal | undefined;
+  /** Seconds since 1970; becomes SOURCE_DATE_EPOCH and the time of every input. */
+  readonly sourceDate: number;
+  /** Folder of the guest's C headers. */
+  readonly includeFolder: string;
+  /** Folder of libvm_payload.so, to link against. */
+  readonly libraryFolder: string;
+}
+
+/** Where the outputs of the build are until `dispose` is called. */
+export interface PayloadBuild {
+  readonly folder: string;
+  dispose(): Promise<void>;
+}
+
+/**
+ * @throws {RecipeError} at `payload.build.command` when it fails, or at an output it did not make.
+ */
+export async function buildPayload(
+  recipe: Recipe,
+  context: BuildPayloadContext,
+): Promise<PayloadBuild | undefined> {
+  const { build } = recipe.data.payload;
+  if (build === undefined) return undefined;
+  const folder = await context.cache.temporaryFolder();
+  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    for (const input of build.inputs) {
+      const target = join(folder, input);
+      await mkdir(dirname(target), { recursive: true });
+      await cp(join(recipe.directory, input), target, { recursive: true, dereference: true });
+    }
+    await setTimes(folder, context.sourceDate);
+    const [program = '', ...args] = build.command;
+    await runTool(program, args, {
+      cwd: folder,
+      signal: context.signal,
+      env: {
+        PATH: context.env['PATH'],
+        HOME: homedir(),
+        LC_ALL: 'C',
+        TZ: 'UTC',
+        CC: 'musl-gcc',
+        SOURCE_DATE_EPOCH: String(context.sourceDate),
+        MICROBUILD_INCLUDE: context.includeFolder,
+        MICROBUILD_LIB: context.libraryFolder,
+      },
+    });
+    const made = new Set(await listFiles(folder));
+    const missing = build.outputs.flatMap((output, index) =>
+      made.has(output.replace(/^\.\//, ''))
+        ? []
+        : [
+            recipe.diagnosticAt(
+              ['payload', 'build', 'outputs', index],
+              `The build command did not make "${output}"`,
+            ),
+          ],
+    );
+    if (missing.length > 0) throw new RecipeError(missing);
+    return { folder, dispose };
+  } catch (cause) {
+    await dispose();
+    if (!(cause instanceof ToolError)) throw cause;
+    const said = cause.stderrTail.trim().split('\n').slice(-8).join('\n  | ');
+    const problem = recipe.diagnosticAt(
+      ['payload', 'build', 'command'],
+      cause.message,
+      said === '' ? 'It printed nothing on standard error' : `It printed:\n  | ${said}`,
+    );
+    throw new RecipeError([problem], { cause });
+  }
+}
+
+/** Gives every file one time, so that nothing of the checkout shows in what is built from it. */
+async function setTimes(folder: string, seconds: number): Promise<void> {
+  for (const path of await listFiles(folder)) await utimes(join(folder, path), seconds, seconds);
+}
+
+/** All regular files below a folder, as relative paths. */
+async function listFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}

@@ -1,0 +1,35 @@
+/** The files of a bundle and the labels inside its disks: docs/guest-interface.md as names. */
+
+export const BUNDLE_FILES = {
+  kernel: 'kernel',
+  initrdNormal: 'initrd.img',
+  initrdDebuggable: 'initrd_debuggable.img',
+  os: 'os.img',
+  payload: 'payload.img',
+  vmConfig: 'vm.json',
+  manifest: 'manifest.json',
+  interfaces: 'interfaces',
+} as const;
+
+/** GPT labels, as on Android. */
+export const LABELS = {
+  vbmeta: 'vbmeta_a',
+  system: 'system_a',
+  metadata: 'payload-metadata',
+  apk: 'microdroid-apk',
+  idsig: 'microdroid-apk-idsig',
+} as const;
+
+/** Partition names in AVB descriptors. */
+export const AVB_PARTITIONS = {
+  kernel: 'boot',
+  initrdNormal: 'initrd_normal',
+  initrdDebuggable: 'initrd_debug',
+  system: 'system',
+} as const;
+
+/** The virtio serial by which the guest finds a disk. */
+export const DISK_SERIALS = { os: 'os', payload: 'payload' } as const;
+
+/** The largest vbmeta image that libavb reads, and the size of our `vbmeta_a` partition. */
+export const VBMETA_PARTITION_SIZE = 64 * 1024;

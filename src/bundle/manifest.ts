@@ -1,0 +1,128 @@
+/**
+ * `manifest.json`: what is in a bundle and how its parts depend on each other, for people and
+ * programs. It is not signed and decides nothing: `verify` computes every digest anew.
+ */
+
+import { FormatError } from '../core/errors.ts';
+
+export interface ManifestFile {
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+export interface ManifestKey {
+  /** SHA-256 of the AVB public key, or of the DER certificate. */
+  readonly sha256: string;
+  /** True for a key that microbuild made for development. */
+  readonly development: boolean;
+}
+
+export interface Manifest {
+  readonly schemaVersion: 1;
+  readonly name: string;
+  readonly arch: string;
+  /** `development` when any key is one. */
+  readonly release: 'development' | 'release';
+  readonly keys: { readonly image: ManifestKey; readonly payload: ManifestKey };
+  /** The digests by which each link pins the next, from the kernel down. */
+  readonly chain: {
+    readonly kernelDigest: string;
+    readonly initrdNormalDigest: string;
+    readonly initrdDebuggableDigest: string;
+    readonly vbmetaDigest: string;
+    readonly systemRootDigest: string;
+    readonly payloadCertificates: readonly string[];
+    readonly apkRootDigest: string;
+    readonly rollbackIndex: number;
+  };
+  readonly payload: {
+    readonly package: string;
+    readonly versionCode: number;
+    readonly entry: string;
+    /** vsock port that the payload serves, if the recipe says so. */
+    readonly rpcPort: number | null;
+    /** Files below `interfaces/`. */
+    readonly interfaces: readonly string[];
+  };
+  readonly inputs: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly sha256: string;
+  }[];
+  readonly files: readonly ManifestFile[];
+}
+
+/** Canonical text: fixed key order, two spaces, one newline at the end. */
+export const formatManifest = (manifest: Manifest): string =>
+  `${JSON.stringify(manifest, undefined, 2)}\n`;
+
+const isHex = (size: number) => (each: unknown) =>
+  typeof each === 'string' && each.length === size * 2 && /^[0-9a-f]*$/.test(each);
+const isName = (each: unknown): boolean =>
+  typeof each === 'string' &&
+  /^[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}$/.test(each) &&
+  !each.split('/').includes('..');
+
+/** Checks the parts that the runner and `verify` read. @throws {FormatError} naming the field. */
+export function parseManifest(text: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError('manifest', 'bad-value', 'Cannot read manifest.json: it is not JSON', {
+      cause,
+    });
+  }
+  const get = (path: string): unknown =>
+    path
+      .split('.')
+      .reduce<unknown>(
+        (at, key) =>
+          at !== null && typeof at === 'object' && Object.hasOwn(at, key)
+            ? (at as Record<string, unknown>)[key]
+            : undefined,
+        value,
+      );
+  const need = (path: string, ok: (each: unknown) => boolean, wanted: string): void => {
+    if (!ok(get(path))) {
+      throw new FormatError(
+        'manifest',
+        'bad-value',
+        `Cannot use manifest.json: ${path} is not ${wanted}`,
+        {
+          field: path,
+        },
+      );
+    }
+  };
+  need('schemaVersion', (each) => each === 1, '1');
+  need('name', isName, 'a name');
+  need('arch', (each) => each === 'x86_64', 'an architecture that is known');
+  need('release', (each) => each === 'development' || each === 'release', 'development or release');
+  for (const key of ['image', 'payload']) {
+    need(`keys.${key}.sha256`, isHex(32), 'a SHA-256');
+    need(`keys.${key}.development`, (each) => typeof each === 'boolean', 'true or false');
+  }
+  need('payload.rpcPort', (each) => each === null || Number.isInteger(each), 'a port or null');
+  need(
+    'payload.interfaces',
+    (each) => Array.isArray(each) && each.every(isName),
+    'a list of file names',
+  );
+  need(
+    'files',
+    (each) =>
+      Array.isArray(each) &&
+      each.length <= 1000 &&
+      each.every(
+        (file: Record<string, unknown> | null) =>
+          file !== null &&
+          isName(file['path']) &&
+          Number.isSafeInteger(file['size']) &&
+          isHex(32)(file['sha256']),
+      ),
+    'a list of { path, size, sha256 }',
+  );
+  return value as Manifest;
+}
