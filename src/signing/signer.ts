@@ -28,7 +28,7 @@ export interface Signer {
   /**
    * Hashes and signs `data` (all of it, not a digest).
    *
-   * @throws {TypeError} when the scheme does not fit the type of the key.
+   * Rejects with a TypeError when the scheme does not fit the type of the key.
    */
   sign(data: Uint8Array, options: SignatureOptions): Promise<Uint8Array>;
 }
@@ -48,7 +48,7 @@ export function keySigner(privateKey: KeyObject): Signer {
   }
   return {
     publicKey: createPublicKey(privateKey),
-    sign(data, { hash, scheme }) {
+    async sign(data, { hash, scheme }) {
       const type = privateKey.asymmetricKeyType;
       if (type !== KEY_TYPE[scheme]) {
         throw new TypeError(`Cannot make a ${scheme} signature with a key of type ${type}`);
@@ -62,7 +62,7 @@ export function keySigner(privateKey: KeyObject): Signer {
         }),
       };
       // The form with a callback computes on another thread: an RSA-8192 signature takes 100 ms.
-      return new Promise((resolve, reject) => {
+      return await new Promise<Uint8Array>((resolve, reject) => {
         sign(hash, data, key, (error, signature) => {
           if (error === null) resolve(new Uint8Array(signature));
           else reject(error);
