@@ -36,6 +36,8 @@ export interface ZipDirectory {
 /** 65535 records of 300 bytes and a little: more is not an APK but an attack on memory. */
 const MAX_CENTRAL_DIRECTORY = 32 << 20;
 const MAX_COMMENT = 0xffff;
+/** A partition that holds an archive ends in zeros up to a whole block. */
+const MAX_PADDING = 4095;
 
 export const zipError = (
   code: FormatErrorCode,
@@ -47,7 +49,7 @@ export const zipError = (
 export async function findEndOfCentralDirectory(
   source: ByteSource,
 ): Promise<{ readonly end: EndRecord; readonly endOffset: number }> {
-  const tailSize = Math.min(source.size, EndOfCentralDirectory.size + MAX_COMMENT);
+  const tailSize = Math.min(source.size, EndOfCentralDirectory.size + MAX_COMMENT + MAX_PADDING);
   const tailOffset = source.size - tailSize;
   const tail = await source.read(tailOffset, tailSize);
   const view = new DataView(tail.buffer, tail.byteOffset, tail.length);

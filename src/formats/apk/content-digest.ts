@@ -1,0 +1,105 @@
+/**
+ * The digests of an APK's content that v2 and v3 sign: chunked SHA-256 and SHA-512.
+ *
+ * Entries, central directory and EOCD are cut into chunks of 1 MiB, each section for itself.
+ * Chunk: H(0xa5, u32 length, chunk); content: H(0x5a, u32 count, digests of the chunks).
+ *
+ * @see https://source.android.com/docs/security/features/apksigning/v2#integrity-protected-contents
+ */
+
+import { createHash, type Hash } from 'node:crypto';
+import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { EOCD_CENTRAL_DIRECTORY_OFFSET_AT } from '../zip/layout.ts';
+import { concat } from './length-prefixed.ts';
+import type { ApkSections } from './signing-block.ts';
+
+export type ContentHash = 'sha256' | 'sha512';
+
+const CHUNK_SIZE = 1 << 20;
+
+function prefix(tag: number, count: number): Uint8Array {
+  const out = new Uint8Array(5);
+  out[0] = tag;
+  new DataView(out.buffer).setUint32(1, count, true);
+  return out;
+}
+
+/** Hashes sections while they pass by. */
+export interface ContentHasher {
+  /** Starts a section of `size` bytes; the one before must be complete. */
+  startSection(size: number): void;
+  /** The next bytes of the section, in pieces of any size. */
+  update(piece: Uint8Array): void;
+  /** The content digests, in the order of the algorithms asked for. */
+  finish(): readonly Uint8Array[];
+}
+
+export function createContentHasher(algorithms: readonly ContentHash[]): ContentHasher {
+  const digests = algorithms.map((): Uint8Array[] => []);
+  let hashes: readonly Hash[] = [];
+  let sectionLeft = 0;
+  let chunkLeft = 0;
+
+  const startChunk = (): void => {
+    chunkLeft = Math.min(CHUNK_SIZE, sectionLeft);
+    hashes = algorithms.map((algorithm) => createHash(algorithm).update(prefix(0xa5, chunkLeft)));
+  };
+  const checkComplete = (): void => {
+    if (sectionLeft > 0) throw new RangeError(`A section is ${sectionLeft} bytes short`);
+  };
+  return {
+    startSection(size) {
+      checkComplete();
+      sectionLeft = size;
+    },
+    update(piece) {
+      if (piece.length > sectionLeft) throw new RangeError('A section is longer than announced');
+      for (let at = 0; at < piece.length;) {
+        if (chunkLeft === 0) startChunk();
+        const part = piece.subarray(at, at + chunkLeft);
+        for (const hash of hashes) hash.update(part);
+        at += part.length;
+        chunkLeft -= part.length;
+        sectionLeft -= part.length;
+        if (chunkLeft === 0)
+          for (const [index, hash] of hashes.entries()) digests[index]?.push(hash.digest());
+      }
+    },
+    finish() {
+      checkComplete();
+      return algorithms.map((algorithm, index) => {
+        const chunks = digests[index] ?? [];
+        return new Uint8Array(
+          createHash(algorithm).update(prefix(0x5a, chunks.length)).update(concat(chunks)).digest(),
+        );
+      });
+    },
+  };
+}
+
+/** The EOCD as it is digested: its central directory offset is where the signing block starts. */
+export function digestedEnd(endBytes: Uint8Array, entriesEnd: number): Uint8Array {
+  const out = Uint8Array.from(endBytes);
+  new DataView(out.buffer).setUint32(EOCD_CENTRAL_DIRECTORY_OFFSET_AT, entriesEnd, true);
+  return out;
+}
+
+/** The content digests of an APK, in one pass over it. */
+export async function computeContentDigests(
+  source: ByteSource,
+  sections: ApkSections,
+  algorithms: readonly ContentHash[],
+): Promise<readonly Uint8Array[]> {
+  const hasher = createContentHasher(algorithms);
+  const { entriesEnd, centralDirectoryOffset, centralDirectorySize, endBytes } = sections;
+  for (const [offset, size] of [
+    [0, entriesEnd],
+    [centralDirectoryOffset, centralDirectorySize],
+  ] as const) {
+    hasher.startSection(size);
+    for await (const piece of streamOf(source, offset, size)) hasher.update(piece);
+  }
+  hasher.startSection(endBytes.length);
+  hasher.update(digestedEnd(endBytes, entriesEnd));
+  return hasher.finish();
+}
