@@ -1,0 +1,71 @@
+/** Where the data of an inode is, checked against the image before anything is read. */
+
+import { divCeil } from '../../core/math.ts';
+import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
+import type { ErofsInode } from './inode.ts';
+import { dataLayoutNames, EROFS_INODE_FLAT_INLINE, EROFS_INODE_FLAT_PLAIN } from './layout.ts';
+import { bad, type Geometry } from './superblock.ts';
+
+/** A part of the image that holds the next bytes of a file. */
+interface Extent {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Whether data is stored as it is, neither compressed nor in chunks. */
+export const hasFlatData = ({ dataLayout }: ErofsInode): boolean =>
+  dataLayout === EROFS_INODE_FLAT_PLAIN || dataLayout === EROFS_INODE_FLAT_INLINE;
+
+/**
+ * The extents of an inode's data, in order.
+ *
+ * @throws {FormatError} `out-of-range` when one leaves the image, `bad-value` when inline data
+ *   crosses a block, `unsupported` on compressed and chunk-based data.
+ */
+export function dataExtents(inode: ErofsInode, geometry: Geometry): Extent[] {
+  const { size, dataLayout, union, tailOffset } = inode;
+  const { blockSize, imageSize } = geometry;
+  const where = { offset: inode.offset };
+  if (size === 0) return [];
+  if (!hasFlatData(inode)) {
+    throw bad(
+      'unsupported',
+      `inode ${inode.nid} has ${dataLayoutNames[dataLayout]} data, only flat data can be read`,
+      where,
+    );
+  }
+  const blocks = divCeil(size, blockSize);
+  const bodySize = dataLayout === EROFS_INODE_FLAT_INLINE ? (blocks - 1) * blockSize : size;
+  const extents: Extent[] = [];
+  if (bodySize > 0) {
+    const offset = union * blockSize;
+    if (offset + bodySize > imageSize) {
+      throw bad(
+        'out-of-range',
+        `inode ${inode.nid} has ${bodySize} bytes from block ${union} on, the image ends at ${imageSize}`,
+        { ...where, field: 'i_u' },
+      );
+    }
+    extents.push({ offset, size: bodySize });
+  }
+  const tailSize = size - bodySize;
+  if (tailSize > 0) {
+    if ((tailOffset % blockSize) + tailSize > blockSize || tailOffset + tailSize > imageSize) {
+      throw bad('bad-value', `inode ${inode.nid} has inline data that crosses a block`, where);
+    }
+    extents.push({ offset: tailOffset, size: tailSize });
+  }
+  return extents;
+}
+
+/** The bytes of extents, in chunks of at most 1 MiB. */
+export async function* streamExtents(
+  source: ByteSource,
+  extents: readonly Extent[],
+): AsyncGenerator<Uint8Array> {
+  for (const { offset, size } of extents) {
+    for (let done = 0; done < size; done += STREAM_CHUNK) {
+      yield await source.read(offset + done, Math.min(STREAM_CHUNK, size - done));
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/** Reading the superblock: what decides whether the rest of an image can be understood at all. */
+
+import { FormatError, type FormatErrorCode } from '../../core/errors.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
+import { crc32c } from './crc32c.ts';
+import {
+  checksummedSize,
+  EROFS_FEATURE_COMPAT_SB_CHKSUM,
+  EROFS_FEATURE_INCOMPAT_CHUNKED_FILE,
+  EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
+  EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
+  EROFS_SB_EXTSLOT_SIZE,
+  EROFS_SUPER_MAGIC_V1,
+  EROFS_SUPER_OFFSET,
+  SuperBlock,
+  type SuperBlockValues,
+} from './layout.ts';
+
+/** log2 of the block sizes that some kernel of ours can mount: no machine has pages of 8 or 32 KiB. */
+const BLOCK_SIZE_BITS: readonly number[] = [9, 10, 11, 12, 14, 16];
+
+/** The features under which inodes and directories are as we know them; file data may still not be. */
+const KNOWN_INCOMPAT =
+  EROFS_FEATURE_INCOMPAT_ZERO_PADDING |
+  EROFS_FEATURE_INCOMPAT_COMPR_CFGS |
+  EROFS_FEATURE_INCOMPAT_CHUNKED_FILE |
+  EROFS_FEATURE_INCOMPAT_ZTAILPACKING;
+
+export interface Geometry {
+  readonly blockSize: number;
+  /** The image's own size, in bytes; the source may be longer. */
+  readonly imageSize: number;
+  /** Offset of nid 0, in bytes. */
+  readonly metadataOffset: number;
+  /** Offset of shared xattr 0, in bytes. */
+  readonly sharedXattrOffset: number;
+}
+
+export const bad = (
+  code: FormatErrorCode,
+  problem: string,
+  where: { offset?: number; field?: string; cause?: unknown } = {},
+): FormatError => new FormatError('erofs', code, `Cannot read EROFS: ${problem}`, where);
+
+const at = (field: string, offset: number): { field: string; offset: number } => ({
+  field,
+  offset: EROFS_SUPER_OFFSET + offset,
+});
+
+/**
+ * Reads and checks the superblock.
+ *
+ * @throws {FormatError} on a wrong magic or checksum, features we do not know (`unsupported`), and
+ *   on an image that is longer than the source.
+ */
+export async function readSuperblock(
+  source: ByteSource,
+): Promise<{ superblock: SuperBlockValues; geometry: Geometry }> {
+  if (source.size < EROFS_SUPER_OFFSET + SuperBlock.size) {
+    throw bad('truncated', `${source.name} has ${source.size} bytes, too few for a superblock`);
+  }
+  const record = await source.read(EROFS_SUPER_OFFSET, SuperBlock.size);
+  const superblock = SuperBlock.decode(record);
+  const { magic, blkszbits, sb_extslots, feature_incompat, blocks } = superblock;
+  if (magic !== EROFS_SUPER_MAGIC_V1) {
+    throw bad(
+      'bad-magic',
+      `magic is 0x${magic.toString(16)}, expected 0x${EROFS_SUPER_MAGIC_V1.toString(16)}`,
+      at('magic', 0),
+    );
+  }
+  const unknown = (feature_incompat & ~KNOWN_INCOMPAT) >>> 0;
+  if (unknown !== 0) {
+    throw bad(
+      'unsupported',
+      `it needs features 0x${unknown.toString(16)}, which are not known`,
+      at('feature_incompat', 80),
+    );
+  }
+  if (!BLOCK_SIZE_BITS.includes(blkszbits)) {
+    throw bad('unsupported', `block size is 2^${blkszbits}`, at('blkszbits', 12));
+  }
+  const blockSize = 2 ** blkszbits;
+  const extended = SuperBlock.size + sb_extslots * EROFS_SB_EXTSLOT_SIZE;
+  if (extended > blockSize - (EROFS_SUPER_OFFSET % blockSize)) {
+    throw bad(
+      'bad-value',
+      `its superblock of ${extended} bytes leaves the block`,
+      at('sb_extslots', 13),
+    );
+  }
+  const imageSize = blocks * blockSize;
+  if (imageSize > source.size) {
+    throw bad(
+      'truncated',
+      `it has ${blocks} blocks of ${blockSize}, ${source.name} only ${source.size} bytes`,
+      at('blocks', 36),
+    );
+  }
+  await checkChecksum(source, superblock, record, blockSize);
+  const geometry = {
+    blockSize,
+    imageSize,
+    metadataOffset: superblock.meta_blkaddr * blockSize,
+    sharedXattrOffset: superblock.xattr_blkaddr * blockSize,
+  };
+  for (const field of ['meta_blkaddr', 'xattr_blkaddr'] as const) {
+    if (superblock[field] >= blocks) {
+      throw bad('out-of-range', `${field} is ${superblock[field]} of ${blocks} blocks`, { field });
+    }
+  }
+  return { superblock, geometry };
+}
+
+async function checkChecksum(
+  source: ByteSource,
+  superblock: SuperBlockValues,
+  record: Uint8Array,
+  blockSize: number,
+): Promise<void> {
+  if ((superblock.feature_compat & EROFS_FEATURE_COMPAT_SB_CHKSUM) === 0) return;
+  const size = checksummedSize(blockSize);
+  if (source.size < EROFS_SUPER_OFFSET + size) {
+    throw bad('truncated', `${source.name} ends within the block of the superblock`);
+  }
+  const covered = (await source.read(EROFS_SUPER_OFFSET, size)).slice();
+  covered.set(record);
+  covered.fill(0, 4, 8);
+  const actual = crc32c(covered);
+  if (actual !== superblock.checksum) {
+    throw bad(
+      'bad-checksum',
+      `superblock checksum is 0x${superblock.checksum.toString(16)}, computed 0x${actual.toString(16)}`,
+      at('checksum', 4),
+    );
+  }
+}

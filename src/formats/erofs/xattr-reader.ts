@@ -1,0 +1,110 @@
+/** Reading extended attributes: those in an inode, and those that inodes share. */
+
+import type { ByteSource } from '../../io/byte-source.ts';
+import type { ErofsInode } from './inode.ts';
+import { XattrEntry, XattrIbodyHeader, xattrPrefixes } from './layout.ts';
+import { bad, type Geometry } from './superblock.ts';
+
+/** A name's last part, a value and how many bytes both take. */
+interface Entry {
+  readonly name: string;
+  readonly value: Uint8Array;
+}
+
+export interface XattrReader {
+  /**
+   * @throws {FormatError} when an entry leaves its area or the image, a name appears twice or has a
+   *   prefix we do not know.
+   */
+  read(inode: ErofsInode): Promise<Map<string, Uint8Array>>;
+}
+
+/**
+ * Shared entries are read once. Honest entries do not overlap, so all of them together are not
+ * larger than the image: more is refused, which bounds what a small hostile image can blow up to.
+ */
+export function createXattrReader(source: ByteSource, geometry: Geometry): XattrReader {
+  const shared = new Map<number, Entry>();
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let budget = geometry.imageSize;
+
+  const decodeEntry = (area: Uint8Array, at: number, offset: number): Entry & { end: number } => {
+    const { e_name_len, e_name_index, e_value_size } = XattrEntry.decode(area, at);
+    const nameAt = at + XattrEntry.size;
+    const valueAt = nameAt + e_name_len;
+    const end = valueAt + e_value_size;
+    if (end > area.length) {
+      throw bad('out-of-range', 'an extended attribute leaves its area', { offset });
+    }
+    budget -= end - at;
+    if (budget < 0) {
+      throw bad('too-large', 'its extended attributes take more bytes than the image has');
+    }
+    const known = xattrPrefixes.find(({ index }) => index === e_name_index);
+    if (known === undefined) {
+      throw bad('unsupported', `extended attribute prefix ${e_name_index}`, { offset });
+    }
+    const suffix = area.subarray(nameAt, valueAt);
+    if (suffix.length > 0 !== known.prefix.endsWith('.') || suffix.includes(0)) {
+      throw bad('bad-value', 'the name of an extended attribute is not usable', { offset });
+    }
+    try {
+      const name = known.prefix + utf8.decode(suffix);
+      return { name, value: area.slice(valueAt, end), end };
+    } catch (error) {
+      throw bad('bad-value', 'the name of an extended attribute is not UTF-8', {
+        offset,
+        cause: error,
+      });
+    }
+  };
+
+  const readShared = async (index: number): Promise<Entry> => {
+    const known = shared.get(index);
+    if (known !== undefined) return known;
+    const offset = geometry.sharedXattrOffset + index * 4;
+    const room = geometry.imageSize - offset;
+    if (room < XattrEntry.size) {
+      throw bad('out-of-range', `shared extended attribute ${index} is outside of the image`);
+    }
+    const head = XattrEntry.decode(await source.read(offset, XattrEntry.size));
+    const size = XattrEntry.size + head.e_name_len + head.e_value_size;
+    if (size > room) {
+      throw bad('out-of-range', `shared extended attribute ${index} leaves the image`, { offset });
+    }
+    const entry = decodeEntry(await source.read(offset, size), 0, offset);
+    shared.set(index, entry);
+    return entry;
+  };
+
+  return {
+    async read(inode) {
+      const xattrs = new Map<string, Uint8Array>();
+      if (inode.xattrSize === 0) return xattrs;
+      const add = ({ name, value }: Entry): void => {
+        if (xattrs.has(name)) {
+          throw bad('duplicate', `inode ${inode.nid} has the extended attribute ${name} twice`);
+        }
+        xattrs.set(name, value);
+      };
+      const area = await source.read(inode.xattrOffset, inode.xattrSize);
+      const { h_shared_count } = XattrIbodyHeader.decode(area);
+      const inline = XattrIbodyHeader.size + h_shared_count * 4;
+      if (inline > area.length) {
+        throw bad('out-of-range', `inode ${inode.nid} shares ${h_shared_count} attributes`, {
+          offset: inode.xattrOffset,
+        });
+      }
+      const view = new DataView(area.buffer, area.byteOffset, area.length);
+      for (let at = XattrIbodyHeader.size; at < inline; at += 4) {
+        add(await readShared(view.getUint32(at, true)));
+      }
+      for (let at = inline; at < area.length;) {
+        const entry = decodeEntry(area, at, inode.xattrOffset + at);
+        add(entry);
+        at = entry.end + (-entry.end & 3);
+      }
+      return xattrs;
+    },
+  };
+}
