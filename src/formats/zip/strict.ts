@@ -39,6 +39,8 @@ export interface StrictZipOptions {
   readonly maxTotalSize?: number;
   /** Whether to decompress every entry, to compare its size and CRC-32. Default true. */
   readonly contents?: boolean;
+  /** Whether entries may have comments. Default false: readers ignore them, so nobody sees them. */
+  readonly entryComments?: boolean;
 }
 
 const DEFAULT_MAX_TOTAL_SIZE = 2 ** 32;
@@ -103,13 +105,14 @@ function checkExtra(extra: Uint8Array, entry: ZipEntry): void {
 }
 
 /** What the record in the central directory says by itself. */
-function checkRecord(entry: ZipEntry): void {
+function checkRecord(entry: ZipEntry, entryComments: boolean): void {
   const where = { offset: entry.recordOffset, field: entry.name };
   const label = `entry ${JSON.stringify(entry.name)}`;
   const problem = nameProblem(entry.name);
   if (problem !== undefined) throw refuse('bad-value', `the name of ${label} ${problem}`, where);
   if (entry.diskNumber !== 0) throw refuse('unsupported', `${label} is on another disk`, where);
-  if (entry.comment.length > 0) throw refuse('unsupported', `${label} has a comment`, where);
+  if (entry.comment.length > 0 && !entryComments)
+    throw refuse('unsupported', `${label} has a comment`, where);
   if (entry.method !== METHOD_STORED && entry.method !== METHOD_DEFLATED) {
     throw refuse('unsupported', `${label} uses compression method ${entry.method}`, where);
   }
@@ -196,13 +199,13 @@ export async function checkStrictZip(
   zip: ZipDirectory,
   options: StrictZipOptions = {},
 ): Promise<void> {
-  const { maxTotalSize = DEFAULT_MAX_TOTAL_SIZE, contents = true } = options;
+  const { maxTotalSize = DEFAULT_MAX_TOTAL_SIZE, contents = true, entryComments = false } = options;
   const entriesEnd = options.entriesEnd ?? zip.end.centralDirectoryOffset;
   await checkEnd(source, zip);
   const names = nameSet();
   let totalSize = 0;
   for (const entry of zip.entries) {
-    checkRecord(entry);
+    checkRecord(entry, entryComments);
     const problem = names.add(entry.name);
     if (problem !== undefined) {
       throw refuse('duplicate', `entry ${JSON.stringify(entry.name)} ${problem}`, {
