@@ -50,6 +50,7 @@ export interface CommandArguments {
   text(name: string): string;
   optionalText(name: string): string | undefined;
   list(name: string): string[];
+  optionalList(name: string): string[] | undefined;
   flag(name: string): boolean;
   number(name: string): number;
 }
@@ -58,6 +59,7 @@ const argumentsOf = (parsed: Record<string, unknown>): CommandArguments => ({
   text: (name) => parsed[name] as string,
   optionalText: (name) => parsed[name] as string | undefined,
   list: (name) => ((parsed[name] as unknown[] | undefined) ?? []).map(String),
+  optionalList: (name) => (parsed[name] as unknown[] | undefined)?.map(String),
   flag: (name) => parsed[name] === true,
   number: (name) => parsed[name] as number,
 });
