@@ -1,0 +1,87 @@
+/** The guest's own programs, as `scripts/build-guest` left them. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { EnvironmentError } from '../core/errors.ts';
+import { bytesContent, directory, regularFile, type Directory } from '../io/file-tree.ts';
+import { addInode, ensureDirectory } from '../io/merge-tree.ts';
+
+/** Where they are, and the headers and library that payloads are built against. */
+export interface GuestFiles {
+  readonly init: string;
+  readonly manager: string;
+  readonly launcher: string;
+  readonly vmPayload: string;
+  /** Folder of libvm_payload.so. */
+  readonly libraryFolder: string;
+  readonly includeFolder: string;
+}
+
+/**
+ * Finds the programs for an architecture.
+ *
+ * @param packageRoot Folder of microbuild's package.json.
+ * @throws {EnvironmentError} when one was not built.
+ */
+export async function findGuest(
+  packageRoot: string,
+  arch: string,
+  env: NodeJS.ProcessEnv,
+): Promise<GuestFiles> {
+  const folder = env['MICROBUILD_GUEST'] ?? join(packageRoot, 'target', 'guest', arch);
+  const files = {
+    init: join(folder, 'init'),
+    manager: join(folder, 'microdroid_manager'),
+    launcher: join(folder, 'microdroid_launcher'),
+    vmPayload: join(folder, 'libvm_payload.so'),
+  };
+  for (const path of Object.values(files)) {
+    if (!(await stat(path).catch(() => undefined))?.isFile()) {
+      throw new EnvironmentError('guest', `Cannot find the guest's programs: ${path} is missing`, {
+        hint: 'Build them with npm run setup',
+      });
+    }
+  }
+  return {
+    ...files,
+    libraryFolder: folder,
+    includeFolder: join(packageRoot, 'guest', 'vm-payload', 'include'),
+  };
+}
+
+/** Folders that the guest mounts on, or that programs expect. */
+const FOLDERS = [
+  '/data',
+  '/dev',
+  '/etc',
+  '/lib',
+  '/mnt',
+  '/proc',
+  '/run',
+  '/sys',
+  '/system/etc',
+  '/tmp',
+];
+
+/** Where the payload's libc looks for libraries. */
+const LIBRARY_PATH = '/lib\n/usr/lib\n/system/lib64\n';
+
+/** The tree of the source `{ guest: runtime }`. */
+export async function guestTree(guest: GuestFiles, mtime: number): Promise<Directory> {
+  const root = directory({ mtime });
+  for (const path of FOLDERS) ensureDirectory(root, path, { mtime });
+  const add = async (to: string, from: string, mode: number): Promise<void> => {
+    const content = bytesContent(new Uint8Array(await readFile(from)));
+    addInode(root, to, regularFile(content, { mode, mtime }), { mtime });
+  };
+  await add('/system/bin/microdroid_manager', guest.manager, 0o755);
+  await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
+  await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
+  addInode(
+    root,
+    '/etc/ld-musl-x86_64.path',
+    regularFile(bytesContent(Buffer.from(LIBRARY_PATH)), { mode: 0o644, mtime }),
+    { mtime },
+  );
+  return root;
+}
