@@ -5,6 +5,9 @@
 
 #![cfg_attr(not(feature = "kernel"), no_std)]
 
+#[cfg(feature = "payload")]
+extern crate alloc;
+
 #[cfg(feature = "kernel")]
 pub mod kernel;
 #[cfg(feature = "payload")]

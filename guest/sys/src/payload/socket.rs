@@ -1,0 +1,139 @@
+//! Stream sockets: vsock to the host, unix to the manager.
+
+use super::bindings::{
+    self, SockaddrUn, SockaddrVm, AF_UNIX, AF_VSOCK, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_STREAM,
+};
+use super::Errno;
+use core::ffi::{c_int, c_uint};
+use core::mem::size_of;
+
+/// The host's address.
+pub const VMADDR_CID_HOST: u32 = 2;
+
+/// A descriptor that is closed when dropped.
+struct Descriptor(c_int);
+
+impl Descriptor {
+    fn new(fd: c_int) -> Result<Self, Errno> {
+        if fd < 0 {
+            return Err(Errno::last());
+        }
+        Ok(Self(fd))
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is this value's own, and used no more.
+        unsafe { bindings::close(self.0) };
+    }
+}
+
+fn stream_socket(domain: c_int) -> Result<Descriptor, Errno> {
+    // SAFETY: takes numbers only.
+    Descriptor::new(unsafe { bindings::socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0) })
+}
+
+fn check(result: c_int) -> Result<(), Errno> {
+    match result {
+        0 => Ok(()),
+        _ => Err(Errno::last()),
+    }
+}
+
+/// A listening vsock socket.
+pub struct VsockListener(Descriptor);
+
+impl VsockListener {
+    /// Listens on a port of this VM, whatever its CID.
+    pub fn bind(port: u32) -> Result<Self, Errno> {
+        let socket = stream_socket(AF_VSOCK)?;
+        let address = SockaddrVm {
+            family: AF_VSOCK as u16,
+            port,
+            cid: bindings::VMADDR_CID_ANY,
+            ..SockaddrVm::default()
+        };
+        // SAFETY: the address is valid for the length given.
+        check(unsafe {
+            bindings::bind(
+                socket.0,
+                (&raw const address).cast(),
+                size_of::<SockaddrVm>() as c_uint,
+            )
+        })?;
+        // SAFETY: takes numbers only.
+        check(unsafe { bindings::listen(socket.0, 50) })?;
+        Ok(Self(socket))
+    }
+
+    /// The next connection, with the CID of its peer.
+    pub fn accept(&self) -> Result<(Socket, u32), Errno> {
+        let mut peer = SockaddrVm::default();
+        let mut length = size_of::<SockaddrVm>() as c_uint;
+        // SAFETY: the address is valid for the length given, which the kernel does not exceed.
+        let fd = unsafe {
+            bindings::accept4(self.0 .0, (&raw mut peer).cast(), &mut length, SOCK_CLOEXEC)
+        };
+        let socket = Socket(Descriptor::new(fd)?);
+        Ok((socket, peer.cid))
+    }
+}
+
+/// A connected stream.
+pub struct Socket(Descriptor);
+
+impl Socket {
+    /// Connects to a unix socket by its path, of at most 107 bytes.
+    pub fn connect_unix(path: &str) -> Result<Self, Errno> {
+        const ENAMETOOLONG: Errno = Errno(36);
+        let mut address = SockaddrUn {
+            family: AF_UNIX as u16,
+            path: [0; 108],
+        };
+        // One byte less than there is: the rest terminates the path.
+        let room = address
+            .path
+            .get_mut(..path.len())
+            .filter(|room| room.len() < 108)
+            .ok_or(ENAMETOOLONG)?;
+        room.copy_from_slice(path.as_bytes());
+        let socket = stream_socket(AF_UNIX)?;
+        // SAFETY: the address is valid for the length given.
+        check(unsafe {
+            bindings::connect(
+                socket.0,
+                (&raw const address).cast(),
+                size_of::<SockaddrUn>() as c_uint,
+            )
+        })?;
+        Ok(Self(socket))
+    }
+
+    /// Receives up to a buffer; 0 at the end of the stream.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the buffer is valid for its length.
+        retry(|| unsafe { bindings::recv(self.0 .0, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    }
+
+    /// Sends some of the bytes. A peer that has gone is an error (EPIPE) and no signal.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        // SAFETY: the buffer is valid for its length.
+        retry(|| unsafe {
+            bindings::send(self.0 .0, bytes.as_ptr().cast(), bytes.len(), MSG_NOSIGNAL)
+        })
+    }
+}
+
+/// Calls again while signals come in between.
+fn retry(mut call: impl FnMut() -> isize) -> Result<usize, Errno> {
+    loop {
+        match usize::try_from(call()) {
+            Ok(count) => return Ok(count),
+            Err(_) => match Errno::last() {
+                Errno::EINTR => {}
+                error => return Err(error),
+            },
+        }
+    }
+}
