@@ -19,16 +19,16 @@ export interface SubjectAttribute {
   readonly value: string;
 }
 
-export interface Validity {
-  readonly notBefore: Date;
-  readonly notAfter: Date;
+export interface SelfSignedOptions {
+  /** In the order in which they are written. */
+  readonly subject: readonly SubjectAttribute[];
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
 }
 
 /** Fixed, so that a certificate can be made again from its key. Guests have no trustworthy clock. */
-export const DEFAULT_VALIDITY: Validity = {
-  notBefore: new Date(Date.UTC(2020, 0, 1)),
-  notAfter: new Date(Date.UTC(2050, 0, 1)),
-};
+export const DEFAULT_NOT_BEFORE: Date = new Date(Date.UTC(2020, 0, 1));
+export const DEFAULT_NOT_AFTER: Date = new Date(Date.UTC(2050, 0, 1));
 
 /** Positive and at most 20 bytes, as RFC 5280 section 4.1.2.2 asks. */
 const SERIAL_SIZE = 16;
@@ -50,19 +50,18 @@ function serialNumber(publicKey: Uint8Array): string {
 }
 
 /**
- * Makes a self-signed certificate, SHA-256 with RSA PKCS#1. The same key, subject and validity give
- * the same bytes.
+ * Makes a self-signed certificate, SHA-256 with RSA PKCS#1. The same key and options give the same
+ * bytes.
  *
- * @param subject Attributes in the order in which they are written, or the common name alone.
  * @returns DER.
  * @throws {UsageError} `key` when the key is not RSA, or the signer's signature is not its key's.
  * @throws {RangeError} when the subject is empty.
  */
-export async function selfSignedCertificate(
+export async function createSelfSignedCertificate(
   signer: Signer,
-  subject: string | readonly SubjectAttribute[],
-  validity: Validity = DEFAULT_VALIDITY,
+  options: SelfSignedOptions,
 ): Promise<Uint8Array> {
+  const { subject, notBefore = DEFAULT_NOT_BEFORE, notAfter = DEFAULT_NOT_AFTER } = options;
   const { publicKey } = signer;
   if (publicKey.asymmetricKeyType !== 'rsa') {
     throw new UsageError(
@@ -77,11 +76,9 @@ export async function selfSignedCertificate(
     publicKey.export({ type: 'spki', format: 'pem' }).toString(),
   );
   certificate.serialNumber = serialNumber(publicKey.export({ type: 'spki', format: 'der' }));
-  certificate.validity.notBefore = validity.notBefore;
-  certificate.validity.notAfter = validity.notAfter;
-  const names: readonly SubjectAttribute[] =
-    typeof subject === 'string' ? [{ name: 'CN', value: subject }] : subject;
-  const attributes = names.map(({ name, value }) => ({
+  certificate.validity.notBefore = notBefore;
+  certificate.validity.notAfter = notAfter;
+  const attributes = subject.map(({ name, value }) => ({
     shortName: name,
     value: name === 'C' ? value : forge.util.encodeUtf8(value),
     valueTagClass: (name === 'C'
@@ -162,23 +159,4 @@ export function readCertificate(der: Uint8Array): X509Certificate {
     );
   }
   return certificate;
-}
-
-/**
- * The first certificate of a file that a user names: PEM or DER.
- *
- * @returns DER.
- * @throws {UsageError} `key` when the file holds none.
- */
-export function parseCertificate(file: Uint8Array): Uint8Array {
-  try {
-    // DER starts with a SEQUENCE; PEM is text.
-    if (file[0] === 0x30) return Uint8Array.from(readCertificate(file).raw);
-    const [first] = decodeCertificatePem(Buffer.from(file).toString('latin1'));
-    if (first !== undefined) return first;
-  } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
-    throw new UsageError('key', cause.message, { cause });
-  }
-  throw new UsageError('key', 'Cannot read certificate: the file holds none');
 }

@@ -1,14 +1,12 @@
 /** Signing must give the bytes that AOSP's apksigner gives (RSA PKCS#1 v1.5 is deterministic). */
 
-import { createPrivateKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { bytesSource } from '../../src/io/byte-source.ts';
 import { MemorySink } from '../../src/io/image-sink.ts';
 import { signApk } from '../../src/signing/apk/sign.ts';
-import { keySigner } from '../../src/signing/signer.ts';
-import { parseCertificate } from '../../src/signing/x509.ts';
 import { corpus, corpusPath } from '../support/corpus.ts';
+import { corpusKey } from '../unit/signing/apk/fixtures.ts';
 
 interface GoldenCase {
   readonly in: string;
@@ -49,14 +47,7 @@ describe.skipIf(corpus === undefined)("signApk gives apksigner's bytes", () => {
         input: bytesSource(readFileSync(folder('apk', golden.in))),
         output,
         idsig,
-        signer: keySigner(
-          createPrivateKey({
-            key: readFileSync(folder('keys', `${keyName}.pk8`)),
-            format: 'der',
-            type: 'pkcs8',
-          }),
-        ),
-        certificateDer: parseCertificate(readFileSync(folder('keys', `${keyName}.x509.pem`))),
+        ...corpusKey(keyName),
         minSdk: 1,
         entryComments: true,
         schemes: {
