@@ -3,7 +3,12 @@
 import { divCeil } from '../../core/math.ts';
 import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
 import type { ErofsInode } from './inode.ts';
-import { dataLayoutNames, EROFS_INODE_FLAT_INLINE, EROFS_INODE_FLAT_PLAIN } from './layout.ts';
+import {
+  dataLayoutNames,
+  EROFS_INODE_CHUNK_BASED,
+  EROFS_INODE_FLAT_INLINE,
+  EROFS_INODE_FLAT_PLAIN,
+} from './layout.ts';
 import { bad, type Geometry } from './superblock.ts';
 
 /** A part of the image that holds the next bytes of a file. */
@@ -13,7 +18,7 @@ interface Extent {
 }
 
 /** Whether data is stored as it is, neither compressed nor in chunks. */
-export const hasFlatData = ({ dataLayout }: ErofsInode): boolean =>
+const hasFlatData = ({ dataLayout }: ErofsInode): boolean =>
   dataLayout === EROFS_INODE_FLAT_PLAIN || dataLayout === EROFS_INODE_FLAT_INLINE;
 
 /**
@@ -56,6 +61,36 @@ export function dataExtents(inode: ErofsInode, geometry: Geometry): Extent[] {
     extents.push({ offset: tailOffset, size: tailSize });
   }
   return extents;
+}
+
+/** Bytes of the smallest index that a block of compressed data, or a chunk, has behind its inode. */
+const SMALLEST_INDEX = { compressed: 2, chunk: 4 } as const;
+
+/**
+ * Refuses sizes that the image has no room for: of flat data the data itself, of other data its
+ * index. A size that passes may still be refused when the data is read.
+ *
+ * @throws {FormatError} as `dataExtents`, or `out-of-range` for an index that leaves the image.
+ */
+export function checkDataSize(inode: ErofsInode, geometry: Geometry): void {
+  if (hasFlatData(inode)) {
+    dataExtents(inode, geometry);
+    return;
+  }
+  const isChunked = inode.dataLayout === EROFS_INODE_CHUNK_BASED;
+  const unit = geometry.blockSize * (isChunked ? 2 ** (inode.union & 0x1f) : 1);
+  const index =
+    divCeil(inode.size, unit) * (isChunked ? SMALLEST_INDEX.chunk : SMALLEST_INDEX.compressed);
+  if (inode.tailOffset + index > geometry.imageSize) {
+    throw bad(
+      'out-of-range',
+      `inode ${inode.nid} of ${inode.size} bytes has an index that leaves the image`,
+      {
+        offset: inode.offset,
+        field: 'i_size',
+      },
+    );
+  }
 }
 
 /** The bytes of extents, in chunks of at most 1 MiB. */

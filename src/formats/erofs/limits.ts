@@ -18,10 +18,13 @@ export function nameProblem(name: string): string | undefined {
   return size > EROFS_NAME_LEN ? `its name has ${size} bytes, over ${EROFS_NAME_LEN}` : undefined;
 }
 
+/** The kernel takes the largest number as "no one": even root could not open such a file. */
+const OWNER_LIMIT = 2 ** 32 - 1;
+
 /** Why an inode cannot be stored, apart from its xattrs and names. */
 export function inodeProblem(inode: Inode): string | undefined {
   if (!within(inode.mode, 0o10000)) return `its mode is ${inode.mode}`;
-  if (!within(inode.uid, 2 ** 32) || !within(inode.gid, 2 ** 32)) {
+  if (!within(inode.uid, OWNER_LIMIT) || !within(inode.gid, OWNER_LIMIT)) {
     return `its owner is ${inode.uid}:${inode.gid}`;
   }
   if (!Number.isSafeInteger(inode.mtime) || !within(inode.mtimeNsec, 1e9)) {

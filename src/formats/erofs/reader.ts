@@ -7,7 +7,7 @@ import type { ByteSource } from '../../io/byte-source.ts';
 import { cachedSource } from './cached-source.ts';
 import { createDirectoryDecoder, type ErofsDirent } from './directory.ts';
 import { readInode, type ErofsInode } from './inode.ts';
-import { dataExtents, hasFlatData, streamExtents } from './inode-data.ts';
+import { checkDataSize, dataExtents, streamExtents } from './inode-data.ts';
 import type { SuperBlockValues } from './layout.ts';
 import { bad, readSuperblock, type Geometry } from './superblock.ts';
 import { createXattrReader } from './xattr-reader.ts';
@@ -21,7 +21,7 @@ export interface ErofsReader {
   listDirectory(inode: ErofsInode): AsyncIterable<ErofsDirent>;
   /** The data of a file, in chunks of at most 1 MiB. */
   readData(inode: ErofsInode): AsyncIterable<Uint8Array>;
-  /** Throws when flat data leaves the image. Nothing is said of compressed data. */
+  /** Throws when the image has no room for data of this size; reads nothing. */
   checkData(inode: ErofsInode): void;
   /** The inode's own, or the build time of the image. */
   modificationTime(inode: ErofsInode): { readonly mtime: number; readonly mtimeNsec: number };
@@ -70,9 +70,7 @@ export async function openErofs(source: ByteSource): Promise<ErofsReader> {
       expectKind(inode, 'file');
       yield* streamExtents(source, dataExtents(inode, geometry));
     },
-    checkData(inode) {
-      if (hasFlatData(inode)) dataExtents(inode, geometry);
-    },
+    checkData: (inode) => checkDataSize(inode, geometry),
     modificationTime: ({ mtime }) =>
       mtime === undefined
         ? { mtime: buildTime, mtimeNsec: superblock.build_time_nsec }

@@ -237,6 +237,7 @@ describe('planErofs', () => {
     ['minor number 2^20', 'd', device('block-device', 0, 2 ** 20)],
     ['a mode with type bits', 'm', edited((inode) => (inode.mode = 0o100644))],
     ['a negative owner', 'u', edited((inode) => (inode.uid = -1))],
+    ['the owner that is no one', 'u', edited((inode) => (inode.gid = 2 ** 32 - 1))],
     ['half a second', 't', edited((inode) => (inode.mtime = 0.5))],
     ['a second of nanoseconds', 't', edited((inode) => (inode.mtimeNsec = 1e9))],
     ['an xattr of no known prefix', 'x', edited((i) => i.xattrs.set('system.foo', testBytes(1)))],

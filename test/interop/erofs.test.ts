@@ -1,0 +1,284 @@
+/** EROFS against erofs-utils and the Linux kernel. */
+
+import fc from 'fast-check';
+import {
+  closeSync,
+  createReadStream,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  writeSync,
+  type BigIntStats,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { planErofs, type ErofsPlan } from '../../src/formats/erofs/plan.ts';
+import { openErofs } from '../../src/formats/erofs/reader.ts';
+import { readTree } from '../../src/formats/erofs/read-tree.ts';
+import { writeErofs } from '../../src/formats/erofs/writer.ts';
+import { openFileSource } from '../../src/io/byte-source.ts';
+import { createFileSink } from '../../src/io/image-sink.ts';
+import {
+  bytesContent,
+  device,
+  directory,
+  regularFile,
+  specialFile,
+  symlink,
+  walk,
+  type Directory,
+  type Inode,
+  type InodeAttributes,
+} from '../../src/io/file-tree.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
+import { runTool } from '../support/tools.ts';
+import { BUILD_TIME, describeTree, testBytes, treeArbitrary } from '../unit/formats/erofs/trees.ts';
+
+const now = { mtime: BUILD_TIME };
+const UUID = '00112233-4455-6677-8899-aabbccddeeff';
+
+/** Runs a program that must succeed; its complaint is in the error. */
+function succeed(program: string, args: readonly string[]): string {
+  const { status, stdout, stderr } = runTool(program, args);
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr || stdout}`);
+  return stdout;
+}
+const uuid = testBytes(16);
+
+async function writeImage(root: Directory, path: string): Promise<ErofsPlan> {
+  const plan = planErofs(root, { buildTime: BUILD_TIME, uuid, volumeName: 'test' });
+  const sink = await createFileSink(path);
+  await writeErofs(plan, sink);
+  await sink.close();
+  return plan;
+}
+
+/** Describes what our reader finds in an image. */
+async function describeImage(path: string): Promise<Record<string, unknown>> {
+  const source = await openFileSource(path);
+  try {
+    return await describeTree(await readTree(await openErofs(source)));
+  } finally {
+    await source.close();
+  }
+}
+
+/** Runs `use` while the kernel has the image mounted. */
+async function withMounted<T>(image: string, use: (path: string) => Promise<T>): Promise<T> {
+  const at = `${image}.mounted`;
+  mkdirSync(at);
+  const mount = runTool('mount', ['-t', 'erofs', '-o', 'loop,ro', image, at]);
+  if (mount.status !== 0) {
+    throw new Error(`This kernel does not mount EROFS from a loop device: ${mount.stderr}`);
+  }
+  try {
+    return await use(at);
+  } finally {
+    succeed('umount', [at]);
+  }
+}
+
+const deviceNumber = (rdev: bigint): [major: number, minor: number] => [
+  Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
+  Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+];
+
+/** A tree of the file system, without extended attributes, which Node cannot read. */
+function readMounted(path: string): Directory {
+  const byNumber = new Map<bigint, Inode>();
+  const make = (at: string, stat: BigIntStats): Inode => {
+    const second =
+      stat.mtimeNs >= 0n ? stat.mtimeNs / 10n ** 9n : (stat.mtimeNs - 999_999_999n) / 10n ** 9n;
+    const attributes: InodeAttributes = {
+      mode: Number(stat.mode & 0o7777n),
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      mtime: Number(second),
+      mtimeNsec: Number(stat.mtimeNs - second * 10n ** 9n),
+    };
+    if (stat.isFile()) {
+      const stream = (): AsyncIterable<Uint8Array> => createReadStream(at);
+      return regularFile({ size: Number(stat.size), stream }, attributes);
+    }
+    if (stat.isSymbolicLink()) return symlink(readlinkSync(at), attributes);
+    if (stat.isCharacterDevice())
+      return device('char-device', ...deviceNumber(stat.rdev), attributes);
+    if (stat.isBlockDevice()) return device('block-device', ...deviceNumber(stat.rdev), attributes);
+    if (!stat.isDirectory()) return specialFile(stat.isFIFO() ? 'fifo' : 'socket', attributes);
+    const result = directory(attributes);
+    for (const name of readdirSync(at)) result.children.set(name, load(join(at, name)));
+    return result;
+  };
+  const load = (at: string): Inode => {
+    const stat = lstatSync(at, { bigint: true });
+    const inode = byNumber.get(stat.ino) ?? make(at, stat);
+    byNumber.set(stat.ino, inode);
+    return inode;
+  };
+  return load(path) as Directory;
+}
+
+/** `getfacl` would say: user::rw-, user:1000:r--, group::r--, mask::r--, other::---. */
+const ACL = new Uint8Array(
+  Buffer.from(
+    '02000000' +
+      '01000600ffffffff' +
+      '02000400e8030000' +
+      '04000400ffffffff' +
+      '10000400ffffffff' +
+      '20000000ffffffff',
+    'hex',
+  ),
+);
+
+/** Leaves only the attributes that the kernel hands out: valid ACLs, and none for users on special files. */
+function kernelReadable(root: Directory): Directory {
+  walk(root, (_, inode) => {
+    for (const name of inode.xattrs.keys()) {
+      const isPlain = inode.kind === 'file' || inode.kind === 'directory';
+      const isAcl = name.startsWith('system.');
+      if (isAcl && isPlain && (inode.kind === 'directory' || name.endsWith('access'))) {
+        inode.xattrs.set(name, ACL);
+      } else if (isAcl || (name.startsWith('user.') && !isPlain)) {
+        inode.xattrs.delete(name);
+      }
+    }
+  });
+  return root;
+}
+
+const withoutXattrs = (description: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(description).map(([path, value]) => [
+      path,
+      { ...(value as object), xattrs: undefined },
+    ]),
+  );
+
+/** Every kind of inode, size and attribute that has a case of its own in the format. */
+function caseTree(): Directory {
+  const root = directory(now);
+  const put = (name: string, inode: Inode): Inode => {
+    root.children.set(name, inode);
+    return inode;
+  };
+  for (const size of [
+    0, 1, 4031, 4032, 4033, 4063, 4064, 4065, 4096, 4097, 8191, 8192, 3_000_001,
+  ]) {
+    put(`size-${size}`, regularFile(bytesContent(testBytes(size)), now));
+    put(`late-${size}`, regularFile(bytesContent(testBytes(size, 1)), { mtime: 7, mtimeNsec: 8 }));
+  }
+  const large = directory({ ...now, mode: 0o1777, uid: 65536, gid: 3 });
+  put('large', large);
+  for (let i = 0; i < 3000; i += 1) {
+    const file = regularFile(bytesContent(testBytes(i % 50)), now);
+    large.children.set(`${'name'.repeat(i % 40)}-${i}`, file);
+  }
+  for (const name of ['!', '-', '.hidden', 'ä', '😀']) {
+    put(name, directory(now));
+  }
+  const linked = put('linked', regularFile(bytesContent(testBytes(100)), { ...now, mode: 0o4711 }));
+  large.children.set('also-linked', linked);
+  const before1970 = { mtime: -2, mtimeNsec: 999_999_999 };
+  put('long-link', symlink('x/'.repeat(2047), before1970));
+  put('short-link', symlink('target', now));
+  put('null', device('char-device', 1, 3, now));
+  put('disk', device('block-device', 4095, 2 ** 20 - 1, now));
+  put('fifo', specialFile('fifo', now));
+  put('socket', specialFile('socket', now));
+  linked.xattrs.set('user.one', testBytes(10)).set('security.selinux', Buffer.from('label\0'));
+  linked.xattrs.set('system.posix_acl_access', ACL).set('trusted.empty', new Uint8Array(0));
+  large.xattrs.set('user.big', testBytes(30_000)).set('system.posix_acl_default', ACL);
+  return root;
+}
+
+const isRoot = process.getuid?.() === 0;
+
+async function expectAccepted(root: Directory, mounted: boolean): Promise<void> {
+  const dir = tmpDir();
+  const image = join(dir, 'ours.erofs');
+  await writeImage(root, image);
+  const fsck = runTool('fsck.erofs', [image]);
+  expect(fsck).toEqual({ status: 0, stdout: '', stderr: '' });
+  if (!mounted) return;
+  const expected = await describeTree(root);
+  await withMounted(image, async (path) => {
+    const seen = await describeTree(readMounted(path));
+    expect(withoutXattrs(seen)).toEqual(withoutXattrs(expected));
+    // mkfs.erofs reads the attributes through the kernel; what it writes tests our reader as well.
+    const theirs = join(dir, 'theirs.erofs');
+    succeed('mkfs.erofs', ['-U', UUID, theirs, path]);
+    expect(await describeImage(theirs)).toEqual(expected);
+  });
+}
+
+describe('fsck.erofs and dump.erofs', () => {
+  test('accept every case of the format without a word', async () => {
+    await expect(expectAccepted(caseTree(), false)).resolves.toBeUndefined();
+  });
+
+  test('count the same inodes, kinds and blocks', async () => {
+    const image = join(tmpDir(), 'ours.erofs');
+    const plan = await writeImage(caseTree(), image);
+    const superblock = runTool('dump.erofs', ['-s', image]).stdout;
+    const statistics = runTool('dump.erofs', ['-S', image]).stdout;
+    const count = (kind: string): number =>
+      plan.inodes.filter(({ inode }) => inode.kind === kind).length;
+    expect(superblock).toMatch(new RegExp(`inode count: +${plan.inodes.length}\n`));
+    expect(superblock).toMatch(new RegExp(`Filesystem blocks: +${plan.blocks}\n`));
+    expect(superblock).toMatch(/features: +sb_csum mtime \n/);
+    expect(superblock).toMatch(/UUID: +00070e15-1c23-2a31-383f-464d545b6269\n/);
+    // It counts names, of which one file has two.
+    expect(statistics).toMatch(new RegExp(`regular file count:\\s+${count('file') + 1}\n`));
+    expect(statistics).toMatch(new RegExp(`directory count:\\s+${count('directory')}\n`));
+    expect(statistics).toMatch(new RegExp(`symlink file count:\\s+${count('symlink')}\n`));
+  });
+
+  test('a changed block of the superblock is refused by our reader', async () => {
+    const image = join(tmpDir(), 'ours.erofs');
+    await writeImage(caseTree(), image);
+    const file = openSync(image, 'r+');
+    writeSync(file, new Uint8Array([0xff]), 0, 1, 3000);
+    closeSync(file);
+    await expect(describeImage(image)).rejects.toMatchObject({ code: 'bad-checksum' });
+  });
+});
+
+describe.skipIf(!isRoot)('the Linux kernel', () => {
+  test('shows every case of the format as it was given', async () => {
+    await expect(expectAccepted(caseTree(), true)).resolves.toBeUndefined();
+  });
+
+  test('shows random trees as they were given', async () => {
+    await fc.assert(
+      fc.asyncProperty(treeArbitrary, async (root) => {
+        await expect(expectAccepted(kernelReadable(root), true)).resolves.toBeUndefined();
+      }),
+      { numRuns: 12 },
+    );
+  });
+});
+
+describe('mkfs.erofs', () => {
+  test.each([
+    ['compact inodes', ['-T', '7']],
+    ['extended inodes', ['-T', '7', '-E', 'force-inode-extended']],
+    ['no inline data', ['-T', '7', '-E', 'noinline_data']],
+    ['no checksum', ['-T', '7', '-E', 'nosbcrc']],
+    ['an older layout', ['-T', '7', '-E', 'legacy-compress']],
+  ])('its images with %s read back as the directory they were made from', async (_, args) => {
+    const dir = tmpDir();
+    const image = join(dir, 'theirs.erofs');
+    // The project itself: files of many sizes.
+    const source = join(import.meta.dirname, '../../src');
+    succeed('mkfs.erofs', [...args, '-U', UUID, image, source]);
+    const expected = readMounted(source);
+    walk(expected, (_path, inode) => {
+      inode.mtime = 7;
+      inode.mtimeNsec = 0;
+    });
+    expect(await describeImage(image)).toEqual(await describeTree(expected));
+  });
+});
