@@ -68,6 +68,7 @@ export const STATUS = {
   BAD_TYPE: -0x7fffffff,
   FAILED_TRANSACTION: -0x7ffffffe,
   FDS_NOT_ALLOWED: -0x7ffffff9,
+  UNEXPECTED_NULL: -0x7ffffff8,
 } as const;
 
 const STATUS_NAMES = new Map<number, string>(

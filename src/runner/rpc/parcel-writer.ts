@@ -42,7 +42,8 @@ export class ParcelWriter {
 
   uint32(value: number): this {
     const checked = integer(value, 0, 0xffffffff, 'unsigned int');
-X
+    const at = this.#grow(4);
+    this.#view.setUint32(at, checked, true);
     return this;
   }
 
