@@ -7,7 +7,7 @@
  * @see https://www.rfc-editor.org/rfc/rfc5280
  */
 
-import { createHash, verify, X509Certificate } from 'node:crypto';
+import { createHash, verify, X509Certificate, type KeyObject } from 'node:crypto';
 import forge from 'node-forge';
 import { equalBytes, sha256 } from '../core/digest.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
@@ -159,4 +159,20 @@ export function readCertificate(der: Uint8Array): X509Certificate {
     );
   }
   return certificate;
+}
+
+/**
+ * The public key of a certificate.
+ *
+ * @throws {FormatError} when the bytes are no certificate, or its key is of an unknown kind.
+ */
+export function readCertificateKey(der: Uint8Array): KeyObject {
+  const certificate = readCertificate(der);
+  try {
+    return certificate.publicKey;
+  } catch (cause) {
+    throw new FormatError('x509', 'unsupported', 'Cannot read the public key of a certificate', {
+      cause,
+    });
+  }
 }

@@ -49,7 +49,7 @@ import type { BlockHasher } from '../../verity/block-hasher.ts';
 import { createHashTreeSink } from '../../verity/hash-tree.ts';
 import { hashTreeLevels } from '../../verity/hash-tree-layout.ts';
 import type { Signer } from '../signer.ts';
-import { readCertificate } from '../x509.ts';
+import { readCertificateKey } from '../x509.ts';
 import { planCopy, type CopyPiece } from './copy-plan.ts';
 
 export interface SignApkOptions {
@@ -117,7 +117,7 @@ function signingKey(signer: Signer, certificate: Uint8Array): SigningKey {
     );
   }
   const der = spki(publicKey);
-  if (!equalBytes(spki(readCertificate(certificate).publicKey), der)) {
+  if (!equalBytes(spki(readCertificateKey(certificate)), der)) {
     throw new UsageError('key', 'Cannot sign APK: the certificate is not of the signing key');
   }
   const small = bits <= MAX_SHA256_MODULUS_BITS;
