@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest';
+import { toHex, sha256 } from '../../../../src/core/digest.ts';
+import { FormatError } from '../../../../src/core/errors.ts';
+import { decodeInitrd, encodeInitrd } from '../../../../src/formats/boot-image/initrd.ts';
+import { bytesSource } from '../../../../src/io/byte-source.ts';
+import { bytesContent, type FileContent } from '../../../../src/io/file-tree.ts';
+
+const text = (value: string): FileContent => bytesContent(new TextEncoder().encode(value));
+
+const content = {
+  init: text('#!/init'),
+  modules: [
+    { name: 'virtio_ring.ko', content: text('ring') },
+    { name: 'dm-verity.ko', content: text('verity!') },
+  ],
+  bootconfig: [
+    { key: 'androidboot.microdroid.debuggable', values: ['0'] },
+    { key: 'androidboot.vbmeta.digest', values: ['ab'] },
+  ],
+  mtime: 1611926769,
+};
+
+async function build(change: Partial<typeof content> = {}): Promise<Uint8Array> {
+  const archive = encodeInitrd({ ...content, ...change });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of archive.stream()) chunks.push(chunk.slice());
+  const data = new Uint8Array(Buffer.concat(chunks));
+  expect(data.length).toBe(archive.size);
+  return data;
+}
+
+describe('encodeInitrd', () => {
+  test('lays out what docs/guest-interface.md says, in this order', async () => {
+    const data = await build();
+    const initrd = await decodeInitrd(bytesSource(data));
+    expect(initrd.entries.map(({ name, mode }) => `${name} ${mode.toString(8)}`)).toEqual([
+      'dev 40755',
+      'proc 40755',
+      'sys 40755',
+      'newroot 40755',
+      'init 100755',
+      'modules.order 100644',
+      'modules 40755',
+      'modules/virtio_ring.ko 100644',
+      'modules/dm-verity.ko 100644',
+    ]);
+    expect(initrd.modulesOrder).toEqual(['virtio_ring.ko', 'dm-verity.ko']);
+    expect(initrd.bootconfig).toEqual(content.bootconfig);
+    expect(Buffer.from(data.subarray(-12)).toString()).toBe('#BOOTCONFIG\n');
+  });
+
+  test('two variants differ in the bootconfig member only', async () => {
+    const normal = await build();
+    const debuggable = await build({
+      bootconfig: [{ key: 'androidboot.microdroid.debuggable', values: ['1'] }],
+    });
+    const { entries } = await decodeInitrd(bytesSource(normal));
+    const last = entries.at(-1);
+    const end = (last?.dataOffset ?? 0) + 8 + 124;
+    expect(toHex(debuggable.subarray(0, end))).toBe(toHex(normal.subarray(0, end)));
+    expect(toHex(debuggable)).not.toBe(toHex(normal));
+  });
+
+  test('the same content gives the same bytes, and they are pinned', async () => {
+    const data = await build();
+    expect(await build()).toEqual(data);
+    // Changes only together with the layout of the initrd, which guests and verifiers share.
+    expect(toHex(sha256(data))).toBe(
+      'a8654930f152b46ae1469163d491c754123021d53d41cb0acce7e3f065fdb45f',
+    );
+  });
+
+  test.each(['', '../x.ko', 'a/b.ko', 'x', '.ko', 'a\nb.ko'])('refuses module name %j', (name) => {
+    const modules = [{ name, content: text('') }];
+    expect(() => encodeInitrd({ ...content, modules })).toThrow(RangeError);
+  });
+
+  test('refuses a module given twice', () => {
+    const [first] = content.modules;
+    const modules = first === undefined ? [] : [first, first];
+    expect(() => encodeInitrd({ ...content, modules })).toThrow(RangeError);
+  });
+});
+
+describe('decodeInitrd', () => {
+  test('refuses bytes behind the bootconfig, and a file cut anywhere', async () => {
+    const data = await build();
+    const longer = new Uint8Array(data.length + 4);
+    longer.set(data);
+    await expect(decodeInitrd(bytesSource(longer))).rejects.toThrow(FormatError);
+    for (let length = 0; length < data.length; length += 7) {
+      const cut = bytesSource(data.subarray(0, length));
+      await expect(decodeInitrd(cut), `${length}`).rejects.toThrow(FormatError);
+    }
+  });
+
+  test('refuses a module order that names what is not there', async () => {
+    const data = await build();
+    const { entries } = await decodeInitrd(bytesSource(data));
+    const order = entries.find(({ name }) => name === 'modules.order');
+    data[order?.dataOffset ?? 0] = 0x58;
+    await expect(decodeInitrd(bytesSource(data))).rejects.toThrow(FormatError);
+  });
+});
