@@ -118,6 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "wait_for is what waits")]
     fn wait_tells_a_code_from_a_signal() {
         for (script, exit) in [("exit 7", Exit::Code(7)), ("kill -9 $$", Exit::Signal(9))] {
             let child = Command::new("/bin/sh")

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -28,6 +27,9 @@ pub fn local_cid() -> io::Result<u32> {
     Ok(cid)
 }
 
+/// Takes a `timeval` of the machine's own word size.
+const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub struct VsockStream {
@@ -36,15 +38,18 @@ pub struct VsockStream {
 }
 
 impl VsockStream {
+    /// Connects; `timeout` bounds this and every later read and write.
+    ///
     /// # Errors
-    /// What socket(2) or connect(2) says.
-    pub fn connect(cid: u32, port: u32) -> io::Result<Self> {
+    /// What socket(2), setsockopt(2) or connect(2) says.
+    pub fn connect(cid: u32, port: u32, timeout: Duration) -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = check(unsafe {
             libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)
         })?;
         // SAFETY: `fd` was just made and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        set_connect_timeout(&fd, timeout)?;
         // SAFETY: all-zero is a valid sockaddr_vm.
         let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
         address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
@@ -53,25 +58,33 @@ impl VsockStream {
         let size = size_of::<libc::sockaddr_vm>() as libc::socklen_t;
         // SAFETY: `address` is a live sockaddr_vm of `size` bytes.
         check(unsafe { libc::connect(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) })?;
-        Ok(Self {
-            stream: UnixStream::from(fd),
-        })
+        let stream = UnixStream::from(fd);
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        Ok(Self { stream })
     }
+}
 
-    /// How long a read or write may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// What setsockopt(2) says.
-    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(timeout)?;
-        self.stream.set_write_timeout(timeout)
-    }
-
-    /// # Errors
-    /// What shutdown(2) says.
-    pub fn shutdown(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Both)
-    }
+/// The kernel's own limit of two seconds is short for a host that emulates this machine.
+fn set_connect_timeout(fd: &OwnedFd, timeout: Duration) -> io::Result<()> {
+    let seconds = timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+    let value = libc::timeval {
+        tv_sec: seconds,
+        tv_usec: 0,
+    };
+    let size = size_of::<libc::timeval>() as libc::socklen_t;
+    let pointer = std::ptr::from_ref(&value).cast();
+    // SAFETY: `pointer` is a live timeval of `size` bytes.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::AF_VSOCK,
+            SO_VM_SOCKETS_CONNECT_TIMEOUT,
+            pointer,
+            size,
+        )
+    })?;
+    Ok(())
 }
 
 impl io::Read for VsockStream {

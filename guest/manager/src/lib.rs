@@ -1,0 +1,5 @@
+//! The part of the manager that decides whether a payload may run, apart from the machine it runs on.
+
+#![forbid(unsafe_code)]
+
+pub mod verify;
