@@ -12,7 +12,7 @@ import {
   writeSync,
   type BigIntStats,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { planErofs, type ErofsPlan } from '../../src/formats/erofs/plan.ts';
 import { openErofs } from '../../src/formats/erofs/reader.ts';
@@ -207,6 +207,8 @@ async function expectAccepted(root: Directory, mounted: boolean): Promise<void> 
   await withMounted(image, async (path) => {
     const seen = await describeTree(readMounted(path));
     expect(withoutXattrs(seen)).toEqual(withoutXattrs(expected));
+    // mkfs.erofs 1.5 cuts names of 255 bytes short and then does not find the file.
+    if (Object.keys(expected).some((name) => Buffer.byteLength(basename(name)) > 254)) return;
     // mkfs.erofs reads the attributes through the kernel; what it writes tests our reader as well.
     const theirs = join(dir, 'theirs.erofs');
     succeed('mkfs.erofs', ['-U', UUID, theirs, path]);
@@ -256,7 +258,7 @@ describe.skipIf(!isRoot)('the Linux kernel', () => {
       fc.asyncProperty(treeArbitrary, async (root) => {
         await expect(expectAccepted(kernelReadable(root), true)).resolves.toBeUndefined();
       }),
-      { numRuns: 12 },
+      { numRuns: 30 },
     );
   });
 });
