@@ -113,7 +113,7 @@ describe('bootconfig trailer', () => {
     );
     for (const [at, code] of [
       [0, 'bad-checksum'],
-      [8, 'bad-checksum'],
+      [8, 'truncated'],
       [9, 'truncated'],
       [11, 'too-large'],
       [12, 'bad-checksum'],
