@@ -4,10 +4,17 @@ use super::binder::{AIBinder, BinderService};
 use crate::{manager, server};
 use core::ffi::{c_char, c_void};
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use microbuild_sys::payload::process;
+
+/// Whether the host was told: it is told once.
+static NOTIFIED: AtomicBool = AtomicBool::new(false);
 
 #[no_mangle]
 pub extern "C" fn AVmPayload_notifyPayloadReady() {
+    if NOTIFIED.swap(true, Ordering::Relaxed) {
+        return;
+    }
     if let Err(why) = manager::notify_payload_ready() {
         process::abort(format_args!("Failed to notify payload ready: {why}"));
     }
