@@ -4,15 +4,15 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sha256 } from '../../src/core/digest.ts';
-import { guidFromDigest } from '../../src/formats/gpt/guid.ts';
+import { guidFromDigest, layoutGpt, writeGpt } from '../../src/formats/gpt/gpt.ts';
+import { formatGuid, parseGuid } from '../../src/formats/gpt/guid.ts';
 import { readGpt } from '../../src/formats/gpt/reader.ts';
-import { layoutGpt, writeGpt } from '../../src/formats/gpt/writer.ts';
 import { openFileSource } from '../../src/io/byte-source.ts';
 import { createFileSink } from '../../src/io/image-sink.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
 
-const guidOf = (name: string): string => guidFromDigest(sha256(Buffer.from(name)));
+const guidOf = (name: string): Uint8Array => guidFromDigest(sha256(Buffer.from(name)));
 
 interface SfdiskTable {
   readonly id: string;
@@ -55,14 +55,14 @@ describe('sfdisk', () => {
       expect(verify).toMatchObject({ status: 0, stderr: '' });
       expect(verify.stdout).toContain('No errors detected');
       const table = sfdiskTable(path);
-      expect(table.id.toLowerCase()).toBe(layout.diskGuid);
+      expect(parseGuid(table.id)).toEqual(layout.diskGuid);
       expect(table.firstlba).toBe(34);
       expect(table.lastlba).toBe(layout.diskSize / 512 - 34);
       expect(
         table.partitions.map(({ start, size, type, uuid, name }) => ({
           label: name,
-          guid: uuid.toLowerCase(),
-          typeGuid: type.toLowerCase(),
+          guid: parseGuid(uuid),
+          typeGuid: parseGuid(type),
           offset: start * 512,
           size: size * 512,
         })),
@@ -79,7 +79,7 @@ describe('sfdisk', () => {
     await sink.write(512, new Uint8Array(33 * 512));
     await sink.close();
     const table = sfdiskTable(path);
-    expect(table.partitions.map(({ name, uuid }) => [name, uuid.toLowerCase()])).toEqual([
+    expect(table.partitions.map(({ name, uuid }) => [name, parseGuid(uuid)])).toEqual([
       ['only', guidOf('only')],
     ]);
   });
@@ -90,16 +90,16 @@ describe('sfdisk', () => {
     truncateSync(path, 8 << 20);
     const script = [
       'label: gpt',
-      `label-id: ${guidOf('disk')}`,
-      `start=2048, size=2048, name="first", uuid=${guidOf('first')}`,
-      `start=8192, size=100, name="second", uuid=${guidOf('second')}, attrs="RequiredPartition"`,
+      `label-id: ${formatGuid(guidOf('disk'))}`,
+      `start=2048, size=2048, name="first", uuid=${formatGuid(guidOf('first'))}`,
+      `start=8192, size=100, name="second", uuid=${formatGuid(guidOf('second'))}, attrs="RequiredPartition"`,
     ].join('\n');
     const made = runTool('sfdisk', ['--no-reread', '--no-tell-kernel', path], { input: script });
     expect(made).toMatchObject({ status: 0 });
     const source = await openFileSource(path);
     const gpt = await readGpt(source);
     await source.close();
-    expect(gpt.diskGuid).toBe(guidOf('disk'));
+    expect(gpt.diskGuid).toEqual(guidOf('disk'));
     expect(gpt.partitions).toMatchObject([
       { label: 'first', guid: guidOf('first'), offset: 1 << 20, size: 1 << 20, attributes: 0n },
       { label: 'second', guid: guidOf('second'), offset: 4 << 20, size: 51200, attributes: 1n },

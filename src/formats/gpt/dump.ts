@@ -3,6 +3,7 @@
 import type { DumpNode } from '../../core/dump.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { dumpFields } from '../struct-dump.ts';
+import { formatGuid } from './guid.ts';
 import { gptHeaderFields, SECTOR_SIZE } from './layout.ts';
 import { readGpt, type Gpt, type Partition } from './reader.ts';
 
@@ -11,7 +12,7 @@ export async function dumpGpt(source: ByteSource): Promise<DumpNode> {
   const gpt = await readGpt(source);
   return {
     name: `GPT ${source.name}`,
-    fields: [{ name: 'disk GUID', value: gpt.diskGuid }],
+    fields: [{ name: 'disk GUID', value: formatGuid(gpt.diskGuid) }],
     children: [
       dumpHeader('header', gpt.primary),
       dumpHeader('backup header', gpt.backup),
@@ -32,8 +33,8 @@ function dumpPartition(partition: Partition, { primary }: Gpt): DumpNode {
   return {
     name: `partition ${partition.index} "${partition.label}"`,
     fields: [
-      { name: 'type GUID', value: partition.typeGuid, offset: entry },
-      { name: 'GUID', value: partition.guid, offset: entry + 16 },
+      { name: 'type GUID', value: formatGuid(partition.typeGuid), offset: entry },
+      { name: 'GUID', value: formatGuid(partition.guid), offset: entry + 16 },
       { name: 'offset', value: partition.offset, offset: entry + 32 },
       { name: 'size', value: partition.size, offset: entry + 40 },
       { name: 'attributes', value: partition.attributes, offset: entry + 48 },

@@ -6,7 +6,7 @@ import { FormatError, type FormatErrorCode } from '../../core/errors.ts';
 import { divCeil } from '../../core/math.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import type { Values } from '../struct.ts';
-import { decodeGuid } from './guid.ts';
+import { formatGuid, swapGuid } from './guid.ts';
 import {
   GPT_HEADER_SIZE,
   GPT_SIGNATURE,
@@ -24,8 +24,9 @@ export interface Partition {
   /** Place in the table, from 0. */
   readonly index: number;
   readonly label: string;
-  readonly guid: string;
-  readonly typeGuid: string;
+  /** In the order of their text. */
+  readonly guid: Uint8Array;
+  readonly typeGuid: Uint8Array;
   readonly attributes: bigint;
   /** In bytes. */
   readonly offset: number;
@@ -35,7 +36,7 @@ export interface Partition {
 type HeaderValues = Values<typeof gptHeaderFields>;
 
 export interface Gpt {
-  readonly diskGuid: string;
+  readonly diskGuid: Uint8Array;
   /** In the order of the table. */
   readonly partitions: readonly Partition[];
   readonly primary: HeaderValues;
@@ -83,7 +84,7 @@ export async function readGpt(source: ByteSource): Promise<Gpt> {
   const entries = await readEntries(source, primary);
   await readEntries(source, backup);
   return {
-    diskGuid: decodeGuid(primary.disk_guid),
+    diskGuid: swapGuid(primary.disk_guid),
     partitions: decodePartitions(entries, primary),
     primary,
     backup,
@@ -189,14 +190,15 @@ function decodePartitions(entries: Uint8Array, header: HeaderValues): Partition[
         field: 'starting_lba',
       });
     }
-    const guid = decodeGuid(entry.unique_partition_guid);
-    if (guids.has(guid)) throw bad('duplicate', `two partitions have the GUID ${guid}`);
-    guids.add(guid);
+    const guid = swapGuid(entry.unique_partition_guid);
+    const text = formatGuid(guid);
+    if (guids.has(text)) throw bad('duplicate', `two partitions have the GUID ${text}`);
+    guids.add(text);
     partitions.push({
       index,
       label: decodeLabel(entry.partition_name),
       guid,
-      typeGuid: decodeGuid(entry.partition_type_guid),
+      typeGuid: swapGuid(entry.partition_type_guid),
       attributes: entry.attributes,
       offset: Number(start) * SECTOR_SIZE,
       size: Number(end - start + 1n) * SECTOR_SIZE,

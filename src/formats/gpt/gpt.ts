@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { UsageError } from '../../core/errors.ts';
 import { alignUp } from '../../core/math.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import { decodeGuid, encodeGuid } from './guid.ts';
+import { formatGuid, parseGuid, swapGuid } from './guid.ts';
 import {
   GPT_ENTRIES,
   GPT_ENTRY_SECTORS,
@@ -36,13 +36,14 @@ export interface PartitionRequest {
   readonly label: string;
   /** In bytes; rounded up to 4096. */
   readonly size: number;
-  readonly guid: string;
+  /** 16 bytes, in the order of their text; see `guidFromDigest`. */
+  readonly guid: Uint8Array;
   /** Default: Linux filesystem data. */
-  readonly typeGuid?: string;
+  readonly typeGuid?: Uint8Array;
 }
 
 export interface GptRequest {
-  readonly diskGuid: string;
+  readonly diskGuid: Uint8Array;
   readonly partitions: readonly PartitionRequest[];
   /** Offset of the first partition in bytes, a multiple of 4096 from 20480 on. Default 1 MiB. */
   readonly firstPartition?: number;
@@ -50,15 +51,15 @@ export interface GptRequest {
 
 export interface PartitionPlace {
   readonly label: string;
-  readonly guid: string;
-  readonly typeGuid: string;
+  readonly guid: Uint8Array;
+  readonly typeGuid: Uint8Array;
   /** Both in bytes, multiples of 4096. */
   readonly offset: number;
   readonly size: number;
 }
 
 export interface GptLayout {
-  readonly diskGuid: string;
+  readonly diskGuid: Uint8Array;
   /** In the order asked for, one behind the other. */
   readonly partitions: readonly PartitionPlace[];
   /** Bytes before the first and behind the last partition hold the table. A multiple of 4096. */
@@ -66,11 +67,25 @@ export interface GptLayout {
 }
 
 /**
+ * A GUID of version 8 (RFC 9562, "custom") from the first bytes of a digest, so that names give
+ * stable GUIDs: `guidFromDigest(sha256(name))`.
+ *
+ * @throws {RangeError} when the digest is shorter than 16 bytes.
+ */
+export function guidFromDigest(digest: Uint8Array): Uint8Array {
+  if (digest.length < 16) throw new RangeError('Cannot make a GUID of less than 16 bytes');
+  const guid = digest.slice(0, 16);
+  guid[6] = ((guid[6] ?? 0) & 0x0f) | 0x80;
+  guid[8] = ((guid[8] ?? 0) & 0x3f) | 0x80;
+  return guid;
+}
+
+/**
  * Decides where the partitions go.
  *
  * @throws {UsageError} `input` on a label that is empty, too long or used twice, a GUID used twice,
  *   a size that is not positive, or more than 128 partitions.
- * @throws {RangeError} on what is not a GUID, and on a first partition that is out of place.
+ * @throws {RangeError} on a GUID that has not 16 bytes, and on a first partition that is out of place.
  */
 export function layoutGpt(request: GptRequest): GptLayout {
   const { firstPartition = FIRST_PARTITION } = request;
@@ -80,30 +95,35 @@ export function layoutGpt(request: GptRequest): GptLayout {
   if (request.partitions.length > GPT_ENTRIES) {
     throw refuse(`${request.partitions.length} partitions, the table has room for ${GPT_ENTRIES}`);
   }
-  const canonical = (guid: string): string => decodeGuid(encodeGuid(guid));
   const labels = new Set<string>();
-  const guids = new Set([canonical(request.diskGuid)]);
+  const guids = new Set([guidText(request.diskGuid)]);
   let offset = firstPartition;
   const partitions = request.partitions.map((partition): PartitionPlace => {
-    const { label } = partition;
-    const guid = canonical(partition.guid);
+    const { label, guid, typeGuid = parseGuid(LINUX_DATA_TYPE) } = partition;
+    const text = guidText(guid);
+    if (/^[0-]*$/.test(guidText(typeGuid)))
+      throw refuse(`partition ${label} has the type of an unused entry`);
     const problem = labelProblem(label) ?? (labels.has(label) ? 'is used twice' : undefined);
     if (problem !== undefined) throw refuse(`the label ${JSON.stringify(label)} ${problem}`);
-    if (guids.has(guid)) throw refuse(`the GUID ${guid} is used twice`);
+    if (guids.has(text)) throw refuse(`the GUID ${text} is used twice`);
     if (!Number.isSafeInteger(partition.size) || partition.size <= 0) {
       throw refuse(`partition ${label} has ${partition.size} bytes`);
     }
     labels.add(label);
-    guids.add(guid);
+    guids.add(text);
     const size = alignUp(partition.size, ALIGNMENT);
-    const typeGuid = canonical(partition.typeGuid ?? LINUX_DATA_TYPE);
     const place = { label, guid, typeGuid, offset, size };
     offset += size;
     return place;
   });
   const diskSize = alignUp(offset + BACKUP_SECTORS * SECTOR_SIZE, ALIGNMENT);
   if (!Number.isSafeInteger(diskSize)) throw refuse(`the disk would have ${diskSize} bytes`);
-  return { diskGuid: canonical(request.diskGuid), partitions, diskSize };
+  return { diskGuid: request.diskGuid, partitions, diskSize };
+}
+
+function guidText(guid: Uint8Array): string {
+  if (guid.length !== 16) throw new RangeError(`Cannot use ${guid.length} bytes as a GUID`);
+  return formatGuid(guid);
 }
 
 const refuse = (problem: string): UsageError =>
@@ -145,8 +165,8 @@ function encodeEntries({ partitions }: GptLayout): Uint8Array {
   const view = new DataView(entries.buffer);
   for (const [index, { label, guid, typeGuid, offset, size }] of partitions.entries()) {
     GptEntry.encodeInto(view, index * GptEntry.size, {
-      partition_type_guid: encodeGuid(typeGuid),
-      unique_partition_guid: encodeGuid(guid),
+      partition_type_guid: swapGuid(typeGuid),
+      unique_partition_guid: swapGuid(guid),
       starting_lba: BigInt(offset / SECTOR_SIZE),
       ending_lba: BigInt((offset + size) / SECTOR_SIZE - 1),
       attributes: 0n,
@@ -157,7 +177,7 @@ function encodeEntries({ partitions }: GptLayout): Uint8Array {
 }
 
 function encodeHeader(
-  diskGuid: string,
+  diskGuid: Uint8Array,
   sectors: number,
   entriesCrc: number,
   isBackup: boolean,
@@ -173,7 +193,7 @@ function encodeHeader(
     alternate_lba: isBackup ? 1n : last,
     first_usable_lba: BigInt(PRIMARY_SECTORS),
     last_usable_lba: BigInt(sectors - BACKUP_SECTORS - 1),
-    disk_guid: encodeGuid(diskGuid),
+    disk_guid: swapGuid(diskGuid),
     partition_entry_lba: isBackup ? BigInt(sectors - BACKUP_SECTORS) : 2n,
     number_of_partition_entries: GPT_ENTRIES,
     size_of_partition_entry: GptEntry.size,
