@@ -1,6 +1,6 @@
 /** One entry of an archive: its local header, and its data decompressed and checked. */
 
-import { crc32, createInflateRaw } from 'node:zlib';
+import { crc32, createInflateRaw, inflateRawSync } from 'node:zlib';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { streamOf } from '../../io/byte-source.ts';
 import type { FileContent } from '../../io/file-tree.ts';
@@ -46,6 +46,38 @@ export async function readLocalHeader(source: ByteSource, entry: ZipEntry): Prom
     extra: bytes.slice(extraAt, size),
     dataOffset: offset + size,
   };
+}
+
+/** Entries up to this are inflated at once: setting up a stream costs more than they do. */
+const SMALL_ENTRY = 64 << 10;
+
+async function* inflateSmall(
+  source: ByteSource,
+  entry: ZipEntry,
+  dataOffset: number,
+): AsyncGenerator<Uint8Array> {
+  const data = await source.read(dataOffset, entry.compressedSize);
+  const where = { offset: dataOffset, field: entry.name };
+  let result: { buffer: Uint8Array; engine: { bytesWritten: number } };
+  try {
+    result = inflateRawSync(data, {
+      maxOutputLength: entry.size + 1,
+      info: true,
+    }) as unknown as typeof result;
+  } catch (cause) {
+    throw zipError('bad-value', `the deflated data of "${entry.name}" is broken`, {
+      ...where,
+      cause,
+    });
+  }
+  if (result.engine.bytesWritten !== entry.compressedSize) {
+    throw zipError(
+      'trailing-data',
+      `the deflated data of "${entry.name}" ends before its size`,
+      where,
+    );
+  }
+  yield result.buffer;
 }
 
 async function* inflate(
@@ -101,10 +133,11 @@ export async function openEntry(source: ByteSource, entry: ZipEntry): Promise<Fi
   return {
     size: entry.size,
     async *stream() {
+      const isSmall = entry.compressedSize <= SMALL_ENTRY && entry.size <= SMALL_ENTRY;
       const data =
         entry.method === METHOD_STORED
           ? streamOf(source, dataOffset, entry.compressedSize)
-          : inflate(source, entry, dataOffset);
+          : (isSmall ? inflateSmall : inflate)(source, entry, dataOffset);
       let crc = 0;
       let size = 0;
       for await (const chunk of data) {
