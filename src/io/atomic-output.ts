@@ -6,7 +6,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 const temporaryName = (path: string, kind: string): string =>
@@ -15,6 +15,22 @@ const temporaryName = (path: string, kind: string): string =>
 async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes a new file and flushes it. The mode is set whatever the umask is. */
+export async function writeFileSynced(
+  path: string,
+  data: Uint8Array | string,
+  mode = 0o644,
+): Promise<void> {
+  const handle = await open(path, 'wx', mode);
+  try {
+    await handle.chmod(mode);
+    await handle.writeFile(data);
     await handle.sync();
   } finally {
     await handle.close();
@@ -30,14 +46,7 @@ export async function writeFileAtomic(
   await mkdir(dirname(path), { recursive: true });
   const temporary = temporaryName(path, 'new');
   try {
-    const handle = await open(temporary, 'wx', mode);
-    try {
-      await handle.chmod(mode);
-      await handle.writeFile(data);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await writeFileSynced(temporary, data, mode);
     await rename(temporary, path);
     await syncPath(dirname(path));
   } catch (error) {
@@ -60,6 +69,7 @@ export async function writeDirectoryAtomic<T>(
   const temporary = temporaryName(path, 'new');
   await mkdir(temporary, { mode: 0o755 });
   try {
+    await chmod(temporary, 0o755);
     const result = await fill(temporary);
     await syncPath(temporary);
     if (await exists(path)) {

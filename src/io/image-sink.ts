@@ -14,9 +14,10 @@ export interface FileSink extends ImageSink {
   close(): Promise<void>;
 }
 
-/** A sink over a new file, which must not exist yet. */
+/** A sink over a new file, which must not exist yet. Its mode is 0644 whatever the umask is. */
 export async function createFileSink(path: string): Promise<FileSink> {
   const handle = await open(path, 'wx', 0o644);
+  await handle.chmod(0o644);
   return {
     async write(offset, chunk) {
       for (let done = 0; done < chunk.length;) {

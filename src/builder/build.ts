@@ -1,0 +1,343 @@
+/**
+ * One build: recipe to bundle. ARCHITECTURE.md tells its steps; each is a file in `steps/`.
+ *
+ * The bundle is written into a folder beside the final one and renamed when it is whole.
+ */
+
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { sha256, toHex } from '../core/digest.ts';
+import { UsageError } from '../core/errors.ts';
+import type { Reporter } from '../core/events.ts';
+import { openCache, digestFile } from '../cache/store.ts';
+import { debToTree } from '../formats/tar/deb.ts';
+import { openFileSource } from '../io/byte-source.ts';
+import { writeDirectoryAtomic, writeFileSynced } from '../io/atomic-output.ts';
+import { walk, type Directory } from '../io/file-tree.ts';
+import { BUNDLE_FILES } from '../bundle/layout.ts';
+import { formatManifest, type Manifest, type ManifestFile } from '../bundle/manifest.ts';
+import { vmConfig } from '../bundle/vm-config.ts';
+import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
+import type { Recipe } from '../recipe/parse.ts';
+import { avbPublicKey } from '../signing/avb/public-key.ts';
+import { certificateDigest } from '../signing/x509.ts';
+import { findGuest, guestTree } from './guest.ts';
+import { checkInputs, inputPath, isLocalDeb } from './inputs.ts';
+import { resolveKeys, type BuildKeys } from './keys.ts';
+import { requireLock, updateLock } from './lock.ts';
+import { fetchDeb, type AptContext } from './sources/apt.ts';
+import { runStep } from './step.ts';
+import { writeBootFiles } from './steps/boot-files.ts';
+import { buildPayload } from './steps/build-payload.ts';
+import { kernelFiles } from './steps/kernel.ts';
+import { writeOsImage } from './steps/os-image.ts';
+import { writePayload } from './steps/payload-apk.ts';
+import { writePayloadImage } from './steps/payload-image.ts';
+import { systemTree } from './steps/system-tree.ts';
+
+export interface BuildOptions {
+  readonly recipe: Recipe;
+  /** The folder that becomes the bundle; what was there is replaced. */
+  readonly output: string;
+  /** Folder of microbuild's package.json, where the guest's programs are. */
+  readonly packageRoot: string;
+  /** Folder of the development keys. */
+  readonly keyFolder: string;
+  readonly cacheDirectory: string;
+  /** Seconds since 1970: the one time in the output. */
+  readonly sourceDate: number;
+  /** Pins a package anew when no mirror has the pinned one any more, and goes on. */
+  readonly relockMissing: boolean;
+  readonly env: NodeJS.ProcessEnv;
+  readonly reporter: Reporter;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BuildResult {
+  readonly path: string;
+  readonly manifest: Manifest;
+}
+
+/**
+ * @throws {RecipeError} when the recipe or what it names cannot be used.
+ * @throws {UsageError} `lock` when something is not pinned, or a pinned package is gone.
+ */
+export async function buildImage(options: BuildOptions): Promise<BuildResult> {
+  const { recipe, reporter, signal, sourceDate } = options;
+  const { data } = recipe;
+  await checkOutput(options);
+  await checkInputs(recipe);
+  const guest = await findGuest(options.packageRoot, data.arch, options.env);
+  const cache = await openCache(options.cacheDirectory);
+  const apt: AptContext = { cache, env: options.env, signal };
+  let lock = await requireLock(recipe);
+  const keys = await resolveKeys(recipe, options.keyFolder);
+  reportKeys(keys, options);
+
+  const pinned = async (name: string): Promise<{ deb: LockedDeb; path: string }> => {
+    const deb = lockedDeb(lock, name);
+    try {
+      return { deb, path: (await fetchDeb(deb, name, apt)).path };
+    } catch (error) {
+      if (!options.relockMissing || !(error instanceof UsageError && error.code === 'lock')) {
+        throw error;
+      }
+      const { lock: renewed } = await updateLock(recipe, [name], apt);
+      lock = renewed;
+      const fresh = lockedDeb(lock, name);
+      reporter.report({
+        kind: 'warning',
+        message: `${deb.package} ${deb.version} is gone from its mirrors: microbuild.lock now pins ${fresh.package} ${fresh.version}`,
+      });
+      return { deb: fresh, path: (await fetchDeb(fresh, name, apt)).path };
+    }
+  };
+  const treeOf = async (path: string, name: string): Promise<Directory> => {
+    const source = await openFileSource(path, name);
+    try {
+      return await debToTree(source);
+    } finally {
+      await source.close();
+    }
+  };
+
+  const kernel = await runStep(options, 'kernel', 'Kernel and modules', async (note) => {
+    const name = data.kernel.source.deb;
+    const { deb, path } = await pinned(name);
+    const files = await kernelFiles(
+      recipe,
+      { sha256: deb.sha256, tree: () => treeOf(path, deb.package) },
+      cache,
+    );
+    note.cached = files.cached;
+    note.detail = `${deb.package} ${deb.version}, ${files.modules.length} modules`;
+    return files;
+  });
+
+  const root = await runStep(options, 'system.tree', 'System files', async (note) => {
+    const tree = await systemTree(recipe, {
+      guest: () => guestTree(guest, sourceDate),
+      async deb(name) {
+        const path = isLocalDeb(name) ? inputPath(recipe, name) : (await pinned(name)).path;
+        const merged = await treeOf(path, basename(name));
+        setTimes(merged, sourceDate);
+        return merged;
+      },
+      sourceDate,
+    });
+    let count = 0;
+    walk(tree, () => count++);
+    note.detail = `${count} inodes`;
+    return tree;
+  });
+
+  const path = resolve(options.output);
+  const manifest = await writeDirectoryAtomic(path, async (folder) => {
+    const at = (name: string): string => join(folder, name);
+    const os = await runStep(
+      options,
+      'system.image',
+      'System image and hash tree',
+      async (note) => {
+        const image = await writeOsImage(root, at(BUNDLE_FILES.os), {
+          name: data.name,
+          hash: data.partitions.system.verity.hash,
+          sourceDate,
+          rollbackIndex: data.signing.image.rollbackIndex,
+          image: keys.image,
+        });
+        note.detail = `root digest ${toHex(image.tree.rootDigest).slice(0, 16)}…`;
+        return image;
+      },
+    );
+    const certificates = data.trust.payload ?? [
+      `sha256:${toHex(certificateDigest(keys.payload.certificateDer, 'sha256'))}`,
+    ];
+    const boot = await runStep(options, 'boot', 'Initrds and signed kernel', async (note) => {
+      note.detail = keys.image.algorithm;
+      return writeBootFiles(
+        {
+          name: data.name,
+          vbmeta: os.vbmeta,
+          payloadCertificates: certificates,
+          init: guest.init,
+          kernel,
+          sourceDate,
+          rollbackIndex: data.signing.image.rollbackIndex,
+          image: keys.image,
+        },
+        {
+          kernel: at(BUNDLE_FILES.kernel),
+          initrdNormal: at(BUNDLE_FILES.initrdNormal),
+          initrdDebuggable: at(BUNDLE_FILES.initrdDebuggable),
+        },
+      );
+    });
+    const apkRoot = await runStep(options, 'payload', 'Payload APK and idsig', (note) =>
+      payloadStep(options, keys, guest, cache, at, (detail) => (note.detail = detail)),
+    );
+    const interfaces = await copyInterfaces(recipe, at);
+    const config = vmConfig({
+      name: data.name,
+      memoryMib: data.vm.memory,
+      cpus: data.vm.cpus,
+      debuggable: data.vm.debug === 'full',
+    });
+    await writeFileSynced(at(BUNDLE_FILES.vmConfig), `${JSON.stringify(config, undefined, 2)}\n`);
+    return runStep(options, 'manifest', 'Manifest', async (note) => {
+      const made: Manifest = {
+        schemaVersion: 1,
+        name: data.name,
+        arch: data.arch,
+        release: keys.image.development || keys.payload.development ? 'development' : 'release',
+        keys: {
+          image: {
+            sha256: toHex(sha256(avbPublicKey(keys.image.signer.publicKey))),
+            development: keys.image.development,
+          },
+          payload: {
+            sha256: toHex(certificateDigest(keys.payload.certificateDer, 'sha256')),
+            development: keys.payload.development,
+          },
+        },
+        chain: {
+          kernelDigest: toHex(boot.kernel.digest),
+          initrdNormalDigest: toHex(boot.normal.digest),
+          initrdDebuggableDigest: toHex(boot.debuggable.digest),
+          vbmetaDigest: toHex(sha256(os.vbmeta)),
+          systemRootDigest: toHex(os.tree.rootDigest),
+          payloadCertificates: certificates,
+          apkRootDigest: toHex(apkRoot),
+          rollbackIndex: data.signing.image.rollbackIndex,
+        },
+        payload: {
+          package: data.payload.package,
+          versionCode: data.payload.versionCode,
+          entry: data.payload.entry,
+          rpcPort: data.vm.rpcPort ?? null,
+          interfaces,
+        },
+        inputs: Object.values(lock.debs)
+          .map((deb) => ({ name: deb.package, version: deb.version, sha256: deb.sha256 }))
+          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+        files: await listFiles(folder, interfaces),
+      };
+      await writeFileSynced(at(BUNDLE_FILES.manifest), formatManifest(made));
+      note.detail = `${made.files.length} files`;
+      return made;
+    });
+  });
+  for (const file of manifest.files) {
+    reporter.report({ kind: 'output', ...file, path: join(path, file.path) });
+  }
+  return { path, manifest };
+}
+
+/** Builds, signs and stores the APK. @returns the root digest of the idsig. */
+async function payloadStep(
+  { recipe, env, signal, sourceDate }: BuildOptions,
+  keys: BuildKeys,
+  guest: Awaited<ReturnType<typeof findGuest>>,
+  cache: Awaited<ReturnType<typeof openCache>>,
+  at: (name: string) => string,
+  tell: (detail: string) => void,
+): Promise<Uint8Array> {
+  const { includeFolder, libraryFolder } = guest;
+  const build = await buildPayload(recipe, {
+    cache,
+    env,
+    signal,
+    sourceDate,
+    includeFolder,
+    libraryFolder,
+  });
+  const scratch = await cache.temporaryFolder();
+  try {
+    const files = {
+      apk: join(scratch, 'payload.apk'),
+      idsig: join(scratch, 'payload.apk.idsig'),
+      unsigned: join(scratch, 'unsigned.apk'),
+    };
+    const signed = await writePayload(recipe, build?.folder, files, keys.payload);
+    if (signed.idsig === undefined) throw new TypeError('The payload was signed without an idsig');
+    await writePayloadImage(at(BUNDLE_FILES.payload), {
+      ...files,
+      name: recipe.data.name,
+      entry: recipe.data.payload.entry,
+    });
+    tell(`${recipe.data.payload.package} ${recipe.data.payload.versionCode}`);
+    return signed.idsig.rootHash;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+    await build?.dispose();
+  }
+}
+
+/** The output replaces what was there: that must be a bundle, or nothing, or an empty folder. */
+async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
+  const path = resolve(output);
+  if (recipe.directory === path || recipe.directory.startsWith(`${path}/`)) {
+    throw new UsageError('output', `Cannot write the bundle to ${output}: the recipe is there`, {
+      hint: 'Name another folder with --output',
+    });
+  }
+  const names: readonly string[] = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw new UsageError('output', `Cannot write the bundle to ${output}: ${error.message}`, {
+      cause: error,
+    });
+  });
+  if (names.length > 0 && !names.includes(BUNDLE_FILES.manifest)) {
+    throw new UsageError('output', `Cannot replace ${output}: it is a folder, but not a bundle`, {
+      hint: 'Name another folder with --output',
+    });
+  }
+}
+
+function reportKeys(keys: BuildKeys, { reporter, keyFolder }: BuildOptions): void {
+  if (!keys.image.development && !keys.payload.development) return;
+  reporter.report({
+    kind: 'warning',
+    message: `${keys.created ? 'Made development keys in' : 'Signing with development keys of'} ${keyFolder}: do not ship this bundle`,
+  });
+}
+
+function lockedDeb(lock: Lock, name: string): LockedDeb {
+  const deb = lock.debs[name];
+  if (deb === undefined) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
+  return deb;
+}
+
+/** Packages carry the times of their build; an image has one time only. */
+function setTimes(tree: Directory, mtime: number): void {
+  walk(tree, (_path, inode) => {
+    inode.mtime = mtime;
+    inode.mtimeNsec = 0;
+  });
+}
+
+async function copyInterfaces(recipe: Recipe, at: (name: string) => string): Promise<string[]> {
+  const names: string[] = [];
+  for (const path of recipe.data.payload.interfaces) {
+    const name = `${BUNDLE_FILES.interfaces}/${basename(path)}`;
+    if (names.length === 0) await mkdir(at(BUNDLE_FILES.interfaces));
+    await writeFileSynced(at(name), await readFile(inputPath(recipe, path)));
+    names.push(name);
+  }
+  return names;
+}
+
+async function listFiles(folder: string, interfaces: readonly string[]): Promise<ManifestFile[]> {
+  const names = [
+    BUNDLE_FILES.kernel,
+    BUNDLE_FILES.initrdNormal,
+    BUNDLE_FILES.initrdDebuggable,
+    BUNDLE_FILES.os,
+    BUNDLE_FILES.payload,
+    BUNDLE_FILES.vmConfig,
+    ...interfaces,
+  ].sort((a, b) => (a < b ? -1 : 1));
+  const files: ManifestFile[] = [];
+  for (const path of names) files.push({ path, ...(await digestFile(join(folder, path))) });
+  return files;
+}

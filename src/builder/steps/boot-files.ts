@@ -1,0 +1,125 @@
+/** Writes both initrds and the signed kernel of a bundle. */
+
+import { stat } from 'node:fs/promises';
+import { sha256, toHex } from '../../core/digest.ts';
+import { encodeInitrd, type InitrdContent } from '../../formats/boot-image/initrd.ts';
+import type { BootconfigEntry } from '../../formats/boot-image/bootconfig.ts';
+import type { HashDescriptor } from '../../formats/avb/descriptor.ts';
+import { openFileSource } from '../../io/byte-source.ts';
+import { fileContent } from '../../io/disk-tree.ts';
+import type { FileContent } from '../../io/file-tree.ts';
+import { createFileSink } from '../../io/image-sink.ts';
+import { AVB_PARTITIONS } from '../../bundle/layout.ts';
+import { addHashFooter, computeHashDescriptor } from '../../signing/avb/sign.ts';
+import type { BuildKeys } from '../keys.ts';
+import type { KernelFiles } from './kernel.ts';
+
+/** Salts as Android chooses them: digests of names. */
+const saltOf = (name: string): Uint8Array => sha256(Buffer.from(name));
+
+export interface BootOptions {
+  readonly name: string;
+  /** The signed `vbmeta_a`, not padded. */
+  readonly vbmeta: Uint8Array;
+  /** `sha256:HEX` or `sha512:HEX` of DER certificates. */
+  readonly payloadCertificates: readonly string[];
+  /** Path of the guest's init. */
+  readonly init: string;
+  readonly kernel: KernelFiles;
+  readonly sourceDate: number;
+  readonly rollbackIndex: number;
+  readonly image: BuildKeys['image'];
+}
+
+export interface BootPaths {
+  readonly kernel: string;
+  readonly initrdNormal: string;
+  readonly initrdDebuggable: string;
+}
+
+/** The bootconfig of a variant: docs/guest-interface.md lists the keys. */
+export function bootconfigFor(
+  options: Pick<BootOptions, 'name' | 'vbmeta' | 'payloadCertificates'>,
+  debuggable: boolean,
+): BootconfigEntry[] {
+  const one = (key: string, value: string): BootconfigEntry => ({ key, values: [value] });
+  return [
+    one('androidboot.microdroid.debuggable', debuggable ? '1' : '0'),
+    one('androidboot.slot_suffix', '_a'),
+    one('androidboot.vbmeta.avb_version', '1.3'),
+    one('androidboot.vbmeta.device', '/dev/block/by-name/vbmeta_a'),
+    one('androidboot.vbmeta.digest', toHex(sha256(options.vbmeta))),
+    one('androidboot.vbmeta.hash_alg', 'sha256'),
+    one('androidboot.vbmeta.size', String(options.vbmeta.length)),
+    one('androidboot.veritymode', 'enforcing'),
+    one('microbuild.name', options.name),
+    { key: 'microbuild.payload.certificates', values: options.payloadCertificates },
+  ];
+}
+
+/** Writes three new files. @returns the hash descriptors, kernel first. */
+export async function writeBootFiles(
+  options: BootOptions,
+  paths: BootPaths,
+): Promise<{ kernel: HashDescriptor; normal: HashDescriptor; debuggable: HashDescriptor }> {
+  const content = async (path: string): Promise<FileContent> =>
+    fileContent(path, (await stat(path)).size);
+  const common: Omit<InitrdContent, 'bootconfig'> = {
+    init: await content(options.init),
+    modules: await Promise.all(
+      options.kernel.modules.map(async ({ name, path }) => ({
+        name,
+        content: await content(path),
+      })),
+    ),
+    mtime: options.sourceDate,
+  };
+  const variant = async (
+    path: string,
+    debuggable: boolean,
+    partitionName: string,
+  ): Promise<HashDescriptor> => {
+    const bootconfig = bootconfigFor(options, debuggable);
+    await writeContent(path, encodeInitrd({ ...common, bootconfig }));
+    const source = await openFileSource(path);
+    try {
+      return await computeHashDescriptor(source, { partitionName, salt: saltOf(partitionName) });
+    } finally {
+      await source.close();
+    }
+  };
+  const normal = await variant(paths.initrdNormal, false, AVB_PARTITIONS.initrdNormal);
+  const debuggable = await variant(paths.initrdDebuggable, true, AVB_PARTITIONS.initrdDebuggable);
+
+  const vmlinux = await openFileSource(options.kernel.vmlinux);
+  const sink = await createFileSink(paths.kernel);
+  try {
+    const { descriptor } = await addHashFooter(vmlinux, sink, {
+      partitionSize: 'dynamic',
+      hash: { partitionName: AVB_PARTITIONS.kernel, salt: saltOf('bootloader') },
+      vbmeta: {
+        algorithm: options.image.algorithm,
+        signer: options.image.signer,
+        rollbackIndex: BigInt(options.rollbackIndex),
+      },
+      descriptors: [debuggable, normal],
+    });
+    if (descriptor.kind !== 'hash') throw new TypeError('A hash footer has a hash descriptor');
+    return { kernel: descriptor, normal, debuggable };
+  } finally {
+    await Promise.all([vmlinux.close(), sink.close()]);
+  }
+}
+
+async function writeContent(path: string, content: FileContent): Promise<void> {
+  const sink = await createFileSink(path);
+  try {
+    let at = 0;
+    for await (const chunk of content.stream()) {
+      await sink.write(at, chunk);
+      at += chunk.length;
+    }
+  } finally {
+    await sink.close();
+  }
+}

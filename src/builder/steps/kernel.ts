@@ -1,0 +1,194 @@
+/**
+ * The kernel of a bundle: the ELF vmlinux out of a Debian package, and the modules that the guest
+ * needs, stripped and in load order. Cached by the package's digest and what is taken from it.
+ */
+
+import { RecipeError, UsageError } from '../../core/errors.ts';
+import { actionKey, type Cache } from '../../cache/store.ts';
+import { extractVmlinux } from '../../formats/boot-image/bz-image.ts';
+import {
+  canonicalModuleName,
+  orderModules,
+  readModuleInfo,
+  stripModule,
+  type ModuleInfo,
+} from '../../formats/elf/kernel-module.ts';
+import type { Directory, FileContent, Inode } from '../../io/file-tree.ts';
+import type { Recipe } from '../../recipe/parse.ts';
+
+/** Raised when the way of making these files changes, so that no old result is taken for a new one. */
+const STEP_VERSION = 1;
+
+/**
+ * What the guest needs of a Debian kernel, in the order in which it is wanted. Names that are built in
+ * are passed over; what these depend on is added.
+ */
+const GUEST_MODULES = [
+  'virtio_mmio',
+  'virtio_pci',
+  'virtio_blk',
+  'dm_verity',
+  'erofs',
+  'vmw_vsock_virtio_transport',
+];
+
+export interface KernelFiles {
+  /** Path of the ELF vmlinux in the cache. */
+  readonly vmlinux: string;
+  /** In load order; the paths are in the cache. */
+  readonly modules: readonly { readonly name: string; readonly path: string }[];
+}
+
+interface CachedResult {
+  readonly vmlinux: string;
+  readonly modules: readonly { readonly name: string; readonly sha256: string }[];
+}
+
+/**
+ * @param deb The pinned package: its digest, and its files when they are needed.
+ * @throws {RecipeError} when the package holds no kernel, or lacks a module.
+ */
+export async function kernelFiles(
+  recipe: Recipe,
+  deb: { readonly sha256: string; tree(): Promise<Directory> },
+  cache: Cache,
+): Promise<KernelFiles & { readonly cached: boolean }> {
+  const { modules } = recipe.data.kernel;
+  const wanted = [...GUEST_MODULES, ...(modules === 'auto' ? [] : modules)];
+  const key = actionKey({ step: 'kernel', version: STEP_VERSION, deb: deb.sha256, wanted });
+  const known = await locate(await cache.getResult(key), cache);
+  if (known !== undefined) return { ...known, cached: true };
+
+  const result = await extract(recipe, await deb.tree(), wanted, cache);
+  await cache.putResult(key, result);
+  const made = await locate(result, cache);
+  if (made === undefined) {
+    throw new UsageError('output', `The cache at ${cache.directory} loses what is written to it`);
+  }
+  return { ...made, cached: false };
+}
+
+/** The cached files of a result, or undefined when any is missing or damaged. */
+async function locate(result: unknown, cache: Cache): Promise<KernelFiles | undefined> {
+  if (result === undefined) return undefined;
+  const { vmlinux, modules } = result as CachedResult;
+  const [kernel, ...paths] = await Promise.all(
+    [vmlinux, ...modules.map(({ sha256 }) => sha256)].map((sha256) => cache.find(sha256)),
+  );
+  if (kernel === undefined) return undefined;
+  const files: { name: string; path: string }[] = [];
+  for (const [index, { name }] of modules.entries()) {
+    const path = paths[index];
+    if (path === undefined) return undefined;
+    files.push({ name, path });
+  }
+  return { vmlinux: kernel, modules: files };
+}
+
+async function extract(
+  recipe: Recipe,
+  tree: Directory,
+  wanted: readonly string[],
+  cache: Cache,
+): Promise<CachedResult> {
+  const fail = (message: string, hint?: string): never => {
+    throw new RecipeError([recipe.diagnosticAt(['kernel', 'source', 'deb'], message, hint)]);
+  };
+  const boot = childFiles(tree, 'boot').filter(({ name }) => name.startsWith('vmlinuz-'));
+  const [image] = boot;
+  if (image === undefined || boot.length !== 1) {
+    return fail(
+      `The package holds ${boot.length} kernels in /boot, one is needed`,
+      'Name a kernel package such as linux-image-cloud-amd64',
+    );
+  }
+  const release = image.name.slice('vmlinuz-'.length);
+  const { elf } = await extractVmlinux(await readContent(image.content));
+
+  const found = new Map<string, { info: ModuleInfo; file: string; content: FileContent }>();
+  const builtin = new Set<string>();
+  const library = moduleFolder(tree, release);
+  for (const { path, content } of library === undefined ? [] : filesBelow(library)) {
+    const file = path.replace(/^.*\//, '');
+    if (path === '/modules.builtin') {
+      const text = Buffer.from(await readContent(content)).toString('latin1');
+      for (const line of text.split('\n')) {
+        builtin.add(canonicalModuleName(line.replace(/^.*\/|\.ko$/g, '')));
+      }
+    } else if (file.endsWith('.ko')) {
+      // The file's name is the module's; its content is only read when it is wanted.
+      const name = canonicalModuleName(file.slice(0, -'.ko'.length));
+      found.set(name, { info: { name, depends: [], softdepsPre: [] }, file, content });
+    }
+  }
+  const infos = await closureInfos(wanted, found);
+  let order: string[];
+  try {
+    order = orderModules(wanted, infos, builtin);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    return fail(`${cause.message} (${release})`, 'Name modules that this kernel has');
+  }
+  const modules: { name: string; sha256: string }[] = [];
+  for (const name of order) {
+    const module = found.get(name);
+    if (module === undefined) continue;
+    const stripped = stripModule(await readContent(module.content), module.file);
+    modules.push({ name: module.file, sha256: await cache.put(stripped) });
+  }
+  return { vmlinux: await cache.put(elf), modules };
+}
+
+/** Reads the facts of the wanted modules and of all they depend on. */
+async function closureInfos(
+  wanted: readonly string[],
+  found: ReadonlyMap<string, { file: string; content: FileContent }>,
+): Promise<Map<string, ModuleInfo>> {
+  const infos = new Map<string, ModuleInfo>();
+  const queue = wanted.map(canonicalModuleName);
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    const module = found.get(name);
+    if (module === undefined || infos.has(name)) continue;
+    const info = readModuleInfo(await readContent(module.content), module.file);
+    infos.set(name, info);
+    queue.push(...info.depends, ...info.softdepsPre);
+  }
+  return infos;
+}
+
+function moduleFolder(tree: Directory, release: string): Directory | undefined {
+  for (const parents of [['lib'], ['usr', 'lib']]) {
+    let at: Inode | undefined = tree;
+    for (const name of [...parents, 'modules', release]) {
+      at = at?.kind === 'directory' ? at.children.get(name) : undefined;
+    }
+    if (at?.kind === 'directory') return at;
+  }
+  return undefined;
+}
+
+function childFiles(tree: Directory, folder: string): { name: string; content: FileContent }[] {
+  const at = tree.children.get(folder);
+  if (at?.kind !== 'directory') return [];
+  return [...at.children].flatMap(([name, inode]) =>
+    inode.kind === 'file' ? [{ name, content: inode.content }] : [],
+  );
+}
+
+function filesBelow(tree: Directory, at = ''): { path: string; content: FileContent }[] {
+  return [...tree.children].flatMap(([name, inode]) => {
+    const path = `${at}/${name}`;
+    if (inode.kind === 'directory') return filesBelow(inode, path);
+    return inode.kind === 'file' ? [{ path, content: inode.content }] : [];
+  });
+}
+
+async function readContent(content: FileContent): Promise<Uint8Array> {
+  const bytes = new Uint8Array(content.size);
+  let at = 0;
+  for await (const chunk of content.stream()) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,212 @@
+/**
+ * Every link of a bundle's chain of trust, checked in the order in which the guest depends on them.
+ *
+ * Nothing here believes the manifest: each digest is computed from the bytes, from the trusted key
+ * down. `boot` is what Android's pvmfw checks before a VM runs; `full` adds what the guest will
+ * check by itself, so that a broken bundle is refused before it starts.
+ */
+
+import { createHash } from 'node:crypto';
+import { fromHex, toHex } from '../core/digest.ts';
+import { FormatError, VerificationError } from '../core/errors.ts';
+import { decodeInitrd } from '../formats/boot-image/initrd.ts';
+import type { BootconfigEntry } from '../formats/boot-image/bootconfig.ts';
+import { decodePayloadMetadata } from '../formats/payload-metadata/metadata.ts';
+import { streamOf, type ByteSource } from '../io/byte-source.ts';
+import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.ts';
+import { verifySystem } from '../signing/avb/verify-hashtree.ts';
+import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
+import { verifyPayload } from '../signing/apk/verify.ts';
+import { BUNDLE_FILES, LABELS } from './layout.ts';
+import type { Bundle } from './open.ts';
+
+/** One link that holds. */
+export interface ChainLink {
+  /** Stable name: `kernel`, `initrd`, `vbmeta`, `system`, `payload-signature`, ... */
+  readonly link: string;
+  /** What vouches for what, for people. */
+  readonly title: string;
+  /** The digest or name that was found. */
+  readonly detail: string;
+}
+
+export interface VerifyBundleOptions {
+  /** AVB's encoding of the one key that is trusted. */
+  readonly trustedKey: Uint8Array;
+  readonly minimumRollbackIndex?: bigint;
+  readonly level: 'boot' | 'full';
+  readonly signal?: AbortSignal | undefined;
+  /** Called for each link that holds, as soon as it does. */
+  readonly onLink?: (link: ChainLink) => void;
+}
+
+export interface VerifiedBundle {
+  readonly links: readonly ChainLink[];
+  /** What the initrd that matched allows. */
+  readonly debugLevel: VerifiedBoot['debugLevel'];
+  readonly rollbackIndex: bigint;
+}
+
+/**
+ * @throws {VerificationError} with the broken link's name. Links that hold were reported before.
+ */
+export async function verifyBundle(
+  bundle: Bundle,
+  options: VerifyBundleOptions,
+): Promise<VerifiedBundle> {
+  const links: ChainLink[] = [];
+  const prove = async <T>(
+    link: string,
+    title: string,
+    work: () => Promise<readonly [detail: string, value: T]>,
+  ): Promise<T> => {
+    options.signal?.throwIfAborted();
+    const [detail, value] = await asLink(link, work);
+    links.push({ link, title, detail });
+    options.onLink?.({ link, title, detail });
+    return value;
+  };
+
+  const boot = await prove('kernel', 'trusted key → kernel', async () => {
+    const verified = await verifyKernelAndInitrd({
+      kernel: bundle.kernel,
+      initrd: bundle.initrd,
+      trustedKey: options.trustedKey,
+      minimumRollbackIndex: options.minimumRollbackIndex ?? 0n,
+    });
+    const digest = toHex(verified.kernelDigest);
+    return [`sha256 ${digest}, rollback index ${verified.rollbackIndex}`, verified];
+  });
+  await prove('initrd', 'kernel’s vbmeta → initrd', () =>
+    Promise.resolve([
+      `sha256 ${toHex(boot.initrdDigest ?? new Uint8Array(0))}, debug level ${boot.debugLevel}`,
+      undefined,
+    ]),
+  );
+  if (options.level === 'full') await verifyGuestSide(bundle, prove);
+  return { links, debugLevel: boot.debugLevel, rollbackIndex: boot.rollbackIndex };
+}
+
+type Prove = <T>(
+  link: string,
+  title: string,
+  work: () => Promise<readonly [string, T]>,
+) => Promise<T>;
+
+async function verifyGuestSide(bundle: Bundle, prove: Prove): Promise<void> {
+  const pins = await prove('bootconfig', 'initrd → bootconfig', async () => {
+    const { bootconfig } = await decodeInitrd(bundle.initrd);
+    const value = (key: string): string => single(bootconfig, key);
+    const vbmetaDigest = value('androidboot.vbmeta.digest');
+    if (value('androidboot.vbmeta.hash_alg') !== 'sha256' || !/^[0-9a-f]{64}$/.test(vbmetaDigest)) {
+      throw new FormatError(
+        'bootconfig',
+        'bad-value',
+        'Cannot use bootconfig: no SHA-256 of vbmeta',
+      );
+    }
+    const certificates =
+      bootconfig.find(({ key }) => key === 'microbuild.payload.certificates')?.values ?? [];
+    const vbmetaSize = Number(value('androidboot.vbmeta.size'));
+    return [
+      `pins vbmeta and ${certificates.length} payload certificates`,
+      { vbmetaDigest: fromHex(vbmetaDigest), vbmetaSize, certificates },
+    ];
+  });
+  await prove('system', 'bootconfig → vbmeta_a → every block of system_a', async () => {
+    const vbmeta = await bundle.os.partition(LABELS.vbmeta);
+    const descriptor = await verifySystem({
+      vbmeta: await vbmeta.read(0, vbmeta.size),
+      vbmetaDigest: pins.vbmetaDigest,
+      vbmetaSize: pins.vbmetaSize,
+      system: await bundle.os.partition(LABELS.system),
+    });
+    const digest = toHex(descriptor.rootDigest);
+    return [`${descriptor.hashAlgorithm} root digest ${digest}`, undefined];
+  });
+  await prove('payload-metadata', 'payload disk → what to start', async () => {
+    const partition = await bundle.payload.partition(LABELS.metadata);
+    const { payload } = decodePayloadMetadata(await partition.read(0, partition.size));
+    if (payload?.kind !== 'config') {
+      throw new FormatError('payload-metadata', 'unsupported', 'It names no payload library');
+    }
+    return [payload.payloadBinaryName, undefined];
+  });
+  const apkPartition = await asLink('payload-signature', () =>
+    bundle.payload.partition(LABELS.apk),
+  );
+  const apk = await prove('payload-signature', 'signer → every byte of the APK (v3)', async () => {
+    const verified = await verifyPayload(apkPartition);
+    return [`content digest ${toHex(verified.contentDigest)}`, verified];
+  });
+  await prove('payload-certificate', 'bootconfig → signer’s certificate', () => {
+    const { sha256, sha512 } = apk.certificateDigests;
+    const own = [`sha256:${toHex(sha256)}`, `sha512:${toHex(sha512)}`];
+    const found = own.find((each) => pins.certificates.includes(each));
+    if (found === undefined) {
+      throw new VerificationError(
+        'payload-certificate',
+        'untrusted-certificate',
+        'Cannot trust payload: its certificate is not one that the bootconfig names',
+        {
+          expected: pins.certificates.join(' or ') || 'no certificate at all',
+          actual: own[0] ?? '',
+        },
+      );
+    }
+    return Promise.resolve([found, undefined]);
+  });
+  await prove('idsig', 'APK’s signer → idsig → every block of the APK', async () => {
+    const idsig = await bundle.payload.partition(LABELS.idsig);
+    const { rootHash } = await verifyIdsig(apkPartition, idsig, { apk });
+    return [`sha256 root digest ${toHex(rootHash)}`, undefined];
+  });
+  await prove('manifest', 'manifest.json → every file of the bundle', () => checkManifest(bundle));
+}
+
+function single(bootconfig: readonly BootconfigEntry[], key: string): string {
+  const values = bootconfig.find((entry) => entry.key === key)?.values;
+  if (values?.length !== 1 || values[0] === undefined) {
+    throw new FormatError('bootconfig', 'bad-value', `Cannot use bootconfig: ${key} is missing`, {
+      field: key,
+    });
+  }
+  return values[0];
+}
+
+/** The manifest vouches for nothing, but a bundle that contradicts its own manifest is not whole. */
+async function checkManifest(bundle: Bundle): Promise<readonly [string, undefined]> {
+  for (const file of bundle.manifest.files) {
+    const source = await bundle.open(file.path);
+    const actual = await hashSource(source);
+    if (actual !== file.sha256) {
+      throw new VerificationError(
+        'manifest',
+        'digest-mismatch',
+        `Cannot trust ${file.path}: it is not the file that manifest.json lists`,
+        { expected: file.sha256, actual },
+      );
+    }
+  }
+  const other =
+    bundle.config.initrd === BUNDLE_FILES.initrdNormal
+      ? BUNDLE_FILES.initrdDebuggable
+      : BUNDLE_FILES.initrdNormal;
+  return [`${bundle.manifest.files.length} files, ${other} among them`, undefined];
+}
+
+async function hashSource(source: ByteSource): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of streamOf(source)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** Malformed bytes on the way down the chain are a broken link, too. */
+async function asLink<T>(link: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new VerificationError(link, cause.code, cause.message, { cause });
+  }
+}
