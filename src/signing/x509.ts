@@ -80,7 +80,7 @@ export async function createSelfSignedCertificate(
   certificate.validity.notAfter = notAfter;
   const attributes = subject.map(({ name, value }) => ({
     shortName: name,
-    value: name === 'C' ? value : forge.util.encodeUtf8(value),
+    value,
     valueTagClass: (name === 'C'
       ? asn1.Type.PRINTABLESTRING
       : asn1.Type.UTF8) as unknown as forge.asn1.Class,

@@ -1,0 +1,292 @@
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { toHex } from '../../../../src/core/digest.ts';
+import { FormatError, UsageError, VerificationError } from '../../../../src/core/errors.ts';
+import { dumpApk } from '../../../../src/formats/apk/dump.ts';
+import { decodeIdsig, encodeIdsigHeader } from '../../../../src/formats/apk/idsig.ts';
+import { findApkSections, readSigningBlock } from '../../../../src/formats/apk/signing-block.ts';
+import { decodeSignedData, decodeSigners } from '../../../../src/formats/apk/signer-block.ts';
+import { readLocalHeader } from '../../../../src/formats/zip/entry.ts';
+import { readZip } from '../../../../src/formats/zip/read.ts';
+import { bytesSource } from '../../../../src/io/byte-source.ts';
+import { bytesContent } from '../../../../src/io/file-tree.ts';
+import { MemorySink } from '../../../../src/io/image-sink.ts';
+import { signApk } from '../../../../src/signing/apk/sign.ts';
+import { verifyIdsig } from '../../../../src/signing/apk/verify-idsig.ts';
+import { verifyApkV3, verifyPayload } from '../../../../src/signing/apk/verify.ts';
+import { keySigner } from '../../../../src/signing/signer.ts';
+import { createSelfSignedCertificate } from '../../../../src/signing/x509.ts';
+import { pattern, sign, testApk, testEntries, testKey } from './fixtures.ts';
+
+/** The smallest APK there is: nothing in it is aligned to a page. */
+const smallEntries = [{ name: 'assets/a', content: bytesContent(pattern(40)) }];
+
+async function v3Signer(apk: Uint8Array): Promise<ReturnType<typeof decodeSigners>[number]> {
+  const source = bytesSource(apk);
+  const pairs = await readSigningBlock(source, await findApkSections(source));
+  const value = pairs.find(({ id }) => id === 0xf05368c0)?.value ?? new Uint8Array(0);
+  const [signer] = decodeSigners(value, 'v3');
+  if (signer === undefined) throw new Error('The APK has no v3 signer');
+  return signer;
+}
+
+describe('signApk', () => {
+  test('what it signs verifies as a payload, with its idsig', async () => {
+    const { apk, idsig } = await sign(await testApk());
+    const source = bytesSource(apk);
+    const verified = await verifyPayload(source);
+    const { certificateDer } = await testKey();
+    expect(verified.signerCertificates.map(toHex)).toEqual([toHex(certificateDer)]);
+    expect(toHex(verified.certificateDigests.sha256)).toBe(
+      createHash('sha256').update(certificateDer).digest('hex'),
+    );
+    expect(toHex(verified.certificateDigests.sha512)).toBe(
+      createHash('sha512').update(certificateDer).digest('hex'),
+    );
+    const { apk: same, rootHash } = await verifyIdsig(source, bytesSource(idsig));
+    expect(toHex(same.contentDigest)).toBe(toHex(verified.contentDigest));
+    expect(toHex(rootHash)).toBe(toHex(decodeIdsig(idsig).hashing.rawRootHash));
+  });
+
+  test('gives the same bytes each time, these', async () => {
+    const { apk, idsig } = await sign(await testApk());
+    const again = await sign(await testApk());
+    expect(toHex(again.apk)).toBe(toHex(apk));
+    expect(toHex(again.idsig)).toBe(toHex(idsig));
+    const digest = createHash('sha256').update(apk).update(idsig).digest('hex');
+    expect(digest).toMatchInlineSnapshot(
+      `"60e12093172921c2fb371eaa2809dfec502966db250c1dd63a12b36c82f2548f"`,
+    );
+  });
+
+  test('leaves the entries of an aligned APK where they are', async () => {
+    const unsigned = await testApk();
+    const { apk } = await sign(unsigned);
+    const { centralDirectoryOffset } = (await readZip(bytesSource(unsigned))).end;
+    expect(Buffer.from(apk.subarray(0, centralDirectoryOffset))).toEqual(
+      Buffer.from(unsigned.subarray(0, centralDirectoryOffset)),
+    );
+    const sections = await findApkSections(bytesSource(apk));
+    expect(sections.entriesEnd % 4096).toBe(0);
+    expect(sections.centralDirectoryOffset % 4096).toBe(0);
+  });
+
+  test('signing again replaces the signature', async () => {
+    const unsigned = await testApk();
+    const once = await sign(unsigned, { schemes: { v2: true, v3: true } });
+    const twice = await sign(once.apk);
+    expect(toHex(twice.apk)).toBe(toHex((await sign(unsigned)).apk));
+  });
+
+  test('directories and the files of JAR signatures are left out, what moves stays aligned', async () => {
+    const text = bytesContent(new TextEncoder().encode('x'));
+    const extra = [
+      'META-INF/MANIFEST.MF',
+      'META-INF/CERT.SF',
+      'META-INF/CERT.RSA',
+      'META-INF/x/a.sf',
+    ];
+    const unsigned = await testApk([
+      ...testEntries(5000),
+      ...extra.map((name) => ({ name, content: text })),
+      { name: 'assets/empty/', content: bytesContent(new Uint8Array(0)) },
+    ]);
+    const { apk } = await sign(unsigned);
+    const zip = await readZip(bytesSource(apk));
+    expect(zip.entries.map(({ name }) => name)).toEqual([
+      'AndroidManifest.xml',
+      'META-INF/x/a.sf',
+      'assets/hello.txt',
+      'lib/x86_64/libhello.so',
+    ]);
+    const dump = await dumpApk(bytesSource(apk));
+    expect(dump.children.at(-1)?.children.map(({ name }) => name)).toEqual([
+      'APK Signature Scheme v3',
+      'padding',
+    ]);
+    await verifyPayload(bytesSource(apk));
+    const library = zip.entries.at(-1);
+    if (library === undefined) throw new Error('The library is missing');
+    expect((await readLocalHeader(bytesSource(apk), library)).dataOffset % 4096).toBe(0);
+  });
+
+  test('v3 starts at the minimum SDK of the APK and not below 24', async () => {
+    for (const [minSdk, min] of [
+      [1, 24],
+      [24, 24],
+      [34, 34],
+    ] as const) {
+      const signer = await v3Signer((await sign(await testApk(), { minSdk })).apk);
+      expect(signer.sdk).toEqual({ min, max: 0x7fffffff });
+    }
+  });
+
+  test('v2 says that v3 is there, so that removing it is noticed', async () => {
+    const { apk } = await sign(await testApk(), { schemes: { v2: true, v3: true } });
+    const source = bytesSource(apk);
+    const [v2] = await readSigningBlock(source, await findApkSections(source));
+    const [signer] = decodeSigners(v2?.value ?? new Uint8Array(0), 'v2');
+    const { attributes } = decodeSignedData(signer?.signedData ?? new Uint8Array(0), 'v2');
+    expect(attributes).toEqual([{ id: 0xbeeff00d, value: Uint8Array.of(3, 0, 0, 0) }]);
+  });
+
+  test('an APK of several MiB is the same whether it is hashed in one pass or read again', async () => {
+    const { apk, idsig } = await sign(await testApk(testEntries((5 << 20) + 123)));
+    await verifyPayload(bytesSource(apk));
+    await verifyIdsig(bytesSource(apk), bytesSource(idsig));
+    expect(decodeIdsig(idsig).treeSize).toBeGreaterThan(10 * 4096);
+  });
+
+  test('refuses keys that it cannot sign with again and again', async () => {
+    const input = await testApk();
+    const { certificateDer } = await testKey();
+    const ec = keySigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
+    await expect(sign(input, { signer: ec })).rejects.toThrow(/unsupported/);
+    const other = keySigner(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
+    await expect(sign(input, { signer: other })).rejects.toThrow(/not of the signing key/);
+    const { signer } = await testKey();
+    for (const wrong of [new Uint8Array(256), new Uint8Array(0)]) {
+      const lying = { ...signer, sign: () => Promise.resolve(wrong) };
+      const signing = sign(input, { signer: lying, certificateDer });
+      await expect(signing).rejects.toBeInstanceOf(UsageError);
+    }
+    const none = sign(input, { schemes: { v3: false } });
+    await expect(none).rejects.toBeInstanceOf(UsageError);
+  });
+
+  test('refuses input that readers could take differently', async () => {
+    const apk = Uint8Array.from(await testApk());
+    const { entries } = await readZip(bytesSource(apk));
+    const [first] = entries;
+    if (first === undefined) throw new Error('The APK is empty');
+    // The first letter of the name, in the central directory only.
+    apk[first.recordOffset + 46] = 0x42;
+    await expect(sign(apk)).rejects.toBeInstanceOf(FormatError);
+    await expect(sign(pattern(500))).rejects.toBeInstanceOf(FormatError);
+  });
+
+  test('keys above 3072 bits sign with SHA-512', { timeout: 60_000 }, async () => {
+    const signer = keySigner(generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey);
+    const certificateDer = await createSelfSignedCertificate(signer, {
+      subject: [{ name: 'CN', value: 'large' }],
+    });
+    const { apk, idsig } = await sign(await testApk(), { signer, certificateDer });
+    const { apk: verified } = await verifyIdsig(bytesSource(apk), bytesSource(idsig));
+    expect(verified.signatureAlgorithm.name).toBe('rsa-pkcs1-sha512');
+    expect(verified.contentDigest.length).toBe(64);
+  });
+
+  test('without an idsig there is none', async () => {
+    const output = new MemorySink();
+    const result = await signApk({
+      ...(await testKey()),
+      input: bytesSource(await testApk()),
+      output,
+      minSdk: 30,
+      schemes: { v3: true },
+    });
+    expect(result).toMatchObject({ size: output.bytes().length, idsig: undefined });
+    await verifyPayload(bytesSource(output.bytes()));
+  });
+});
+
+/** The link and code with which verifying failed; fails itself for any other error, or none. */
+async function refusal(verifying: Promise<unknown>): Promise<string> {
+  const error: unknown = await verifying.then(
+    () => new Error('It verified'),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof VerificationError)) throw error;
+  return error.link;
+}
+
+const flip = (bytes: Uint8Array, at: number): Uint8Array => {
+  const changed = Uint8Array.from(bytes);
+  changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
+  return changed;
+};
+
+describe('tampering', () => {
+  test('every flipped bit of a signed APK is noticed', { timeout: 60_000 }, async () => {
+    const { apk } = await sign(await testApk(smallEntries));
+    const { entriesEnd } = await findApkSections(bytesSource(apk));
+    // The entries are one section of one digest: a sample will do. The rest is tried in full.
+    for (let at = 0; at < apk.length; at += at < entriesEnd ? 13 : 1) {
+      const link = await refusal(verifyPayload(bytesSource(flip(apk, at))));
+      expect(link, `byte ${at}`).toMatch(/^payload-(?:signature|zip)$/);
+    }
+  });
+
+  test('every flipped bit of an idsig is noticed', { timeout: 60_000 }, async () => {
+    const { apk, idsig } = await sign(await testApk(smallEntries));
+    const source = bytesSource(apk);
+    const verified = await verifyApkV3(source);
+    const { treeOffset } = decodeIdsig(idsig);
+    for (let at = 0; at < idsig.length; at += at < treeOffset ? 1 : 13) {
+      const changed = bytesSource(flip(idsig, at));
+      const link = await refusal(verifyIdsig(source, changed, { apk: verified }));
+      expect(link, `byte ${at}`).toBe('idsig');
+    }
+  });
+
+  test('every shorter APK and idsig is refused', async () => {
+    const { apk, idsig } = await sign(await testApk(smallEntries));
+    for (let size = 0; size < apk.length; size += 61) {
+      expect(await refusal(verifyPayload(bytesSource(apk.subarray(0, size))))).toMatch(/^payload-/);
+    }
+    const verified = await verifyApkV3(bytesSource(apk));
+    for (let size = 0; size < idsig.length; size += 61) {
+      const cut = bytesSource(idsig.subarray(0, size));
+      expect(await refusal(verifyIdsig(bytesSource(apk), cut, { apk: verified }))).toBe('idsig');
+    }
+  });
+
+  test('the idsig of another APK, of another signer and an unsigned one are refused', async () => {
+    const one = await sign(await testApk(smallEntries));
+    const two = await sign(await testApk(testEntries()));
+    const signer = keySigner(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
+    const certificateDer = await createSelfSignedCertificate(signer, {
+      subject: [{ name: 'CN', value: 'somebody else' }],
+    });
+    const other = await sign(await testApk(smallEntries), { signer, certificateDer });
+    const header = decodeIdsig(one.idsig);
+    const none = new Uint8Array(0);
+    const unsigned = Buffer.concat([
+      encodeIdsigHeader(
+        {
+          ...header,
+          signing: { ...header.signing, certificate: none, publicKey: none, signature: none },
+        },
+        header.treeSize,
+      ),
+      one.idsig.subarray(header.treeOffset),
+    ]);
+    const codeOf = async (idsig: Uint8Array): Promise<unknown> =>
+      verifyIdsig(bytesSource(one.apk), bytesSource(idsig)).catch((error: unknown) => error);
+    expect(await codeOf(two.idsig)).toMatchObject({ link: 'idsig', code: 'bad-signature' });
+    expect(await codeOf(other.idsig)).toMatchObject({
+      link: 'idsig',
+      code: 'certificate-mismatch',
+    });
+    expect(await codeOf(unsigned)).toMatchObject({ link: 'idsig', code: 'unsigned' });
+  });
+
+  test('a valid signature over a deceptive archive is not enough for a payload', async () => {
+    // Entry comments: what the signer can be told to sign and the profile refuses.
+    const unsigned = await testApk(smallEntries);
+    const { end, endOffset } = await readZip(bytesSource(unsigned));
+    const withComment = Buffer.concat([
+      unsigned.subarray(0, endOffset),
+      Buffer.from('hello'),
+      unsigned.subarray(endOffset),
+    ]);
+    const { entries } = await readZip(bytesSource(unsigned));
+    const last = entries.at(-1);
+    if (last === undefined) throw new Error('The APK is empty');
+    withComment.writeUInt16LE(5, last.recordOffset + 32);
+    withComment.writeUInt32LE(end.centralDirectorySize + 5, endOffset + 5 + 12);
+    const { apk } = await sign(withComment, { entryComments: true });
+    await verifyApkV3(bytesSource(apk));
+    expect(await refusal(verifyPayload(bytesSource(apk)))).toBe('payload-zip');
+  });
+});
