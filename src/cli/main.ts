@@ -2,12 +2,21 @@
 
 import { readFileSync } from 'node:fs';
 import { runCommandLine, type CommandDefinition } from './command.ts';
+import { imageCommand } from './commands/image.ts';
+import { inspectCommand } from './commands/inspect.ts';
 import { lockCommand } from './commands/lock.ts';
 import { schemaCommand } from './commands/schema.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { packageRoot } from './package-root.ts';
 import { openTerminal } from './terminal.ts';
 
-const commands: readonly CommandDefinition[] = [lockCommand, schemaCommand];
+const commands: readonly CommandDefinition[] = [
+  imageCommand,
+  verifyCommand,
+  inspectCommand,
+  lockCommand,
+  schemaCommand,
+];
 
 /** Runs `microbuild ARGV`. @returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
