@@ -1,0 +1,118 @@
+/**
+ * A program that the runner owns. It is ended by its own process id, and by the kernel when the
+ * runner dies without a chance to do so: `setpriv --pdeathsig` asks for SIGKILL at the death of the
+ * parent. Where util-linux' setpriv is absent only the exit handler remains.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
+import { EnvironmentError } from '../core/errors.ts';
+
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface OwnedChild {
+  readonly pid: number;
+  readonly argv: readonly string[];
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<ExitStatus>;
+  /** True until the process is gone. */
+  readonly isRunning: () => boolean;
+  /** Asks with SIGTERM, insists with SIGKILL after `graceMilliseconds`. */
+  terminate(graceMilliseconds: number): Promise<ExitStatus>;
+}
+
+const owned = new Set<ChildProcess>();
+let exitHandlerInstalled = false;
+
+/** The path of a program, or undefined. */
+export function findProgram(name: string, path = process.env['PATH'] ?? ''): string | undefined {
+  if (name.includes('/')) return existsSync(name) ? name : undefined;
+  return path
+    .split(delimiter)
+    .filter((folder) => isAbsolute(folder))
+    .map((folder) => join(folder, name))
+    .find((candidate) => existsSync(candidate));
+}
+
+/**
+ * Starts a program with nothing on stdin and both outputs in a log file.
+ *
+ * @throws {EnvironmentError} when the program cannot be started.
+ */
+export async function startChild(
+  program: string,
+  args: readonly string[],
+  logFile: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<OwnedChild> {
+  const setpriv = findProgram('setpriv');
+  const argv =
+    setpriv === undefined
+      ? [program, ...args]
+      : [setpriv, '--pdeathsig', 'KILL', '--', program, ...args];
+  const log = await open(logFile, 'w', 0o600);
+  let child: ChildProcess;
+  try {
+    child = spawn(argv[0] ?? program, argv.slice(1), {
+      stdio: ['ignore', log.fd, log.fd],
+      env,
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+  } catch (cause) {
+    throw new EnvironmentError(program, `Cannot start ${program}`, { cause });
+  } finally {
+    await log.close();
+  }
+  const { pid } = child;
+  if (pid === undefined) throw new EnvironmentError(program, `Cannot start ${program}`);
+  own(child);
+  const exited = new Promise<ExitStatus>((resolve) => {
+    child.once('exit', (code, signal) => {
+      owned.delete(child);
+      resolve({ code, signal });
+    });
+  });
+  const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
+  return {
+    pid,
+    argv: [program, ...args],
+    exited,
+    isRunning,
+    async terminate(graceMilliseconds) {
+      if (isRunning()) child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMilliseconds);
+      try {
+        return await exited;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
+}
+
+/** The end of a log file, at most `bytes` long. */
+export async function readTail(path: string, bytes = 4096): Promise<string> {
+  try {
+    const data = await readFile(path);
+    return data.subarray(-bytes).toString('utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+function own(child: ChildProcess): void {
+  owned.add(child);
+  if (exitHandlerInstalled) return;
+  exitHandlerInstalled = true;
+  process.once('exit', () => {
+    for (const each of owned) each.kill('SIGKILL');
+  });
+}
