@@ -9,7 +9,7 @@
 import { divCeil } from '../core/math.ts';
 import { digestStride, type TreeAlgorithm } from './block-hasher.ts';
 
-export interface HashTreeLevel {
+interface HashTreeLevel {
   /** 0 is the level whose digests are those of the data blocks. */
   readonly level: number;
   /** Offset in the tree, in bytes. */
@@ -31,7 +31,7 @@ export interface HashTreeLayout {
 }
 
 /** The largest block the kernel's verity targets could ever take; it bounds what a header may claim. */
-export const MAX_BLOCK_SIZE = 1 << 16;
+const MAX_BLOCK_SIZE = 1 << 16;
 
 /** More is refused: a tree of this many blocks is a data size that no device has. */
 const MAX_DATA_BLOCKS = 2 ** 40;

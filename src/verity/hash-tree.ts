@@ -26,6 +26,8 @@ export interface HashTreeOptions {
   readonly salt?: Uint8Array;
   /** Default: node:crypto on this thread. */
   readonly hasher?: BlockHasher;
+  /** Aborts reading and hashing; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface HashTree {
@@ -116,6 +118,7 @@ export async function computeHashTree(
   const pending = pendingTree(divCeil(source.size, blockSize), parameters, hasher);
   const stride = pending.layout.digestStride;
   for (let at = 0; at < source.size; at += STREAM_CHUNK) {
+    options.signal?.throwIfAborted();
     const blocks = await readBlocks(source, at, STREAM_CHUNK, blockSize);
     await hasher.hashBlocks(parameters, blocks, pending.leaves.subarray((at / blockSize) * stride));
   }
@@ -173,6 +176,7 @@ export function createHashTreeSink(target: ImageSink, options: HashTreeSinkOptio
 
   return {
     async write(offset, chunk) {
+      options.signal?.throwIfAborted();
       if (offset % blockSize !== 0 || chunk.length % blockSize !== 0) {
         throw new RangeError(
           `Cannot hash ${chunk.length} bytes at ${offset}: not whole blocks of ${blockSize}`,

@@ -11,7 +11,7 @@ import { hashParameters, readBlocks, type HashTreeOptions } from './hash-tree.ts
 import { hashTreeLevels, type HashTreeLayout } from './hash-tree-layout.ts';
 
 /** A block whose digest is not the one that a proved block, or the root, gives for it. */
-export interface CorruptBlock {
+interface CorruptBlock {
   /** `data`, or the level of the hash block: 0 is next to the data. */
   readonly level: 'data' | number;
   /** Counts the blocks of that level, or of the data. */
@@ -21,7 +21,7 @@ export interface CorruptBlock {
 }
 
 /** Data blocks of which nothing is known, since a hash block above them is corrupt. */
-export interface UnprovedRange {
+interface UnprovedRange {
   readonly firstDataBlock: number;
   readonly dataBlocks: number;
 }
@@ -94,6 +94,7 @@ export async function verifyHashTree(
     const proved = new Uint8Array(blocks);
     const found = new Uint8Array((STREAM_CHUNK / blockSize) * stride);
     for (let first = 0; first < blocks; first += STREAM_CHUNK / blockSize) {
+      options.signal?.throwIfAborted();
       const count = Math.min(STREAM_CHUNK / blockSize, blocks - first);
       const bytes = await read(first * blockSize, count * blockSize);
       await hasher.hashBlocks(parameters, bytes, found);

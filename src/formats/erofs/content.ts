@@ -8,7 +8,7 @@ import type { PlannedInode } from './plan.ts';
  *
  * @throws {UsageError} `input` when there are more or fewer than planned.
  */
-export async function* contentOf(planned: PlannedInode): AsyncGenerator<Uint8Array> {
+async function* contentOf(planned: PlannedInode): AsyncGenerator<Uint8Array> {
   if (planned.inode.kind !== 'file') return;
   let count = 0;
   for await (const chunk of planned.inode.content.stream()) {

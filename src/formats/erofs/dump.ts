@@ -4,7 +4,16 @@ import type { DumpField, DumpNode } from '../../core/dump.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { dumpFields } from '../struct-dump.ts';
 import type { ErofsInode } from './inode.ts';
-import { dataLayoutNames, decodeDevice, EROFS_SUPER_OFFSET, superBlockFields } from './layout.ts';
+import {
+  dataLayoutNames,
+  decodeDevice,
+  EROFS_SUPER_OFFSET,
+  InodeCompact,
+  inodeCompactFields,
+  InodeExtended,
+  inodeExtendedFields,
+  superBlockFields,
+} from './layout.ts';
 import { openErofs, type ErofsReader } from './reader.ts';
 import { readTree } from './read-tree.ts';
 
@@ -25,22 +34,39 @@ export async function dumpErofs(source: ByteSource): Promise<DumpNode> {
         fields: dumpFields(superBlockFields, reader.superblock, EROFS_SUPER_OFFSET),
         children: [],
       },
-      await dumpInode(reader, '/', reader.root),
+      await dumpInode(source, reader, '/', reader.root),
     ],
   };
 }
 
-async function dumpInode(reader: ErofsReader, name: string, inode: ErofsInode): Promise<DumpNode> {
+async function dumpInode(
+  source: ByteSource,
+  reader: ErofsReader,
+  name: string,
+  inode: ErofsInode,
+): Promise<DumpNode> {
   const children: DumpNode[] = [];
   if (inode.kind === 'directory') {
     for await (const entry of reader.listDirectory(inode)) {
       if (entry.name === '.' || entry.name === '..') continue;
-      children.push(await dumpInode(reader, entry.name, await reader.readInode(entry.nid)));
+      children.push(await dumpInode(source, reader, entry.name, await reader.readInode(entry.nid)));
     }
   }
-  return { name, fields: await inodeFields(reader, inode), children };
+  const fields = [...(await inodeFields(reader, inode)), ...(await recordFields(source, inode))];
+  return { name, fields, children };
 }
 
+/** The record itself. */
+async function recordFields(source: ByteSource, inode: ErofsInode): Promise<DumpField[]> {
+  const { offset, extended } = inode;
+  const record = extended ? InodeExtended : InodeCompact;
+  const bytes = await source.read(offset, record.size);
+  return extended
+    ? dumpFields(inodeExtendedFields, InodeExtended.decode(bytes), offset)
+    : dumpFields(inodeCompactFields, InodeCompact.decode(bytes), offset);
+}
+
+/** What the record means. */
 async function inodeFields(reader: ErofsReader, inode: ErofsInode): Promise<DumpField[]> {
   const { mtime, mtimeNsec } = reader.modificationTime(inode);
   const fields: DumpField[] = [
@@ -59,8 +85,6 @@ async function inodeFields(reader: ErofsReader, inode: ErofsInode): Promise<Dump
     fields.push({ name: 'device', value: `${major}:${minor}` });
   } else if (inode.kind === 'symlink') {
     fields.push({ name: 'target', value: await reader.readSymlink(inode) });
-  } else if (inode.size >= reader.geometry.blockSize) {
-    fields.push({ name: 'block address', value: inode.union });
   }
   for (const [name, value] of await reader.readXattrs(inode)) {
     const hex = Buffer.from(value).toString('hex');

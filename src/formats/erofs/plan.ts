@@ -38,7 +38,7 @@ export interface ErofsOptions {
   readonly blockSize?: number;
 }
 
-export interface PlannedDirent {
+interface PlannedDirent {
   readonly name: Uint8Array;
   readonly target: PlannedInode;
 }

@@ -14,8 +14,13 @@ import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
  * written.
  *
  * @throws {UsageError} `input` when a file's content has not the planned size.
+ * @throws the signal's reason when it is aborted; what was written is not an image then.
  */
-export async function writeErofs(plan: ErofsPlan, sink: ImageSink): Promise<void> {
+export async function writeErofs(
+  plan: ErofsPlan,
+  sink: ImageSink,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
   const { blockSize, inodes } = plan;
   await sink.truncate(plan.size);
   const metadata = createSegmentWriter(
@@ -31,6 +36,7 @@ export async function writeErofs(plan: ErofsPlan, sink: ImageSink): Promise<void
   const scratch = new Uint8Array(largestHead + blockSize);
 
   for (const planned of inodes) {
+    signal?.throwIfAborted();
     const head = encodeInode(planned, scratch);
     const record = scratch.subarray(0, head + planned.tailSize);
     const tail = record.subarray(head);
@@ -39,7 +45,7 @@ export async function writeErofs(plan: ErofsPlan, sink: ImageSink): Promise<void
         await writeDirectory(planned, blockSize, directories, tail);
         break;
       case 'file':
-        await writeBody(planned, blockSize, readContent(planned), data, tail);
+        await writeBody(planned, blockSize, abortable(readContent(planned), signal), data, tail);
         break;
       case 'symlink':
         await writeBody(planned, blockSize, [Buffer.from(planned.inode.target)], data, tail);
@@ -99,4 +105,14 @@ async function writeBody(
     at += chunk.length;
   }
   await body.pad(blockSize);
+}
+
+async function* abortable(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    signal?.throwIfAborted();
+    yield chunk;
+  }
 }

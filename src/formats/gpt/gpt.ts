@@ -31,7 +31,7 @@ const PRIMARY_SECTORS = 2 + GPT_ENTRY_SECTORS;
 /** Entries and header. */
 const BACKUP_SECTORS = GPT_ENTRY_SECTORS + 1;
 
-export interface PartitionRequest {
+interface PartitionRequest {
   /** At most 36 UTF-16 code units; no other partition may have it. */
   readonly label: string;
   /** In bytes; rounded up to 4096. */
@@ -49,7 +49,7 @@ export interface GptRequest {
   readonly firstPartition?: number;
 }
 
-export interface PartitionPlace {
+interface PartitionPlace {
   readonly label: string;
   readonly guid: Uint8Array;
   readonly typeGuid: Uint8Array;

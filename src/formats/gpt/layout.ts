@@ -23,7 +23,7 @@ export const MBR_SIGNATURE = 0xaa55;
 export const MBR_TYPE_GPT_PROTECTIVE = 0xee;
 export const MBR_PARTITIONS_OFFSET = 446;
 
-export const mbrPartitionFields = {
+const mbrPartitionFields = {
   boot_indicator: u8,
   starting_chs: bytes(3),
   os_type: u8,
@@ -51,7 +51,7 @@ export const gptHeaderFields = {
 } as const;
 export const GptHeader = struct('GPT header', GPT_HEADER_SIZE, gptHeaderFields);
 
-export const gptEntryFields = {
+const gptEntryFields = {
   partition_type_guid: bytes(16),
   unique_partition_guid: bytes(16),
   starting_lba: le.u64,

@@ -115,6 +115,19 @@ describe('verifyHashTree', () => {
     expect((await verify(none, none, good.rootDigest)).intact).toBe(false);
   });
 
+  test('an aborted signal stops building and verifying', async () => {
+    const signal = AbortSignal.abort(new Error('stop'));
+    const source = bytesSource(data);
+    await expect(computeHashTree(source, { ...options, signal })).rejects.toThrow('stop');
+    await expect(
+      verifyHashTree(source, bytesSource(good.tree), {
+        ...options,
+        rootDigest: good.rootDigest,
+        signal,
+      }),
+    ).rejects.toThrow('stop');
+  });
+
   test('a tree that is too short and a root of the wrong length are refused', async () => {
     await expect(verify(data, good.tree.subarray(1))).rejects.toMatchObject({ code: 'truncated' });
     await expect(verify(data, good.tree, new Uint8Array(20))).rejects.toMatchObject({

@@ -151,6 +151,29 @@ describe('writeErofs', () => {
     });
   });
 
+  test('an abort stops between chunks', async () => {
+    const abort = new AbortController();
+    let chunks = 0;
+    const endless = {
+      size: 2 ** 40,
+      // oxlint-disable-next-line typescript/require-await -- an async generator by contract
+      async *stream() {
+        for (;;) {
+          chunks += 1;
+          if (chunks === 3) abort.abort(new Error('stop'));
+          yield new Uint8Array(4096);
+        }
+      },
+    };
+    const plan = planErofs(withChild('endless', regularFile(endless, now)), options);
+    const nowhere: ImageSink = {
+      write: () => Promise.resolve(),
+      truncate: () => Promise.resolve(),
+    };
+    await expect(writeErofs(plan, nowhere, { signal: abort.signal })).rejects.toThrow('stop');
+    expect(chunks).toBe(3);
+  });
+
   test('a sink or content that fails fails the write', async () => {
     const failing = {
       size: 10,
