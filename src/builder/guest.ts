@@ -63,9 +63,6 @@ const FOLDERS = [
   '/tmp',
 ];
 
-/** Where the payload's libc looks for libraries. */
-const LIBRARY_PATH = '/lib\n/usr/lib\n/system/lib64\n';
-
 /** The tree of the source `{ guest: runtime }`. */
 export async function guestTree(guest: GuestFiles, mtime: number): Promise<Directory> {
   const root = directory({ mtime });
@@ -77,11 +74,5 @@ export async function guestTree(guest: GuestFiles, mtime: number): Promise<Direc
   await add('/system/bin/microdroid_manager', guest.manager, 0o755);
   await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
   await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
-  addInode(
-    root,
-    '/etc/ld-musl-x86_64.path',
-    regularFile(bytesContent(Buffer.from(LIBRARY_PATH)), { mode: 0o644, mtime }),
-    { mtime },
-  );
   return root;
 }

@@ -11,6 +11,8 @@ use crate::failure::{Failure, Reason};
 /// User and group, as on Android.
 pub const PAYLOAD_ID: u32 = 6000;
 const LAUNCHER: &str = "/system/bin/microdroid_launcher";
+/// Where the system image has libvm_payload.so.
+const SYSTEM_LIBRARIES: &str = "/system/lib64";
 
 /// Runs the library's `AVmPayload_main` and returns its exit code.
 pub fn run(library: &Path) -> Result<i32, Failure> {
@@ -24,8 +26,10 @@ pub fn run(library: &Path) -> Result<i32, Failure> {
         .stdout(console())
         .stderr(console());
     if let Some(directory) = library.parent() {
-        // A library of the APK may need others of the APK; on Android its linker namespace is this folder.
-        command.env("LD_LIBRARY_PATH", directory);
+        // A library of the APK may need others of the APK, and libvm_payload; on Android its linker
+        // namespace is that folder and the public libraries.
+        let path = format!("{}:{SYSTEM_LIBRARIES}", directory.display());
+        command.env("LD_LIBRARY_PATH", path);
     }
     confine(&mut command, PAYLOAD_ID, PAYLOAD_ID);
     let child = command
