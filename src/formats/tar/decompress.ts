@@ -1,0 +1,83 @@
+/** Streams that are compressed with gzip, xz or zstd, told apart by their first bytes. */
+
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress as ZstdDecompress } from 'fzstd';
+import xzDecompress from 'xz-decompress';
+import { FormatError } from '../../core/errors.ts';
+import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+
+export type Compression = 'gzip' | 'xz' | 'zstd' | 'none';
+
+const MAGICS: readonly (readonly [Compression, string])[] = [
+  ['gzip', '1f8b'],
+  ['xz', 'fd377a585a00'],
+  ['zstd', '28b52ffd'],
+];
+
+/** How a source is compressed, by its first bytes. */
+export async function detectCompression(source: ByteSource): Promise<Compression> {
+  const head = Buffer.from(await source.read(0, Math.min(6, source.size))).toString('hex');
+  return MAGICS.find(([, magic]) => head.startsWith(magic))?.[0] ?? 'none';
+}
+
+async function* gunzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* Readable.from(input).compose(createGunzip()) as AsyncIterable<Uint8Array>;
+}
+
+async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const stream = new xzDecompress.XzReadableStream(ReadableStream.from(input));
+  // oxlint-disable-next-line typescript/no-unnecessary-condition -- the loop ends by its return
+  for (const reader = stream.getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    // The decoder hands out views of its own memory, which it uses again.
+    yield value.slice();
+  }
+}
+
+async function* unzstd(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const ready: Uint8Array[] = [];
+  const decoder = new ZstdDecompress((chunk) => ready.push(chunk));
+  for await (const chunk of input) {
+    decoder.push(chunk);
+    yield* ready.splice(0);
+  }
+  decoder.push(new Uint8Array(0), true);
+  yield* ready.splice(0);
+}
+
+/**
+ * Decodes a whole source.
+ *
+ * @param maxSize What it may decode to, in bytes; a stream that yields more is refused.
+ * @throws {FormatError} naming the source, when its stream is damaged, cut off or too large.
+ */
+export async function* decompress(source: ByteSource, maxSize: number): AsyncGenerator<Uint8Array> {
+  const compression = await detectCompression(source);
+  const input = streamOf(source);
+  const decoders = { gzip: gunzip, xz: unxz, zstd: unzstd, none: (same: typeof input) => same };
+  let size = 0;
+  try {
+    for await (const chunk of decoders[compression](input)) {
+      size += chunk.length;
+      if (size > maxSize) {
+        throw new FormatError(
+          compression,
+          'too-large',
+          `Cannot decompress ${source.name}: it holds more than ${maxSize} bytes`,
+        );
+      }
+      yield chunk;
+    }
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FormatError(
+      compression,
+      'bad-value',
+      `Cannot decompress ${source.name}: its ${compression} stream is damaged or cut off: ${why}`,
+      { cause },
+    );
+  }
+}

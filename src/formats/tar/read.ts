@@ -1,0 +1,171 @@
+/** Entries of a tar archive: checked paths, plain kinds, data as it streams by. */
+
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { extract, type Headers } from 'tar-stream';
+import { FormatError } from '../../core/errors.ts';
+import { splitPath } from '../../io/file-tree.ts';
+import { strictTar } from './strict.ts';
+
+interface EntryBase {
+  /** Absolute in the archive's own root: `/usr/bin/true`; `/` for the root itself. */
+  readonly path: string;
+  /** 0..0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Whole seconds since 1970. */
+  readonly mtime: number;
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+}
+
+export type TarEntry =
+  | (EntryBase & {
+      readonly kind: 'file';
+      readonly size: number;
+      /** To be read before the next entry is asked for, or not at all. */
+      readonly data: AsyncIterable<Uint8Array>;
+    })
+  | (EntryBase & { readonly kind: 'directory' })
+  | (EntryBase & { readonly kind: 'symlink'; readonly target: string })
+  | (EntryBase & { readonly kind: 'hardlink'; readonly target: string })
+  | (EntryBase & {
+      readonly kind: 'char-device' | 'block-device';
+      readonly major: number;
+      readonly minor: number;
+    })
+  | (EntryBase & { readonly kind: 'fifo' });
+
+/** Longest path that Linux takes, without its NUL. */
+const PATH_MAX = 4095;
+
+function refuse(archive: string, entry: string, why: string): never {
+  const shown = JSON.stringify(entry.length > 120 ? `${entry.slice(0, 120)}...` : entry);
+  throw new FormatError('tar', 'bad-value', `Cannot read ${archive}: entry ${shown} ${why}`, {
+    field: entry.slice(0, 200),
+  });
+}
+
+/** `./usr/bin/` becomes `/usr/bin`; what could leave the root, or be read in two ways, is refused. */
+function normalisePath(archive: string, entry: string, name: string): string {
+  if (name.startsWith('/')) refuse(archive, entry, 'has an absolute path');
+  if (/\p{Cc}/u.test(name)) refuse(archive, entry, 'has a control character in its path');
+  const path = `/${name.replace(/^(?:\.\/)+/, '').replace(/\/$/, '')}`;
+  if (Buffer.byteLength(path) > PATH_MAX) refuse(archive, entry, 'has too long a path');
+  if (path === '/' || path === '/.') return '/';
+  try {
+    splitPath(path);
+  } catch (error) {
+    refuse(archive, entry, `is refused: ${error instanceof Error ? error.message : ''}`);
+  }
+  return path;
+}
+
+/** tar-stream keeps the extended header there, though its types do not say so. */
+type HeadersWithPax = Headers & { readonly pax?: Readonly<Record<string, string>> };
+
+function xattrsOf(
+  pax: Readonly<Record<string, string>>,
+  archive: string,
+  entry: string,
+): Map<string, Uint8Array> {
+  const xattrs = new Map<string, Uint8Array>();
+  for (const [key, value] of Object.entries(pax)) {
+    const name = /^SCHILY\.xattr\.(.+)$/.exec(key)?.[1];
+    if (name === undefined) continue;
+    // security.capability makes a program privileged: not something an archive may decide.
+    if (!name.startsWith('user.')) refuse(archive, entry, `sets the extended attribute ${name}`);
+    xattrs.set(name, new TextEncoder().encode(value));
+  }
+  return xattrs;
+}
+
+function entryOf(
+  header: HeadersWithPax,
+  data: AsyncIterable<Uint8Array>,
+  archive: string,
+): TarEntry {
+  const { name } = header;
+  const pax = header.pax ?? {};
+  const path = normalisePath(archive, name, name);
+  const base: EntryBase = {
+    path,
+    mode: (header.mode ?? 0) & 0o7777,
+    uid: pax['uid'] === undefined ? (header.uid ?? 0) : Number(pax['uid']),
+    gid: pax['gid'] === undefined ? (header.gid ?? 0) : Number(pax['gid']),
+    mtime: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
+    xattrs: xattrsOf(pax, archive, name),
+  };
+  const link = header.linkname ?? '';
+  const { type } = header;
+  switch (type) {
+    case 'file':
+      return { ...base, kind: 'file', size: header.size ?? 0, data };
+    case 'directory':
+      return { ...base, kind: 'directory' };
+    case 'symlink':
+      if (link === '' || link.includes('\0')) refuse(archive, name, 'is a link to nothing');
+      return { ...base, kind: 'symlink', target: link };
+    case 'link':
+      return { ...base, kind: 'hardlink', target: normalisePath(archive, name, link) };
+    case 'character-device':
+    case 'block-device':
+      return {
+        ...base,
+        kind: type === 'block-device' ? 'block-device' : 'char-device',
+        major: header.devmajor ?? 0,
+        minor: header.devminor ?? 0,
+      };
+    case 'fifo':
+      return { ...base, kind: 'fifo' };
+    case 'contiguous-file':
+    case 'gnu-long-link-path':
+    case 'gnu-long-path':
+    case 'pax-global-header':
+    case 'pax-header':
+    case null:
+    case undefined:
+    default:
+      return refuse(archive, name, `is of a type that is not supported: ${String(type)}`);
+  }
+}
+
+/**
+ * Reads the entries of an uncompressed archive, in order.
+ *
+ * @param name Of the archive, for errors.
+ * @throws {FormatError} naming the entry, when the archive is not strictly well formed or a path could
+ *   leave its root.
+ */
+export async function* readTar(
+  input: AsyncIterable<Uint8Array>,
+  name: string,
+): AsyncGenerator<TarEntry> {
+  const parser = extract({ allowUnknownFormat: true });
+  let failure: unknown;
+  const feeding = pipeline(Readable.from(strictTar(input, name)), parser).catch(
+    (error: unknown) => {
+      failure = error;
+    },
+  );
+  try {
+    for await (const entry of parser) {
+      yield entryOf(entry.header, entry as AsyncIterable<Uint8Array>, name);
+      entry.resume();
+    }
+  } catch (error) {
+    // What the gate or an entry refused comes first: tar-stream then only reports that it was closed.
+    parser.destroy();
+    await feeding;
+    throw asFormatError(error instanceof FormatError ? error : (failure ?? error), name);
+  }
+  await feeding;
+  if (failure !== undefined) throw asFormatError(failure, name);
+}
+
+function asFormatError(error: unknown, name: string): unknown {
+  if (error instanceof FormatError || !(error instanceof Error)) return error;
+  return new FormatError('tar', 'bad-value', `Cannot read ${name}: ${error.message}`, {
+    cause: error,
+  });
+}
