@@ -48,7 +48,6 @@ describe.skipIf(corpus === undefined)("signApk gives apksigner's bytes", () => {
         output,
         idsig,
         ...corpusKey(keyName),
-        minSdk: 1,
         entryComments: true,
         schemes: {
           v2: golden.options['setV2SigningEnabled'] !== 'false',

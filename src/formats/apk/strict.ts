@@ -3,7 +3,7 @@
  * without a byte that no signature covers.
  */
 
-import type { ByteSource } from '../../io/byte-source.ts';
+import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { readZip, type ZipDirectory } from '../zip/read.ts';
 import { checkStrictZip, type StrictZipOptions } from '../zip/strict.ts';
 import { apkError } from './length-prefixed.ts';
@@ -49,7 +49,7 @@ export interface StrictApk {
 }
 
 /**
- * Checks an APK, signed or not, against the profile.
+ * Checks an APK, signed or not, against the profile. Fewer than 4096 zeros may follow it.
  *
  * @throws {FormatError} naming the first rule that is broken.
  */
@@ -59,8 +59,10 @@ export async function checkStrictApk(
 ): Promise<StrictApk> {
   const sections = await findApkSections(source);
   if (sections.hasSigningBlock) checkSigningBlockPairs(await readSigningBlock(source, sections));
-  const zip = await readZip(source);
-  await checkStrictZip(source, zip, {
+  // In a partition, zeros follow; `findApkSections` has seen that they are zeros.
+  const apk = sliceSource(source, 0, sections.size);
+  const zip = await readZip(apk);
+  await checkStrictZip(apk, zip, {
     ...options,
     ...(sections.hasSigningBlock && { entriesEnd: sections.entriesEnd }),
   });

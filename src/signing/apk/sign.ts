@@ -61,8 +61,11 @@ export interface SignApkOptions {
   readonly signer: Signer;
   /** X.509 DER, of the signer's key. */
   readonly certificateDer: Uint8Array;
-  /** The manifest's; v3 signatures start at 24 or here, whichever is later. */
-  readonly minSdk: number;
+  /**
+   * Where the SDK range of v3 starts, if above 24. Default 24, which is what apksigner writes
+   * whatever the manifest says.
+   */
+  readonly minSdk?: number;
   /** At least one. */
   readonly schemes: { readonly v2?: boolean; readonly v3: boolean };
   /** Where the v4 signature goes; left out, there is none. */
@@ -82,7 +85,7 @@ export interface SignedApk {
   readonly idsig: { readonly size: number; readonly rootHash: Uint8Array } | undefined;
 }
 
-/** The first release that reads v2 signatures; apksigner takes it as v3's lower end too. */
+/** The first release that knows our signature algorithms: v3's lower end, as in apksigner. */
 const MIN_SDK = 24;
 const MAX_SDK = 0x7fffffff;
 
@@ -174,7 +177,7 @@ async function signingBlock(
     pairs.push({ id: APK_SIGNATURE_SCHEME_V2_BLOCK_ID, value: await signers(undefined) });
   }
   if (schemes.v3) {
-    const sdk = { min: Math.max(MIN_SDK, options.minSdk), max: MAX_SDK };
+    const sdk = { min: Math.max(MIN_SDK, options.minSdk ?? MIN_SDK), max: MAX_SDK };
     pairs.push({ id: APK_SIGNATURE_SCHEME_V3_BLOCK_ID, value: await signers(sdk) });
   }
   return encodeSigningBlock(pairs);

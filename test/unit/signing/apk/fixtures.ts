@@ -89,7 +89,6 @@ export async function sign(
     input: bytesSource(apk, 'test.apk'),
     output,
     idsig,
-    minSdk: testManifest.minSdk,
     schemes: { v3: true },
     ...options,
   });

@@ -55,7 +55,7 @@ describe('signApk', () => {
     expect(toHex(again.idsig)).toBe(toHex(idsig));
     const digest = createHash('sha256').update(apk).update(idsig).digest('hex');
     expect(digest).toMatchInlineSnapshot(
-      `"60e12093172921c2fb371eaa2809dfec502966db250c1dd63a12b36c82f2548f"`,
+      `"3fb6157b447b2714e82f6efe0059675d11e21b87256d2adfeb6fe19448526d3b"`,
     );
   });
 
@@ -110,13 +110,14 @@ describe('signApk', () => {
     expect((await readLocalHeader(bytesSource(apk), library)).dataOffset % 4096).toBe(0);
   });
 
-  test('v3 starts at the minimum SDK of the APK and not below 24', async () => {
+  test('v3 starts at SDK 24, or later when asked', async () => {
     for (const [minSdk, min] of [
+      [undefined, 24],
       [1, 24],
-      [24, 24],
       [34, 34],
     ] as const) {
-      const signer = await v3Signer((await sign(await testApk(), { minSdk })).apk);
+      const options = minSdk === undefined ? {} : { minSdk };
+      const signer = await v3Signer((await sign(await testApk(), options)).apk);
       expect(signer.sdk).toEqual({ min, max: 0x7fffffff });
     }
   });
@@ -182,7 +183,6 @@ describe('signApk', () => {
       ...(await testKey()),
       input: bytesSource(await testApk()),
       output,
-      minSdk: 30,
       schemes: { v3: true },
     });
     expect(result).toMatchObject({ size: output.bytes().length, idsig: undefined });
@@ -239,6 +239,22 @@ describe('tampering', () => {
       const cut = bytesSource(idsig.subarray(0, size));
       expect(await refusal(verifyIdsig(bytesSource(apk), cut, { apk: verified }))).toBe('idsig');
     }
+  });
+
+  test('zeros that fill the partition change nothing', async () => {
+    const { apk, idsig } = await sign(await testApk(smallEntries));
+    const padded = (bytes: Uint8Array): Uint8Array => {
+      const out = new Uint8Array(Math.ceil(bytes.length / 4096) * 4096);
+      out.set(bytes);
+      return out;
+    };
+    const source = bytesSource(padded(apk));
+    expect(source.size).toBeGreaterThan(apk.length);
+    expect((await verifyPayload(source)).size).toBe(apk.length);
+    await verifyIdsig(source, bytesSource(padded(idsig)));
+    const filled = padded(apk);
+    filled[filled.length - 1] = 1;
+    expect(await refusal(verifyPayload(bytesSource(filled)))).toBe('payload-signature');
   });
 
   test('the idsig of another APK, of another signer and an unsigned one are refused', async () => {
