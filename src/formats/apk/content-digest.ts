@@ -8,9 +8,10 @@
  */
 
 import { createHash, type Hash } from 'node:crypto';
-import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
 import { EOCD_CENTRAL_DIRECTORY_OFFSET_AT } from '../zip/layout.ts';
 import { concat } from './length-prefixed.ts';
+import { readAhead } from './read-ahead.ts';
 import type { ApkSections } from './signing-block.ts';
 
 export type ContentHash = 'sha256' | 'sha512';
@@ -97,7 +98,7 @@ export async function computeContentDigests(
     [centralDirectoryOffset, centralDirectorySize],
   ] as const) {
     hasher.startSection(size);
-    for await (const piece of streamOf(source, offset, size)) hasher.update(piece);
+    for await (const piece of readAhead(source, offset, size)) hasher.update(piece);
   }
   hasher.startSection(endBytes.length);
   hasher.update(digestedEnd(endBytes, entriesEnd));

@@ -27,6 +27,7 @@ import {
   IDSIG_LOG2_BLOCK_SIZE,
   type IdsigHeader,
 } from '../../formats/apk/idsig.ts';
+import { readAhead } from '../../formats/apk/read-ahead.ts';
 import {
   encodeSignedData,
   encodeSigners,
@@ -43,7 +44,7 @@ import {
 } from '../../formats/apk/signing-block.ts';
 import { readZip } from '../../formats/zip/read.ts';
 import { checkStrictZip } from '../../formats/zip/strict.ts';
-import { STREAM_CHUNK, streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { BlockHasher } from '../../verity/block-hasher.ts';
 import { createHashTreeSink } from '../../verity/hash-tree.ts';
@@ -197,15 +198,22 @@ async function copyEntries(
   hasher: ContentHasher,
   sink: ImageSink,
 ): Promise<void> {
-  const buffer = new Uint8Array(STREAM_CHUNK);
+  // While one buffer is written, the other is filled and hashed.
+  let buffer = new Uint8Array(STREAM_CHUNK);
+  let spare = new Uint8Array(STREAM_CHUNK);
   let filled = 0;
   let written = 0;
+  let writing: Promise<void> = Promise.resolve();
   const flush = async (): Promise<void> => {
     const chunk = buffer.subarray(0, filled);
     hasher.update(chunk);
-    await sink.write(written, chunk);
+    await writing;
+    writing = sink.write(written, chunk);
+    // Its error counts when it is awaited; until then it must not count as unhandled.
+    writing.catch(() => undefined);
     written += filled;
     filled = 0;
+    [buffer, spare] = [spare, buffer];
   };
   const append = async (bytes: Uint8Array): Promise<void> => {
     for (let at = 0; at < bytes.length;) {
@@ -219,10 +227,11 @@ async function copyEntries(
   hasher.startSection(paddedSize);
   for (const piece of pieces) {
     if (piece.kind === 'bytes') await append(piece.bytes);
-    else for await (const chunk of streamOf(input, piece.offset, piece.size)) await append(chunk);
+    else for await (const chunk of readAhead(input, piece.offset, piece.size)) await append(chunk);
   }
   await append(new Uint8Array(paddedSize - written - filled));
   if (filled > 0) await flush();
+  await writing;
 }
 
 /** Whole blocks in, bytes out: the APK to its sink without the padding, the tree to the idsig's. */

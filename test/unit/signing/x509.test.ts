@@ -37,7 +37,9 @@ describe('createSelfSignedCertificate', () => {
     const digest = createHash('sha256').update(first).digest('hex');
     expect(toHex(await createSelfSignedCertificate(signer, { subject }))).toBe(toHex(first));
     expect(toHex(certificateDigest(first, 'sha256'))).toBe(digest);
-    expect(digest).toMatchInlineSnapshot(`"17c19a12fe73998a35c27b5e381a6d8c7aa74a6c471bf4b5244f06b27f41fcc8"`);
+    expect(digest).toMatchInlineSnapshot(
+      `"17c19a12fe73998a35c27b5e381a6d8c7aa74a6c471bf4b5244f06b27f41fcc8"`,
+    );
     const notAfter = new Date(Date.UTC(2049, 11, 31));
     const other = await createSelfSignedCertificate(signer, { subject, notAfter });
     expect(new X509Certificate(other).validTo).toBe('Dec 31 00:00:00 2049 GMT');

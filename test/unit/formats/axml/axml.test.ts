@@ -67,7 +67,9 @@ describe('manifest', () => {
 
   test('encodeManifest gives these bytes', () => {
     const digest = createHash('sha256').update(encodeManifest(manifest)).digest('hex');
-    expect(digest).toMatchInlineSnapshot(`"4b60fbb63a3298da60e33bd50d15ff59c66307baac61d1d368c4888bee283f7d"`);
+    expect(digest).toMatchInlineSnapshot(
+      `"4b60fbb63a3298da60e33bd50d15ff59c66307baac61d1d368c4888bee283f7d"`,
+    );
   });
 
   test('absent attributes have the defaults of Android', () => {
