@@ -1,6 +1,6 @@
 /** Streams that are compressed with gzip, xz or zstd, told apart by their first bytes. */
 
-import { Readable } from 'node:stream';
+import { once } from 'node:events';
 import { createGunzip } from 'node:zlib';
 import { Decompress as ZstdDecompress } from 'fzstd';
 import xzDecompress from 'xz-decompress';
@@ -22,17 +22,37 @@ export async function detectCompression(source: ByteSource): Promise<Compression
 }
 
 async function* gunzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* Readable.from(input).compose(createGunzip()) as AsyncIterable<Uint8Array>;
+  const decoder = createGunzip();
+  const stop = new AbortController();
+  const feed = async (): Promise<void> => {
+    for await (const chunk of input) {
+      if (!decoder.write(chunk)) await once(decoder, 'drain', { signal: stop.signal });
+    }
+    decoder.end();
+  };
+  // The decoder's own error is the one that its reader sees.
+  const feeding = feed().catch((error: unknown) => {
+    decoder.destroy(error instanceof Error ? error : new Error(String(error)));
+  });
+  try {
+    yield* decoder as AsyncIterable<Uint8Array>;
+  } finally {
+    stop.abort();
+    decoder.destroy();
+    await feeding;
+  }
 }
 
 async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const stream = new xzDecompress.XzReadableStream(ReadableStream.from(input));
-  // oxlint-disable-next-line typescript/no-unnecessary-condition -- the loop ends by its return
-  for (const reader = stream.getReader(); ;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    // The decoder hands out views of its own memory, which it uses again.
-    yield value.slice();
+  const reader = stream.getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      // The decoder hands out views of its own memory, which it uses again.
+      yield next.value.slice();
+    }
+  } finally {
+    reader.releaseLock();
   }
 }
 

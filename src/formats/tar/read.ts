@@ -153,13 +153,18 @@ export async function* readTar(
       yield entryOf(entry.header, entry as AsyncIterable<Uint8Array>, name);
       entry.resume();
     }
+    await feeding;
   } catch (error) {
-    // What the gate or an entry refused comes first: tar-stream then only reports that it was closed.
+    // What an entry was refused for comes first, then what the gate refused: tar-stream only reports that it
+    // was closed.
+    if (error instanceof FormatError) throw error;
     parser.destroy();
     await feeding;
-    throw asFormatError(error instanceof FormatError ? error : (failure ?? error), name);
+    throw asFormatError(failure ?? error, name);
+  } finally {
+    parser.destroy();
+    await feeding;
   }
-  await feeding;
   if (failure !== undefined) throw asFormatError(failure, name);
 }
 
