@@ -1,14 +1,17 @@
 /** EROFS against erofs-utils and the Linux kernel. */
 
 import fc from 'fast-check';
+import { createHash } from 'node:crypto';
 import {
   closeSync,
+  cpSync,
   createReadStream,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readlinkSync,
+  writeFileSync,
   writeSync,
   type BigIntStats,
 } from 'node:fs';
@@ -263,18 +266,46 @@ describe.skipIf(!isRoot)('the Linux kernel', () => {
   });
 });
 
+/** The project's sources, which are files of many sizes, and data that compresses well, badly and by turns. */
+function writeSamples(path: string): void {
+  cpSync(join(import.meta.dirname, '../../src'), path, { recursive: true });
+  const text = Buffer.from(Array.from({ length: 200_000 }, (_, i) => `${i * i} `).join(''));
+  const noise = Buffer.concat(
+    Array.from({ length: 6000 }, (_, i) => createHash('sha512').update(`${i}`).digest()),
+  );
+  const samples = {
+    text,
+    noise,
+    zeros: Buffer.alloc(6_000_001),
+    turns: Buffer.concat(
+      Array.from({ length: 40 }, (_, i) => [
+        text.subarray(i * 9000, i * 9000 + 7000 + i * 321),
+        noise.subarray(i * 5000, i * 5000 + 9000 - i * 123),
+        Buffer.alloc(i * 1000),
+      ]).flat(),
+    ),
+  };
+  for (const [name, bytes] of Object.entries(samples)) {
+    writeFileSync(join(path, name), bytes);
+    writeFileSync(join(path, `${name}-cut`), bytes.subarray(0, 100_000));
+  }
+}
+
 describe('mkfs.erofs', () => {
   test.each([
     ['compact inodes', ['-T', '7']],
     ['extended inodes', ['-T', '7', '-E', 'force-inode-extended']],
     ['no inline data', ['-T', '7', '-E', 'noinline_data']],
     ['no checksum', ['-T', '7', '-E', 'nosbcrc']],
-    ['an older layout', ['-T', '7', '-E', 'legacy-compress']],
+    ['LZ4', ['-T', '7', '-zlz4']],
+    ['LZ4 in clusters of 64 KiB', ['-T', '7', '-zlz4', '-C65536']],
+    ['LZ4 HC in clusters of 16 KiB', ['-T', '7', '-zlz4hc', '-C16384']],
+    ['LZ4 in an older layout', ['-T', '7', '-zlz4', '-E', 'legacy-compress']],
   ])('its images with %s read back as the directory they were made from', async (_, args) => {
     const dir = tmpDir();
     const image = join(dir, 'theirs.erofs');
-    // The project itself: files of many sizes.
-    const source = join(import.meta.dirname, '../../src');
+    const source = join(dir, 'source');
+    writeSamples(source);
     succeed('mkfs.erofs', [...args, '-U', UUID, image, source]);
     const expected = readMounted(source);
     walk(expected, (_path, inode) => {

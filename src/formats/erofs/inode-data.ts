@@ -2,13 +2,17 @@
 
 import { divCeil } from '../../core/math.ts';
 import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
+import { compressedExtents } from './compressed-index.ts';
 import type { ErofsInode } from './inode.ts';
 import {
   dataLayoutNames,
+  EROFS_INODE_COMPRESSED_COMPACT,
+  EROFS_INODE_COMPRESSED_FULL,
   EROFS_INODE_CHUNK_BASED,
   EROFS_INODE_FLAT_INLINE,
   EROFS_INODE_FLAT_PLAIN,
 } from './layout.ts';
+import { decodeLz4 } from './lz4.ts';
 import { bad, type Geometry } from './superblock.ts';
 
 /** A part of the image that holds the next bytes of a file. */
@@ -90,6 +94,34 @@ export function checkDataSize(inode: ErofsInode, geometry: Geometry): void {
         field: 'i_size',
       },
     );
+  }
+}
+
+/** Whether data is compressed in the way that `streamCompressed` reads. */
+export const hasCompressedData = ({ dataLayout }: ErofsInode): boolean =>
+  dataLayout === EROFS_INODE_COMPRESSED_FULL || dataLayout === EROFS_INODE_COMPRESSED_COMPACT;
+
+/**
+ * The bytes of a file compressed with LZ4, an extent at a time.
+ *
+ * @throws {FormatError} when index or data are not usable, `unsupported` on other algorithms.
+ */
+export async function* streamCompressed(
+  source: ByteSource,
+  inode: ErofsInode,
+  geometry: Geometry,
+): AsyncGenerator<Uint8Array> {
+  for await (const extent of compressedExtents(source, inode, geometry)) {
+    const stored = await source.read(extent.offset, extent.storedSize);
+    if (extent.isPlain) {
+      yield stored.subarray(0, extent.length);
+      continue;
+    }
+    // Zeros come first where the image pads there; no block starts with one.
+    const start = geometry.zeroPadding ? stored.findIndex((byte) => byte !== 0) : 0;
+    const data = new Uint8Array(extent.length);
+    decodeLz4(stored.subarray(start === -1 ? stored.length : start), data);
+    yield data;
   }
 }
 

@@ -60,7 +60,9 @@ export type SuperBlockValues = Values<typeof superBlockFields>;
 export const EROFS_INODE_LAYOUT_COMPACT = 0;
 export const EROFS_INODE_LAYOUT_EXTENDED = 1;
 export const EROFS_INODE_FLAT_PLAIN = 0;
+export const EROFS_INODE_COMPRESSED_FULL = 1;
 export const EROFS_INODE_FLAT_INLINE = 2;
+export const EROFS_INODE_COMPRESSED_COMPACT = 3;
 export const EROFS_INODE_CHUNK_BASED = 4;
 /** The bits of `i_format` that mean something without features we do not know. */
 export const EROFS_I_ALL = 0xf;

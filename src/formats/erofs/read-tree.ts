@@ -27,8 +27,8 @@ interface PendingDirectory {
 
 /**
  * Reads the tree. Contents stay in the image, whose source must stay open while they are used. That
- * flat contents lie within the image is checked here; compressed ones throw `unsupported` when they
- * are streamed.
+ * flat contents lie within the image is checked here; of compressed ones that they have room for an
+ * index, the rest when they are streamed.
  *
  * @throws {FormatError} on everything that is not a tree: a directory with two names or within
  *   itself, wrong `.` or `..`, entries that contradict their inodes; `too-large` when parts of the

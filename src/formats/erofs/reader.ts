@@ -7,7 +7,13 @@ import type { ByteSource } from '../../io/byte-source.ts';
 import { cachedSource } from './cached-source.ts';
 import { createDirectoryDecoder, type ErofsDirent } from './directory.ts';
 import { readInode, type ErofsInode } from './inode.ts';
-import { checkDataSize, dataExtents, streamExtents } from './inode-data.ts';
+import {
+  checkDataSize,
+  dataExtents,
+  hasCompressedData,
+  streamCompressed,
+  streamExtents,
+} from './inode-data.ts';
 import type { SuperBlockValues } from './layout.ts';
 import { bad, readSuperblock, type Geometry } from './superblock.ts';
 import { createXattrReader } from './xattr-reader.ts';
@@ -19,7 +25,7 @@ export interface ErofsReader {
   readInode(nid: bigint): Promise<ErofsInode>;
   /** The entries, `.` and `..` among them, in the order of their names' bytes. */
   listDirectory(inode: ErofsInode): AsyncIterable<ErofsDirent>;
-  /** The data of a file, in chunks of at most 1 MiB. */
+  /** The data of a file, decompressed: in chunks of at most 1 MiB, or of what was compressed at once. */
   readData(inode: ErofsInode): AsyncIterable<Uint8Array>;
   /** Throws when the image has no room for data of this size; reads nothing. */
   checkData(inode: ErofsInode): void;
@@ -68,7 +74,9 @@ export async function openErofs(source: ByteSource): Promise<ErofsReader> {
     },
     async *readData(inode) {
       expectKind(inode, 'file');
-      yield* streamExtents(source, dataExtents(inode, geometry));
+      yield* hasCompressedData(inode)
+        ? streamCompressed(source, inode, geometry)
+        : streamExtents(source, dataExtents(inode, geometry));
     },
     checkData: (inode) => checkDataSize(inode, geometry),
     modificationTime: ({ mtime }) =>

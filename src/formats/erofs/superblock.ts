@@ -35,6 +35,8 @@ export interface Geometry {
   readonly metadataOffset: number;
   /** Offset of shared xattr 0, in bytes. */
   readonly sharedXattrOffset: number;
+  /** Compressed data stands at the end of its blocks. */
+  readonly zeroPadding: boolean;
 }
 
 export const bad = (
@@ -104,6 +106,7 @@ export async function readSuperblock(
     imageSize,
     metadataOffset: superblock.meta_blkaddr * blockSize,
     sharedXattrOffset: superblock.xattr_blkaddr * blockSize,
+    zeroPadding: (feature_incompat & EROFS_FEATURE_INCOMPAT_ZERO_PADDING) !== 0,
   };
   for (const field of ['meta_blkaddr', 'xattr_blkaddr'] as const) {
     if (superblock[field] >= blocks) {
