@@ -43,6 +43,7 @@ describe('encodeInitrd', () => {
       'modules 40755',
       'modules/virtio_ring.ko 100644',
       'modules/dm-verity.ko 100644',
+      'bootconfig 100444',
     ]);
     expect(initrd.modulesOrder).toEqual(['virtio_ring.ko', 'dm-verity.ko']);
     expect(initrd.bootconfig).toEqual(content.bootconfig);
@@ -55,8 +56,7 @@ describe('encodeInitrd', () => {
       bootconfig: [{ key: 'androidboot.microdroid.debuggable', values: ['1'] }],
     });
     const { entries } = await decodeInitrd(bytesSource(normal));
-    const last = entries.at(-1);
-    const end = (last?.dataOffset ?? 0) + 8 + 124;
+    const end = entries.at(-1)?.offset ?? 0;
     expect(toHex(debuggable.subarray(0, end))).toBe(toHex(normal.subarray(0, end)));
     expect(toHex(debuggable)).not.toBe(toHex(normal));
   });
@@ -66,7 +66,7 @@ describe('encodeInitrd', () => {
     expect(await build()).toEqual(data);
     // Changes only together with the layout of the initrd, which guests and verifiers share.
     expect(toHex(sha256(data))).toBe(
-      'a8654930f152b46ae1469163d491c754123021d53d41cb0acce7e3f065fdb45f',
+      'f637324de1f7d7a02ffe3ff6c372af214198fe9a99a165ccb475d844503677ca',
     );
   });
 
@@ -92,6 +92,14 @@ describe('decodeInitrd', () => {
       const cut = bytesSource(data.subarray(0, length));
       await expect(decodeInitrd(cut), `${length}`).rejects.toThrow(FormatError);
     }
+  });
+
+  test('refuses a bootconfig file that is not the trailer', async () => {
+    const data = await build();
+    const { entries } = await decodeInitrd(bytesSource(data));
+    const file = entries.at(-1);
+    data[file?.dataOffset ?? 0] = 0x62;
+    await expect(decodeInitrd(bytesSource(data))).rejects.toThrow('disagree');
   });
 
   test('refuses a module order that names what is not there', async () => {
