@@ -249,6 +249,19 @@ function part(block: Uint8Array, name: string, offset: bigint, length: bigint): 
 }
 
 /**
+ * The authentication block is the one part that no signature covers: what it holds beside hash and
+ * signature must be zero, so that a signed image has one form.
+ */
+function requireUnusedZero(
+  block: Uint8Array,
+  used: readonly (readonly [offset: bigint, size: bigint])[],
+): void {
+  const unused = block.slice();
+  for (const [offset, size] of used) unused.fill(0, Number(offset), Number(offset + size));
+  requireZero(unused, 'authentication block', vbmetaHeader.size);
+}
+
+/**
  * Decodes a vbmeta image. Says nothing about who signed it.
  *
  * @param data Begins with the header; bytes behind the auxiliary block are not looked at.
@@ -289,6 +302,10 @@ export function decodeVbmeta(data: Uint8Array): Vbmeta {
     header.signature_offset,
     header.signature_size,
   );
+  requireUnusedZero(authenticationBlock, [
+    [header.hash_offset, header.hash_size],
+    [header.signature_offset, header.signature_size],
+  ]);
   const publicKey = part(
     auxiliaryBlock,
     'public_key',
