@@ -16,7 +16,7 @@ const ROOT_HASH_SIZE: usize = 32;
 /// Everything before the tree: two certificates and keys of RSA-16384 take some 20 KiB.
 const HEAD_SIZE_MAX: u64 = 64 * 1024;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idsig {
     pub salt: Vec<u8>,
     pub root_hash: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Idsig {
 }
 
 /// Empty certificate, key and signature when a host made the file without the signer's key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningInfo {
     pub apk_digest: Vec<u8>,
     pub certificate: Vec<u8>,

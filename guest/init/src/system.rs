@@ -5,6 +5,7 @@ use std::path::Path;
 use microbuild_formats::avb::Hashtree;
 use microbuild_formats::{dm_verity, hex};
 use microbuild_sys::kernel::block::{find_partition, BlockDevice};
+use microbuild_sys::kernel::console::report_verity;
 use microbuild_sys::kernel::device_mapper::{create_device, Table};
 use microbuild_sys::kernel::mount;
 
@@ -24,6 +25,7 @@ pub fn mount(hashtree: &Hashtree, target: &Path) -> Result<(), Refusal> {
         ))
     })?;
     check(hashtree, partition.size).map_err(|text| refuse(text.to_owned()))?;
+    report_verity(&partition.number, LABEL);
     let mapped = create_device(MAPPED_NAME, &table(hashtree, &partition))
         .map_err(|error| refuse(format!("cannot map {LABEL}: {error}")))?;
     mount::mount(
@@ -112,6 +114,7 @@ mod tests {
         let partition = BlockDevice {
             path: "/dev/vda2".into(),
             size: 1 << 20,
+            number: "254:2".into(),
         };
         let table = table(
             &Hashtree {

@@ -9,6 +9,7 @@ use microbuild_formats::zip::{read_strict, Entry};
 use microbuild_formats::{dm_verity, hex};
 use microbuild_manager::verify::{verify_idsig, verify_v3, PLATFORM_SDK};
 use microbuild_sys::kernel::block::{find_partition, BlockDevice};
+use microbuild_sys::kernel::console::report_verity;
 use microbuild_sys::kernel::device_mapper::{create_device, Table};
 use microbuild_sys::kernel::loop_device;
 
@@ -49,6 +50,7 @@ pub fn open(config: &Config) -> Result<Apk, Failure> {
         .map_err(|error| refuse(error.to_string()))?;
     check_shape(&idsig, &apk).map_err(refuse)?;
 
+    report_verity(&apk.number, &config.apk_label);
     let tree = loop_device::attach(&idsig_file_for_loop, idsig.tree_offset, idsig.tree_size)
         .map_err(|error| cannot("attach the hash tree", error))?;
     let table = table(&idsig, &apk, &tree.to_string_lossy());
@@ -141,6 +143,7 @@ mod tests {
     fn tree_must_have_the_size_that_the_partition_needs() {
         let apk = |size| BlockDevice {
             path: "/dev/vdb2".into(),
+            number: "254:18".into(),
             size,
         };
         assert_eq!(check_shape(&idsig(4096), &apk(2 * 4096)), Ok(()));
@@ -164,6 +167,7 @@ mod tests {
     fn table_panics_on_corruption() {
         let apk = BlockDevice {
             path: "/dev/vdb2".into(),
+            number: "254:18".into(),
             size: 2 * 4096,
         };
         let table = table(&idsig(4096), &apk, "/dev/loop0");

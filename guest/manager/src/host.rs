@@ -13,8 +13,10 @@ const NOTIFY_PAYLOAD_STARTED: u32 = 1;
 const NOTIFY_PAYLOAD_READY: u32 = 2;
 const NOTIFY_PAYLOAD_FINISHED: u32 = 3;
 const NOTIFY_ERROR: u32 = 4;
+/// A host without a service may not even refuse: vhost-device-vsock says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A host that does not answer for this long is gone; without a limit the machine would never power off.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Host {
     session: ClientSession<Stream<VsockStream>>,
@@ -41,7 +43,7 @@ impl fmt::Display for ConnectError {
 impl Host {
     pub fn connect() -> Result<Self, ConnectError> {
         let stream = local_cid()
-            .and_then(|cid| VsockStream::connect(HOST_CID, cid, TIMEOUT))
+            .and_then(|cid| VsockStream::connect(HOST_CID, cid, CONNECT_TIMEOUT, CALL_TIMEOUT))
             .map_err(ConnectError::Socket)?;
         let mut session = ClientSession::connect(Stream(stream)).map_err(ConnectError::Rpc)?;
         let service = session

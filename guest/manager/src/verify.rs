@@ -2,10 +2,10 @@
 //!
 //! AOSP Virtualization libs/apkverify. Scheme v3 only; one signer for this platform; no fall-back to v2, no rotation.
 
-mod algorithm;
+pub mod algorithm;
 mod content_digest;
 mod idsig;
-mod public_key;
+pub mod public_key;
 mod v3;
 
 use std::fmt;

@@ -17,6 +17,8 @@ pub struct BlockDevice {
     pub path: PathBuf,
     /// In bytes.
     pub size: u64,
+    /// `MAJOR:MINOR`, as the kernel names the device when dm-verity finds a corrupted block of it.
+    pub number: String,
 }
 
 /// Waits for the partition `label` on the disk `serial`.
@@ -49,7 +51,8 @@ fn find_once(serial: &str, label: &str) -> io::Result<BlockDevice> {
     let path = Path::new("/dev").join(name);
     // devtmpfs makes the node before sysfs shows it; a missing one would mean that /dev is something else.
     fs::metadata(&path)?;
-    Ok(BlockDevice { path, size })
+    let number = read_line(&partition.join("dev")).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(BlockDevice { path, size, number })
 }
 
 fn directories(path: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {

@@ -16,6 +16,11 @@ pub fn report_phase(phase: &str) {
     say(&format!("phase {phase} +{}", uptime_millis()));
 }
 
+/// `microbuild: verity MAJOR:MINOR LABEL`: which partition the kernel means when it reports a corrupted block.
+pub fn report_verity(number: &str, label: &str) {
+    say(&format!("verity {number} {label}"));
+}
+
 /// `microbuild: refused REASON LINK: TEXT`, and `REASON|TEXT` on the failure port. Returns when both are sent.
 pub fn report_refusal(reason: &str, link: &str, text: &str) {
     let text = one_line(text);

@@ -38,18 +38,23 @@ pub struct VsockStream {
 }
 
 impl VsockStream {
-    /// Connects; `timeout` bounds this and every later read and write.
+    /// Connects within `connect_timeout`; `timeout` bounds every later read and write.
     ///
     /// # Errors
     /// What socket(2), setsockopt(2) or connect(2) says.
-    pub fn connect(cid: u32, port: u32, timeout: Duration) -> io::Result<Self> {
+    pub fn connect(
+        cid: u32,
+        port: u32,
+        connect_timeout: Duration,
+        timeout: Duration,
+    ) -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = check(unsafe {
             libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)
         })?;
         // SAFETY: `fd` was just made and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        set_connect_timeout(&fd, timeout)?;
+        set_connect_timeout(&fd, connect_timeout)?;
         // SAFETY: all-zero is a valid sockaddr_vm.
         let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
         address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
