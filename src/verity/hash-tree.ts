@@ -117,9 +117,18 @@ export async function computeHashTree(
   const { blockSize } = parameters;
   const pending = pendingTree(divCeil(source.size, blockSize), parameters, hasher);
   const stride = pending.layout.digestStride;
-  for (let at = 0; at < source.size; at += STREAM_CHUNK) {
+  const readAt = (at: number): Promise<Uint8Array> => {
+    const blocks = readBlocks(source, at, STREAM_CHUNK, blockSize);
+    // Awaited at its turn; until then a failure must not count as unhandled.
+    blocks.catch(() => undefined);
+    return blocks;
+  };
+  let ahead = source.size > 0 ? readAt(0) : undefined;
+  for (let at = 0; ahead !== undefined; at += STREAM_CHUNK) {
     options.signal?.throwIfAborted();
-    const blocks = await readBlocks(source, at, STREAM_CHUNK, blockSize);
+    const blocks = await ahead;
+    // The next chunk is read while this one is hashed.
+    ahead = at + STREAM_CHUNK < source.size ? readAt(at + STREAM_CHUNK) : undefined;
     await hasher.hashBlocks(parameters, blocks, pending.leaves.subarray((at / blockSize) * stride));
   }
   return pending.finish();

@@ -84,6 +84,18 @@ describe('computeHashTree', () => {
     );
   });
 
+  test('a read that fails, first or later, fails the tree', async () => {
+    for (const failAt of [0, 1 << 20, 2 << 20]) {
+      const source = bytesSource(new Uint8Array(3 << 20));
+      const failing = {
+        ...source,
+        read: (offset: number, length: number) =>
+          offset === failAt ? Promise.reject(new Error('bad sector')) : source.read(offset, length),
+      };
+      await expect(computeHashTree(failing, { algorithm: 'sha256' })).rejects.toThrow('bad sector');
+    }
+  });
+
   test('an empty source has the zero root of an empty fs-verity file', async () => {
     const { rootDigest } = await computeHashTree(bytesSource(new Uint8Array(0)), {
       algorithm: 'sha512',
