@@ -6,9 +6,11 @@ import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { toHex } from '../../src/core/digest.ts';
 import { VerificationError } from '../../src/core/errors.ts';
-import { computeContentDigests } from '../../src/formats/apk/content-digest.ts';
+import { computeContentDigest } from '../../src/formats/apk/content-digest.ts';
 import { findApkSections, readSigningBlock } from '../../src/formats/apk/signing-block.ts';
+import { readIdsig } from '../../src/formats/apk/idsig.ts';
 import { bytesSource, type ByteSource } from '../../src/io/byte-source.ts';
+import { computeHashTree } from '../../src/verity/hash-tree.ts';
 import { verifyIdsig } from '../../src/signing/apk/verify-idsig.ts';
 import { verifyApkV3, type VerifiedApk } from '../../src/signing/apk/verify.ts';
 import { corpus, corpusPath } from '../support/corpus.ts';
@@ -162,8 +164,28 @@ describe.skipIf(corpus === undefined)('signing block and content digests', () =>
         sha256: createHash('sha256').update(value).digest('hex'),
       })),
     ).toEqual(expected.block?.pairs.map(({ id, len, sha256 }) => ({ id, len, sha256 })));
-    const digests = await computeContentDigests(source, sections, ['sha256', 'sha512']);
-    expect(digests.map(toHex)).toEqual([expected.chunked_sha256, expected.chunked_sha512]);
+    for (const [hash, digest] of [
+      ['sha256', expected.chunked_sha256],
+      ['sha512', expected.chunked_sha512],
+    ] as const) {
+      expect(toHex(await computeContentDigest(source, sections, hash))).toBe(digest);
+    }
+  });
+});
+
+describe.skipIf(corpus === undefined)('an APK that is signed with DSA', () => {
+  const dsa = (name: string): ByteSource => open(corpusPath('apkdmverity', name));
+
+  test('is refused, although apksig verifies it', async () => {
+    expect(await codeOf(verifyApkV3(dsa('test.apk')))).toBe('payload-signature/unsupported');
+  });
+
+  test('has the root hash that its idsig says', async () => {
+    const { hashing, treeOffset, treeSize } = await readIdsig(dsa('test.apk.idsig'));
+    const { rootDigest, tree } = await computeHashTree(dsa('test.apk'), { algorithm: 'sha256' });
+    expect(toHex(rootDigest)).toBe(toHex(hashing.rawRootHash));
+    const stored = await dsa('test.apk.idsig').read(treeOffset, treeSize);
+    expect(Buffer.from(stored).equals(tree)).toBe(true);
   });
 });
 

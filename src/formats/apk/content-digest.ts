@@ -31,20 +31,16 @@ export interface ContentHasher {
   startSection(size: number): void;
   /** The next bytes of the section, in pieces of any size. */
   update(piece: Uint8Array): void;
-  /** The content digests, in the order of the algorithms asked for. */
-  finish(): readonly Uint8Array[];
+  /** The content digest. */
+  finish(): Uint8Array;
 }
 
-export function createContentHasher(algorithms: readonly ContentHash[]): ContentHasher {
-  const digests = algorithms.map((): Uint8Array[] => []);
-  let hashes: readonly Hash[] = [];
+export function createContentHasher(algorithm: ContentHash): ContentHasher {
+  const digests: Uint8Array[] = [];
+  let hash: Hash | undefined;
   let sectionLeft = 0;
   let chunkLeft = 0;
 
-  const startChunk = (): void => {
-    chunkLeft = Math.min(CHUNK_SIZE, sectionLeft);
-    hashes = algorithms.map((algorithm) => createHash(algorithm).update(prefix(0xa5, chunkLeft)));
-  };
   const checkComplete = (): void => {
     if (sectionLeft > 0) throw new RangeError(`A section is ${sectionLeft} bytes short`);
   };
@@ -56,24 +52,25 @@ export function createContentHasher(algorithms: readonly ContentHash[]): Content
     update(piece) {
       if (piece.length > sectionLeft) throw new RangeError('A section is longer than announced');
       for (let at = 0; at < piece.length;) {
-        if (chunkLeft === 0) startChunk();
+        if (hash === undefined) {
+          chunkLeft = Math.min(CHUNK_SIZE, sectionLeft);
+          hash = createHash(algorithm).update(prefix(0xa5, chunkLeft));
+        }
         const part = piece.subarray(at, at + chunkLeft);
-        for (const hash of hashes) hash.update(part);
+        hash.update(part);
         at += part.length;
         chunkLeft -= part.length;
         sectionLeft -= part.length;
-        if (chunkLeft === 0)
-          for (const [index, hash] of hashes.entries()) digests[index]?.push(hash.digest());
+        if (chunkLeft === 0) {
+          digests.push(hash.digest());
+          hash = undefined;
+        }
       }
     },
     finish() {
       checkComplete();
-      return algorithms.map((algorithm, index) => {
-        const chunks = digests[index] ?? [];
-        return new Uint8Array(
-          createHash(algorithm).update(prefix(0x5a, chunks.length)).update(concat(chunks)).digest(),
-        );
-      });
+      const top = createHash(algorithm).update(prefix(0x5a, digests.length));
+      return new Uint8Array(top.update(concat(digests)).digest());
     },
   };
 }
@@ -85,13 +82,13 @@ export function digestedEnd(endBytes: Uint8Array, entriesEnd: number): Uint8Arra
   return out;
 }
 
-/** The content digests of an APK, in one pass over it. */
-export async function computeContentDigests(
+/** A content digest of an APK, in one pass over it. */
+export async function computeContentDigest(
   source: ByteSource,
   sections: ApkSections,
-  algorithms: readonly ContentHash[],
-): Promise<readonly Uint8Array[]> {
-  const hasher = createContentHasher(algorithms);
+  algorithm: ContentHash,
+): Promise<Uint8Array> {
+  const hasher = createContentHasher(algorithm);
   const { entriesEnd, centralDirectoryOffset, centralDirectorySize, endBytes } = sections;
   for (const [offset, size] of [
     [0, entriesEnd],

@@ -312,13 +312,13 @@ export async function signApk(options: SignApkOptions): Promise<SignedApk> {
     });
   const sink = tree ?? split;
 
-  const hasher = createContentHasher([key.hash]);
+  const hasher = createContentHasher(key.hash);
   await copyEntries(input, plan.pieces, entriesEnd, hasher, sink);
   for (const section of [plan.centralDirectory, digestedEnd(end, entriesEnd)]) {
     hasher.startSection(section.length);
     hasher.update(section);
   }
-  const [contentDigest = zeroDigest] = hasher.finish();
+  const contentDigest = hasher.finish();
   const block = await signingBlock(options, key, contentDigest, (data) => signData(key, data));
   const tail = new Uint8Array(dataSize - entriesEnd);
   tail.set(Buffer.concat([block, plan.centralDirectory, end]));

@@ -12,7 +12,7 @@ import {
   formatSignatureAlgorithm,
   type SignatureAlgorithm,
 } from '../../formats/apk/algorithms.ts';
-import { computeContentDigests } from '../../formats/apk/content-digest.ts';
+import { computeContentDigest, type ContentHash } from '../../formats/apk/content-digest.ts';
 import {
   decodeSignedData,
   decodeSigners,
@@ -20,12 +20,16 @@ import {
   type AlgorithmSignature,
   type SignedData,
   type SignerBlock,
+  type SignerLayout,
 } from '../../formats/apk/signer-block.ts';
 import {
+  APK_SIGNATURE_SCHEME_V2_BLOCK_ID,
+  APK_SIGNATURE_SCHEME_V31_BLOCK_ID,
   APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
   findApkSections,
   readSigningBlock,
   type ApkSections,
+  type PlacedPair,
 } from '../../formats/apk/signing-block.ts';
 import { checkStrictApk } from '../../formats/apk/strict.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
@@ -107,15 +111,30 @@ function strongestSignature(signatures: readonly AlgorithmSignature[]): {
   return best;
 }
 
-async function readSigner(
-  source: ByteSource,
-  sections: ApkSections,
-  sdk: number,
-): Promise<SignerBlock> {
-  const pairs = (await readSigningBlock(source, sections)).filter(
-    ({ id }) => id === APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
-  );
-  const [pair, ...others] = pairs;
+/** An APK under verification: each content digest is computed once. */
+interface Subject {
+  readonly sections: ApkSections;
+  readonly pairs: readonly PlacedPair[];
+  contentDigest(hash: ContentHash): Promise<Uint8Array>;
+}
+
+async function openSubject(source: ByteSource): Promise<Subject> {
+  const sections = await findApkSections(source);
+  const pairs = await readSigningBlock(source, sections);
+  const known = new Map<ContentHash, Uint8Array>();
+  return {
+    sections,
+    pairs,
+    async contentDigest(hash) {
+      const digest = known.get(hash) ?? (await computeContentDigest(source, sections, hash));
+      known.set(hash, digest);
+      return digest;
+    },
+  };
+}
+
+function findV3Signer(pairs: readonly PlacedPair[], sdk: number): SignerBlock {
+  const [pair, ...others] = pairs.filter(({ id }) => id === APK_SIGNATURE_SCHEME_V3_BLOCK_ID);
   if (pair === undefined) {
     throw fail('no-v3-block', 'Fallback to v2 when v3 block not found is not yet implemented.');
   }
@@ -169,24 +188,22 @@ function checkCertificate(signer: SignerBlock, data: SignedData): Uint8Array {
 }
 
 async function verifySigner(
-  source: ByteSource,
-  sections: ApkSections,
+  subject: Subject,
   signer: SignerBlock,
+  layout: SignerLayout,
 ): Promise<VerifiedApk> {
   const { algorithm, signature } = strongestSignature(signer.signatures);
   const key = readPublicKey(signer.publicKey);
   if (key === undefined || !isSignatureValid(algorithm, key, signer.signedData, signature)) {
     throw fail('bad-signature', 'Signature is invalid.', { actual: algorithm.name });
   }
-  const data = decodeSignedData(signer.signedData, 'v3');
+  const data = decodeSignedData(signer.signedData, layout);
   checkSignedData(signer, data);
   const expected = data.digests.find((digest) => digest.algorithm === algorithm.id)?.digest;
-  const [computed] = await computeContentDigests(source, sections, [algorithm.hash]);
-  if (expected === undefined || computed === undefined || !equalBytes(expected, computed)) {
-    const [actual, wanted] = [
-      toHex(computed ?? new Uint8Array(0)),
-      toHex(expected ?? new Uint8Array(0)),
-    ];
+  const computed = await subject.contentDigest(algorithm.hash);
+  if (expected === undefined || !equalBytes(expected, computed)) {
+    const actual = toHex(computed);
+    const wanted = toHex(expected ?? new Uint8Array(0));
     throw fail('digest-mismatch', `Digest mismatch: computed=${actual} vs expected=${wanted}`, {
       expected: wanted,
       actual,
@@ -203,9 +220,14 @@ async function verifySigner(
     signatureAlgorithm: algorithm,
     contentDigest: computed,
     signedDigests: data.digests,
-    size: sections.size,
+    size: subject.sections.size,
   };
 }
+
+const verifyV3 = (
+  subject: Subject,
+  { sdk = DEFAULT_SDK }: VerifyApkOptions,
+): Promise<VerifiedApk> => verifySigner(subject, findV3Signer(subject.pairs, sdk), 'v3');
 
 /**
  * Verifies the v3 signature of an APK. It says who signed these bytes; whether they mean the same to
@@ -215,17 +237,21 @@ async function verifySigner(
  */
 export function verifyApkV3(
   source: ByteSource,
-  { sdk = DEFAULT_SDK }: VerifyApkOptions = {},
+  options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
-  return asLink(LINK, async () => {
-    const sections = await findApkSections(source);
-    return verifySigner(source, sections, await readSigner(source, sections, sdk));
-  });
+  return asLink(LINK, async () => verifyV3(await openSubject(source), options));
 }
 
+/** The schemes beside v3 whose blocks a payload may carry. */
+const OTHER_SCHEMES: ReadonlyMap<number, SignerLayout> = new Map([
+  [APK_SIGNATURE_SCHEME_V2_BLOCK_ID, 'v2'],
+  [APK_SIGNATURE_SCHEME_V31_BLOCK_ID, 'v3'],
+]);
+
 /**
- * Verifies an APK as a payload: its v3 signature, the strict ZIP profile, and that its signing block
- * holds nothing that no signature covers.
+ * Verifies an APK as a payload: its v3 signature, the strict ZIP profile, and its signing block. There,
+ * v2 and v3.1 must be valid too: they decide nothing, but no signature of v3 covers their bytes. A
+ * source stamp is passed over.
  *
  * @throws {VerificationError} link `payload-signature` or `payload-zip`.
  */
@@ -233,7 +259,18 @@ export async function verifyPayload(
   source: ByteSource,
   options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
-  const verified = await verifyApkV3(source, options);
+  const verified = await asLink(LINK, async () => {
+    const subject = await openSubject(source);
+    const result = await verifyV3(subject, options);
+    for (const { id, value, offset } of subject.pairs) {
+      const layout = OTHER_SCHEMES.get(id);
+      if (layout === undefined) continue;
+      const signers = decodeSigners(value, layout, offset);
+      if (signers.length === 0) throw fail('signer-count', 'A signature block has no signers');
+      for (const signer of signers) await verifySigner(subject, signer, layout);
+    }
+    return result;
+  });
   await asLink('payload-zip', () => checkStrictApk(source));
   return verified;
 }

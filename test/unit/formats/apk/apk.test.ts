@@ -234,20 +234,20 @@ describe('content digests', () => {
     (size) => {
       const sections = [new Uint8Array(size).fill(1), new Uint8Array(7).fill(2)];
       for (const step of [MIB, 300_001]) {
-        const hasher = createContentHasher(['sha256']);
+        const hasher = createContentHasher('sha256');
         for (const section of sections) {
           hasher.startSection(section.length);
           for (let at = 0; at < section.length; at += step) {
             hasher.update(section.subarray(at, at + step));
           }
         }
-        expect(hasher.finish().map(toHex)).toEqual([defined(sections)]);
+        expect(toHex(hasher.finish())).toBe(defined(sections));
       }
     },
   );
 
   test('a section of another size than announced is a mistake of the caller', () => {
-    const hasher = createContentHasher(['sha256']);
+    const hasher = createContentHasher('sha256');
     hasher.startSection(2);
     expect(() => hasher.update(new Uint8Array(3))).toThrow(RangeError);
     expect(() => hasher.finish()).toThrow(RangeError);
