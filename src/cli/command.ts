@@ -53,6 +53,7 @@ export interface CommandArguments {
   optionalList(name: string): string[] | undefined;
   flag(name: string): boolean;
   number(name: string): number;
+  optionalNumber(name: string): number | undefined;
 }
 
 const argumentsOf = (parsed: Record<string, unknown>): CommandArguments => ({
@@ -62,6 +63,7 @@ const argumentsOf = (parsed: Record<string, unknown>): CommandArguments => ({
   optionalList: (name) => (parsed[name] as unknown[] | undefined)?.map(String),
   flag: (name) => parsed[name] === true,
   number: (name) => parsed[name] as number,
+  optionalNumber: (name) => parsed[name] as number | undefined,
 });
 
 const globalOptions: Record<string, Options> = {

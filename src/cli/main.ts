@@ -2,9 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import { runCommandLine, type CommandDefinition } from './command.ts';
+import { callCommand } from './commands/call.ts';
 import { imageCommand } from './commands/image.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { lockCommand } from './commands/lock.ts';
+import { runCommand } from './commands/run.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { packageRoot } from './package-root.ts';
@@ -12,6 +14,8 @@ import { openTerminal } from './terminal.ts';
 
 const commands: readonly CommandDefinition[] = [
   imageCommand,
+  runCommand,
+  callCommand,
   verifyCommand,
   inspectCommand,
   lockCommand,

@@ -30,6 +30,7 @@ const GUEST_MODULES = [
   'dm_verity',
   'erofs',
   'vmw_vsock_virtio_transport',
+  'loop',
 ];
 
 export interface KernelFiles {
