@@ -3,6 +3,7 @@
  * state that other commands need. A folder whose owner died is taken over by the next of that name.
  */
 
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { link, lstat, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
@@ -96,14 +97,15 @@ export async function claimVm(name: string, registry = registryPath()): Promise<
     }
   }
   for (const entry of await readdir(runDir)) {
-    if (entry !== LOCK_FILE) await rm(join(runDir, entry), { recursive: true, force: true });
+    if (!entry.startsWith(LOCK_FILE))
+      await rm(join(runDir, entry), { recursive: true, force: true });
   }
   return { runDir, release: async () => rm(lock, { force: true }) };
 }
 
 /** The lock names the runner's process; it is written before it gets its name. */
 async function tryLock(lock: string): Promise<boolean> {
-  const own = `${lock}.${process.pid}`;
+  const own = `${lock}.${randomBytes(6).toString('hex')}`;
   const handle = await open(own, 'w', 0o600);
   await handle.writeFile(`${process.pid} ${processStart(process.pid) ?? ''}\n`);
   await handle.close();
@@ -124,7 +126,7 @@ async function dropStaleLock(lock: string): Promise<boolean> {
   if (before === undefined) return true;
   const [pid, start] = before.trim().split(' ');
   if (isAlive(Number(pid), start ?? '')) return false;
-  const aside = `${lock}.stale.${process.pid}`;
+  const aside = `${lock}.${randomBytes(6).toString('hex')}`;
   try {
     await rename(lock, aside);
   } catch {

@@ -14,7 +14,7 @@ import { EnvironmentError } from '../core/errors.ts';
 import { type Reporter, silentReporter } from '../core/events.ts';
 import { chooseAccelerator } from './accel.ts';
 import { type OwnedChild, findProgram, readTail, startChild } from './child.ts';
-import { ConsoleLog } from './console.ts';
+import { ConsoleLog, sanitize } from './console.ts';
 import { FileFollower } from './file-follower.ts';
 import { virtualMachineService } from './host-service.ts';
 import { QmpClient, type QmpEvent } from './qmp.ts';
@@ -186,7 +186,8 @@ class Run {
         finished: (exitCode) => this.#finished(exitCode),
         error: (code, message) => {
           this.#error ??= { code, message };
-          this.#report('error', `${code}: ${message}`);
+          this.#report('error', `${code}: ${sanitize(message)}`);
+          this.#expectPowerOff();
         },
       }),
     });
@@ -316,6 +317,11 @@ class Run {
     if (this.#exitCode !== undefined) return;
     this.#exitCode = exitCode;
     this.#report('finished', String(exitCode));
+    this.#expectPowerOff();
+  }
+
+  /** The guest has said its last word: one that does not power off now is ended. */
+  #expectPowerOff(): void {
     const grace = this.#timeouts.powerOffMilliseconds ?? 10_000;
     this.#timers.push(setTimeout(() => void this.#end('stopped'), grace));
   }
