@@ -3,7 +3,7 @@
 use crate::stream::SocketStream;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use microbuild_rpc::{Lock, Server, Service, SessionTable};
+use microbuild_rpc::{Error, Lock, Server, Service, SessionTable};
 use microbuild_sys::payload::socket::{Socket, VsockListener, VMADDR_CID_HOST};
 use microbuild_sys::payload::thread::{spawn, Mutex};
 use microbuild_sys::payload::{process, Errno};
@@ -67,8 +67,9 @@ fn start<S: Service + Send + Sync + 'static>(shared: &Arc<Shared<S>>, socket: So
             Ok(id) => id,
             Err(error) => process::abort(format_args!("Cannot make a session id: {error}")),
         };
-        if let Err(error) = serving.server.serve(&mut SocketStream(socket), id) {
-            process::print_error(format_args!("An RPC connection ended: {error}"));
+        // A host that goes away is no news; one that breaks the protocol is.
+        if let Err(Error::Protocol(what)) = serving.server.serve(&mut SocketStream(socket), id) {
+            process::print_error(format_args!("An RPC connection was closed: {what}"));
         }
         serving.connections.fetch_sub(1, Ordering::Relaxed);
     });

@@ -61,3 +61,33 @@ unsafe impl GlobalAlloc for LibcHeap {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_aligned_zeroed_and_keep_their_bytes_when_they_move() {
+        for align in [1, 8, 16, 64, 4096] {
+            for size in [1, 15, 100, 5000] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                // SAFETY: the layout is not empty.
+                let block = unsafe { LibcHeap.alloc_zeroed(layout) };
+                assert!(!block.is_null() && (block as usize).is_multiple_of(align));
+                // SAFETY: the block is that large.
+                let bytes = unsafe { core::slice::from_raw_parts_mut(block, size) };
+                assert!(bytes.iter().all(|byte| *byte == 0));
+                bytes.fill(0xa5);
+                // SAFETY: the block is this allocator's, with this layout, and used no more.
+                let moved = unsafe { LibcHeap.realloc(block, layout, size * 3) };
+                assert!(!moved.is_null() && (moved as usize).is_multiple_of(align));
+                // SAFETY: the block is larger than that, and that much of it was written.
+                let bytes = unsafe { core::slice::from_raw_parts(moved, size) };
+                assert!(bytes.iter().all(|byte| *byte == 0xa5));
+                let layout = Layout::from_size_align(size * 3, align).unwrap();
+                // SAFETY: the block is this allocator's, with this layout.
+                unsafe { LibcHeap.dealloc(moved, layout) };
+            }
+        }
+    }
+}

@@ -137,3 +137,39 @@ fn retry(mut call: impl FnMut() -> isize) -> Result<usize, Errno> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn bytes_pass_both_ways_and_a_peer_that_has_gone_is_an_error() {
+        let path = std::env::temp_dir().join(std::format!("microbuild-sys-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut ours = Socket::connect_unix(path.to_str().unwrap()).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(ours.send(b"ping"), Ok(4));
+        let mut buffer = [0; 4];
+        theirs.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"ping");
+        theirs.write_all(b"ok").unwrap();
+        assert_eq!(ours.receive(&mut buffer), Ok(2));
+        drop(theirs);
+        assert_eq!(ours.receive(&mut buffer), Ok(0));
+        assert_eq!(ours.send(b"x"), Err(Errno(32)));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_or_is_not_there_is_refused() {
+        let long = |length| Socket::connect_unix(&"x".repeat(length)).err();
+        assert_eq!(
+            (long(107), long(108), long(1000)),
+            (Some(Errno(2)), Some(Errno(36)), Some(Errno(36)))
+        );
+    }
+}

@@ -103,3 +103,48 @@ impl<T> Drop for Mutex<T> {
         unsafe { bindings::pthread_mutex_destroy(self.lock.get()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use alloc::sync::Arc;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_mutex_lets_one_thread_at_a_time_change_its_value() {
+        let counter = Arc::new(Mutex::new((0_u32, 0_u32)));
+        let (done, finished) = mpsc::channel();
+        for _ in 0..8 {
+            let (counter, done) = (Arc::clone(&counter), done.clone());
+            let work = move || {
+                for _ in 0..2000 {
+                    counter.with(|(first, second)| {
+                        *first += 1;
+                        std::thread::yield_now();
+                        *second += 1;
+                        assert_eq!(first, second);
+                    });
+                }
+                done.send(()).unwrap();
+            };
+            spawn(work).unwrap();
+        }
+        (0..8).for_each(|_| finished.recv().unwrap());
+        assert_eq!(counter.with(|value| *value), (16_000, 16_000));
+    }
+
+    #[test]
+    fn a_thread_has_a_stack_of_the_size_that_payloads_expect() {
+        let (done, finished) = mpsc::channel();
+        spawn(move || {
+            let mut large = [1_u8; 900 << 10];
+            std::hint::black_box(&mut large);
+            done.send(large.iter().map(|byte| u64::from(*byte)).sum::<u64>())
+                .unwrap();
+        })
+        .unwrap();
+        assert_eq!(finished.recv(), Ok(900 << 10));
+    }
+}
