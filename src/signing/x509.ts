@@ -14,7 +14,7 @@ import { FormatError, UsageError } from '../core/errors.ts';
 import type { Signer } from './signer.ts';
 
 /** One value of a distinguished name, by its short name. */
-export interface SubjectAttribute {
+interface SubjectAttribute {
   readonly name: 'CN' | 'O' | 'OU' | 'C' | 'ST' | 'L';
   readonly value: string;
 }
@@ -27,8 +27,8 @@ export interface SelfSignedOptions {
 }
 
 /** Fixed, so that a certificate can be made again from its key. Guests have no trustworthy clock. */
-export const DEFAULT_NOT_BEFORE: Date = new Date(Date.UTC(2020, 0, 1));
-export const DEFAULT_NOT_AFTER: Date = new Date(Date.UTC(2050, 0, 1));
+const DEFAULT_NOT_BEFORE: Date = new Date(Date.UTC(2020, 0, 1));
+const DEFAULT_NOT_AFTER: Date = new Date(Date.UTC(2050, 0, 1));
 
 /** Positive and at most 20 bytes, as RFC 5280 section 4.1.2.2 asks. */
 const SERIAL_SIZE = 16;

@@ -5,7 +5,7 @@
  */
 
 /** Over which digest of the content an algorithm signs. */
-export type ContentDigestAlgorithm = 'chunked-sha256' | 'chunked-sha512' | 'verity-sha256';
+type ContentDigestAlgorithm = 'chunked-sha256' | 'chunked-sha512' | 'verity-sha256';
 
 export interface SignatureAlgorithm {
   readonly id: number;
@@ -21,10 +21,10 @@ export const SIGNATURE_RSA_PKCS1_SHA256 = 0x0103;
 export const SIGNATURE_RSA_PKCS1_SHA512 = 0x0104;
 export const SIGNATURE_ECDSA_SHA256 = 0x0201;
 export const SIGNATURE_ECDSA_SHA512 = 0x0202;
-export const SIGNATURE_DSA_SHA256 = 0x0301;
-export const SIGNATURE_VERITY_RSA_PKCS1_SHA256 = 0x0421;
-export const SIGNATURE_VERITY_ECDSA_SHA256 = 0x0423;
-export const SIGNATURE_VERITY_DSA_SHA256 = 0x0425;
+const SIGNATURE_DSA_SHA256 = 0x0301;
+const SIGNATURE_VERITY_RSA_PKCS1_SHA256 = 0x0421;
+const SIGNATURE_VERITY_ECDSA_SHA256 = 0x0423;
+const SIGNATURE_VERITY_DSA_SHA256 = 0x0425;
 
 const all: readonly SignatureAlgorithm[] = (
   [

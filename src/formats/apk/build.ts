@@ -4,7 +4,7 @@ import { bytesContent } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { writeZip, type WriteZipOptions, type ZipInput, type ZipSummary } from '../zip/write.ts';
 
-export const MANIFEST_NAME = 'AndroidManifest.xml';
+const MANIFEST_NAME = 'AndroidManifest.xml';
 
 export interface ApkInput {
   /** Binary XML, as `encodeManifest` makes it. */

@@ -10,6 +10,7 @@ import { u32 } from './length-prefixed.ts';
 import {
   decodeSignedData,
   decodeSigners,
+  findAttributeName,
   type SdkRange,
   type SignerBlock,
   type SignerLayout,
@@ -61,7 +62,7 @@ function dumpSigner(signer: SignerBlock, layout: SignerLayout, index: number): D
           })),
           ...sdkFields(data.sdk),
           ...data.attributes.map(({ id, value }) => ({
-            name: `attribute ${hex32(id)}`,
+            name: `attribute ${findAttributeName(id) ?? hex32(id)}`,
             value: toHex(value),
           })),
         ],

@@ -16,7 +16,7 @@ import { FormatError, type FormatErrorCode } from '../../core/errors.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { concat, cursor, prefixed, u32, type Cursor } from './length-prefixed.ts';
 
-export const IDSIG_VERSION = 2;
+const IDSIG_VERSION = 2;
 export const IDSIG_HASH_SHA256 = 1;
 export const IDSIG_LOG2_BLOCK_SIZE = 12;
 
@@ -43,7 +43,7 @@ export interface SigningInfo {
 }
 
 /** A further signing info, for the scheme whose block id it names. */
-export interface SigningInfoBlock extends SigningInfo {
+interface SigningInfoBlock extends SigningInfo {
   readonly blockId: number;
 }
 

@@ -18,9 +18,15 @@
 import { cursor, prefixed, readSequence, u32, type Cursor } from './length-prefixed.ts';
 
 export const STRIPPING_PROTECTION_ATTRIBUTE_ID = 0xbeeff00d;
-export const PROOF_OF_ROTATION_ATTRIBUTE_ID = 0x3ba06f8c;
-export const ROTATION_MIN_SDK_ATTRIBUTE_ID = 0x559f8b02;
-export const ROTATION_ON_DEV_RELEASE_ATTRIBUTE_ID = 0xc2a6b3ba;
+
+const ATTRIBUTE_NAMES: ReadonlyMap<number, string> = new Map([
+  [STRIPPING_PROTECTION_ATTRIBUTE_ID, 'stripping protection'],
+  [0x3ba06f8c, 'proof of rotation'],
+  [0x559f8b02, 'rotation minimum SDK'],
+  [0xc2a6b3ba, 'rotation on development release'],
+]);
+/** What an attribute id stands for, or undefined. */
+export const findAttributeName = (id: number): string | undefined => ATTRIBUTE_NAMES.get(id);
 
 /** v3 has SDK ranges; v2 does not. v3.1 is laid out as v3. */
 export type SignerLayout = 'v2' | 'v3';
@@ -41,7 +47,7 @@ export interface AlgorithmSignature {
   readonly signature: Uint8Array;
 }
 
-export interface SignerAttribute {
+interface SignerAttribute {
   readonly id: number;
   readonly value: Uint8Array;
 }
@@ -66,7 +72,7 @@ export interface SignerBlock {
 }
 
 /** apksig signs with at most ten signers; ours is far more than the algorithms there are. */
-export const MAX_SIGNERS = 10;
+const MAX_SIGNERS = 10;
 const MAX_ELEMENTS = 64;
 
 const encodeSdk = (sdk: SdkRange | undefined): readonly Uint8Array[] =>

@@ -23,8 +23,8 @@ export const APK_SIGNATURE_SCHEME_V2_BLOCK_ID = 0x7109871a;
 export const APK_SIGNATURE_SCHEME_V3_BLOCK_ID = 0xf05368c0;
 export const APK_SIGNATURE_SCHEME_V31_BLOCK_ID = 0x1b93ad61;
 export const VERITY_PADDING_BLOCK_ID = 0x42726577;
-export const SOURCE_STAMP_V1_BLOCK_ID = 0x2b09189e;
-export const SOURCE_STAMP_V2_BLOCK_ID = 0x6dff800d;
+const SOURCE_STAMP_V1_BLOCK_ID = 0x2b09189e;
+const SOURCE_STAMP_V2_BLOCK_ID = 0x6dff800d;
 
 const BLOCK_NAMES: ReadonlyMap<number, string> = new Map([
   [APK_SIGNATURE_SCHEME_V2_BLOCK_ID, 'APK Signature Scheme v2'],
@@ -49,7 +49,7 @@ const ID_FIELD = 4;
  * A block is read as a whole. Three schemes with RSA-16384 take 40 KiB; what stores add to it stays
  * below 1 MiB.
  */
-export const MAX_SIGNING_BLOCK_SIZE = 4 << 20;
+const MAX_SIGNING_BLOCK_SIZE = 4 << 20;
 
 /** Signing blocks start and end at multiples of this, so that what follows can be mapped. */
 export const SIGNING_BLOCK_ALIGNMENT = 4096;

@@ -1,6 +1,6 @@
 /**
  * What a payload may look like beyond a valid signature: the strict ZIP profile, and a signing block
- * without a byte that no signature covers.
+ * of known pairs only.
  */
 
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';

@@ -23,11 +23,11 @@ import {
 import { decodeStringPool, type StringPool } from './string-pool.ts';
 
 /** The largest manifests of real apps are below 1 MiB. */
-export const MAX_AXML_SIZE = 4 << 20;
+const MAX_AXML_SIZE = 4 << 20;
 const MAX_DEPTH = 64;
 const NODE_HEADER_SIZE = ResChunkHeader.size + ResXMLTreeNode.size;
 
-export interface AxmlChunk {
+interface AxmlChunk {
   readonly type: number;
   readonly headerSize: number;
   readonly offset: number;
@@ -40,7 +40,7 @@ export interface AxmlChunk {
  *
  * @throws {FormatError} when a chunk is not inside the file.
  */
-export function decodeChunks(bytes: Uint8Array): readonly AxmlChunk[] {
+function decodeChunks(bytes: Uint8Array): readonly AxmlChunk[] {
   if (bytes.length > MAX_AXML_SIZE) {
     throw axmlError('too-large', `it is ${bytes.length} bytes, ${MAX_AXML_SIZE} are allowed`);
   }

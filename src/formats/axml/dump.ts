@@ -8,10 +8,14 @@ import {
   type AxmlElement,
   type AxmlValue,
 } from './document.ts';
+import { TYPE_REFERENCE } from './layout.ts';
 
 function formatValue(value: AxmlValue): string | number | boolean {
   if (value.kind !== 'other') return value.value;
-  return `0x${value.data.toString(16).padStart(8, '0')} (type 0x${value.dataType.toString(16)})`;
+  const data = `0x${value.data.toString(16).padStart(8, '0')}`;
+  return value.dataType === TYPE_REFERENCE
+    ? `@${data}`
+    : `${data} (type 0x${value.dataType.toString(16)})`;
 }
 
 function formatName({ name, namespace }: AxmlAttribute): string {

@@ -10,7 +10,7 @@ import {
 import { encodeAxml } from './encode.ts';
 import { axmlError } from './layout.ts';
 
-export interface UsesFeature {
+interface UsesFeature {
   readonly name: string;
   readonly required: boolean;
 }
@@ -68,7 +68,7 @@ const element = (
 ): AxmlElement => ({ name, attributes, children });
 
 /** Whether Android takes `name` as a package name. */
-export const isPackageName = (name: string): boolean =>
+const isPackageName = (name: string): boolean =>
   PACKAGE_NAME.test(name) && name.length <= MAX_PACKAGE_NAME;
 
 /**

@@ -2,12 +2,12 @@
 
 import { EXTRA_ANDROID_ALIGNMENT } from './layout.ts';
 
-export interface ExtraField {
+interface ExtraField {
   readonly id: number;
   readonly data: Uint8Array;
 }
 
-export interface ExtraFields {
+interface ExtraFields {
   readonly fields: readonly ExtraField[];
   /** What follows the last whole field. zipalign fills with zeros that form no field. */
   readonly rest: Uint8Array;

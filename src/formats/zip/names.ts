@@ -1,7 +1,7 @@
 /** Which entry names an APK of ours may have: no two readers may disagree on what they mean. */
 
 /** Longer than any real path; keeps error texts and sets small. */
-export const MAX_NAME_BYTES = 1024;
+const MAX_NAME_BYTES = 1024;
 
 // Control characters are what this pattern is about.
 // oxlint-disable-next-line no-control-regex
@@ -23,7 +23,7 @@ export function nameProblem(name: string): string | undefined {
 }
 
 /** Two names with one key are the same file on some file system. */
-export function nameKey(name: string): string {
+function nameKey(name: string): string {
   const path = name.endsWith('/') ? name.slice(0, -1) : name;
   return path.normalize('NFC').toLowerCase().toUpperCase().normalize('NFC');
 }

@@ -37,7 +37,7 @@ import { certificateDigest, readCertificateKey } from '../x509.ts';
 import { exportSpki, isSignatureValid, readPublicKey } from './public-key.ts';
 
 /** The release whose rules count where nobody says otherwise: Android 15. */
-export const DEFAULT_SDK = 35;
+const DEFAULT_SDK = 35;
 
 export interface VerifyApkOptions {
   /** The SDK version of the device that would run the APK. */

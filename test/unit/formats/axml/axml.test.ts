@@ -133,12 +133,12 @@ describe('binary XML', () => {
   test('values of other types keep their type', () => {
     const root: AxmlElement = {
       name: 'a',
-      attributes: [{ name: 'x', value: { kind: 'other', dataType: 1, data: 0x7f010000 } }],
+      attributes: [{ name: 'x', value: { kind: 'other', dataType: 5, data: 0x7f010000 } }],
       children: [],
     };
     expect(decodeAxml(encodeAxml(root))).toEqual(root);
     expect(dumpAxml(encodeAxml(root)).fields).toEqual([
-      { name: 'x', value: '0x7f010000 (type 0x1)' },
+      { name: 'x', value: '0x7f010000 (type 0x5)' },
     ]);
   });
 
