@@ -12,7 +12,7 @@ import { readIdsig } from '../../src/formats/apk/idsig.ts';
 import { bytesSource, type ByteSource } from '../../src/io/byte-source.ts';
 import { computeHashTree } from '../../src/verity/hash-tree.ts';
 import { verifyIdsig } from '../../src/signing/apk/verify-idsig.ts';
-import { verifyApkV3, type VerifiedApk } from '../../src/signing/apk/verify.ts';
+import { verifyApkV3, verifyPayload, type VerifiedApk } from '../../src/signing/apk/verify.ts';
 import { corpus, corpusPath } from '../support/corpus.ts';
 
 const folder = (...parts: string[]): string => corpusPath('apkverify', ...parts);
@@ -186,6 +186,36 @@ describe.skipIf(corpus === undefined)('an APK that is signed with DSA', () => {
     expect(toHex(rootDigest)).toBe(toHex(hashing.rawRootHash));
     const stored = await dsa('test.apk.idsig').read(treeOffset, treeSize);
     expect(Buffer.from(stored).equals(tree)).toBe(true);
+  });
+});
+
+/** Verdicts of AOSP's own tests on its signer's files, by range of SDK versions. */
+const apksig = (
+  corpus
+    ? JSON.parse(readFileSync(corpusPath('sig-apksig', 'manifest.json'), 'utf8'))
+    : { files: {} }
+) as {
+  readonly files: Readonly<
+    Record<string, { readonly checks: readonly { readonly expect: string }[] }>
+  >;
+};
+/** Refused on releases that need JAR signatures, which is the only range they were judged on. */
+const WITHOUT_V1 = /^golden-.*-v(?:2v3|3)(?:-lineage)?-out\.apk$/;
+
+const neverVerified = Object.entries(apksig.files)
+  .filter(
+    ([name, { checks }]) =>
+      existsSync(corpusPath('sig-apksig', 'apk', name)) &&
+      checks.every((check) => check.expect === 'reject'),
+  )
+  .map(([name]) => name)
+  .filter((name) => !WITHOUT_V1.test(name));
+
+describe.skipIf(corpus === undefined)('verifyPayload on what apksig never accepts', () => {
+  test.for(neverVerified)('refuses %s', async (name) => {
+    for (const sdk of [24, 28, 33, 35]) {
+      await codeOf(verifyPayload(open(corpusPath('sig-apksig', 'apk', name)), { sdk }));
+    }
   });
 });
 

@@ -177,6 +177,16 @@ describe('signApk', () => {
     expect(verified.contentDigest.length).toBe(64);
   });
 
+  test('a disk that fails while it is written fails the signature', async () => {
+    const full = {
+      write: (offset: number): Promise<void> =>
+        offset > 1 << 20 ? Promise.reject(new Error('no space left')) : Promise.resolve(),
+      truncate: () => Promise.resolve(),
+    };
+    const input = await testApk(testEntries(4 << 20));
+    await expect(sign(input, { output: full })).rejects.toThrow('no space left');
+  });
+
   test('without an idsig there is none', async () => {
     const output = new MemorySink();
     const result = await signApk({
