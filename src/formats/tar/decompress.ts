@@ -2,10 +2,10 @@
 
 import { once } from 'node:events';
 import { createGunzip } from 'node:zlib';
-import { Decompress as ZstdDecompress } from 'fzstd';
 import xzDecompress from 'xz-decompress';
 import { FormatError } from '../../core/errors.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { unzstd } from './zstd.ts';
 
 export type Compression = 'gzip' | 'xz' | 'zstd' | 'none';
 
@@ -56,48 +56,45 @@ async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arra
   }
 }
 
-async function* unzstd(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const ready: Uint8Array[] = [];
-  const decoder = new ZstdDecompress((chunk) => ready.push(chunk));
-  for await (const chunk of input) {
-    decoder.push(chunk);
-    yield* ready.splice(0);
+/** Decodes; whatever goes wrong names the source. */
+async function* decode(
+  source: ByteSource,
+  compression: Exclude<Compression, 'none'>,
+): AsyncGenerator<Uint8Array> {
+  const decoders = { gzip: gunzip, xz: unxz, zstd: unzstd };
+  try {
+    yield* decoders[compression](streamOf(source));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new FormatError(
+      compression,
+      cause instanceof FormatError ? cause.code : 'bad-value',
+      `Cannot decompress ${source.name}: its ${compression} stream is damaged or cut off: ${why}`,
+      { cause },
+    );
   }
-  decoder.push(new Uint8Array(0), true);
-  yield* ready.splice(0);
 }
 
 /**
- * Decodes a whole source.
+ * Decodes a whole source, or passes on what is not compressed.
  *
  * @param maxSize What it may decode to, in bytes; a stream that yields more is refused.
  * @throws {FormatError} naming the source, when its stream is damaged, cut off or too large.
  */
 export async function* decompress(source: ByteSource, maxSize: number): AsyncGenerator<Uint8Array> {
   const compression = await detectCompression(source);
-  const input = streamOf(source);
-  const decoders = { gzip: gunzip, xz: unxz, zstd: unzstd, none: (same: typeof input) => same };
   let size = 0;
-  try {
-    for await (const chunk of decoders[compression](input)) {
-      size += chunk.length;
-      if (size > maxSize) {
-        throw new FormatError(
-          compression,
-          'too-large',
-          `Cannot decompress ${source.name}: it holds more than ${maxSize} bytes`,
-        );
-      }
-      yield chunk;
+  for await (const chunk of compression === 'none'
+    ? streamOf(source)
+    : decode(source, compression)) {
+    size += chunk.length;
+    if (size > maxSize) {
+      throw new FormatError(
+        compression === 'none' ? 'tar' : compression,
+        'too-large',
+        `Cannot decompress ${source.name}: it holds more than ${maxSize} bytes`,
+      );
     }
-  } catch (cause) {
-    if (cause instanceof FormatError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new FormatError(
-      compression,
-      'bad-value',
-      `Cannot decompress ${source.name}: its ${compression} stream is damaged or cut off: ${why}`,
-      { cause },
-    );
+    yield chunk;
   }
 }

@@ -1,0 +1,101 @@
+/** OpenSSL and veritysetup judge what we sign, without any code of ours. */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { toHex } from '../../src/core/digest.ts';
+import { readVbmeta } from '../../src/formats/avb/footer.ts';
+import { decodeVbmeta } from '../../src/formats/avb/vbmeta.ts';
+import { openFileSource } from '../../src/io/byte-source.ts';
+import { createFileSink } from '../../src/io/image-sink.ts';
+import { addHashtreeFooter, signVbmeta } from '../../src/signing/avb/sign.ts';
+import { generateKeyFile } from '../../src/signing/keys/generate.ts';
+import { readPrivateKey } from '../../src/signing/keys/pem.ts';
+import { keySigner } from '../../src/signing/signer.ts';
+import { createHashTreeSink } from '../../src/verity/hash-tree.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
+import { runTool } from '../support/tools.ts';
+
+describe('OpenSSL', () => {
+  test.each([
+    ['SHA256_RSA2048', 2048, '-sha256'],
+    ['SHA512_RSA4096', 4096, '-sha512'],
+  ] as const)('verifies the signature of a vbmeta with %s', async (algorithm, bits, hash) => {
+    const folder = tmpDir();
+    const keyPath = join(folder, 'key.pem');
+    await generateKeyFile(keyPath, bits);
+    const signer = keySigner(await readPrivateKey(keyPath));
+    const vbmeta = decodeVbmeta(
+      await signVbmeta({
+        algorithm,
+        signer,
+        rollbackIndex: 7n,
+        descriptors: [{ kind: 'property', key: 'k', value: new Uint8Array([1]) }],
+      }),
+    );
+    const [data, signature] = [join(folder, 'data'), join(folder, 'signature')];
+    writeFileSync(data, Buffer.concat([vbmeta.header, vbmeta.auxiliaryBlock]));
+    writeFileSync(signature, vbmeta.signature);
+    const prepared = runTool('openssl', ['pkey', '-in', keyPath, '-pubout']);
+    writeFileSync(join(folder, 'public.pem'), prepared.stdout);
+    const args = ['dgst', hash, '-verify', join(folder, 'public.pem'), '-signature', signature];
+    expect(runTool('openssl', [...args, data]).stdout).toBe('Verified OK\n');
+    const digest = runTool('openssl', ['dgst', hash, '-r', data]).stdout.split(' ')[0];
+    expect(toHex(vbmeta.hash)).toBe(digest);
+  });
+
+  test('reads the keys that we write, and we read those that it writes', async () => {
+    const folder = tmpDir();
+    const [ours, theirs] = [join(folder, 'ours.pem'), join(folder, 'theirs.pem')];
+    await generateKeyFile(ours, 2048);
+    expect(runTool('openssl', ['rsa', '-in', ours, '-check', '-noout']).stdout).toContain('ok');
+    for (const form of [[], ['-traditional']]) {
+      const made = runTool('openssl', ['genrsa', ...form, '2048']);
+      writeFileSync(theirs, made.stdout, { mode: 0o600 });
+      const key = await readPrivateKey(theirs);
+      expect(key.asymmetricKeyDetails?.modulusLength).toBe(2048);
+    }
+  });
+});
+
+test('veritysetup proves an image by the descriptor behind its footer', async () => {
+  const path = join(tmpDir(), 'system.img');
+  const sink = await createFileSink(path);
+  const dataSize = 300 * 4096;
+  const salt = new Uint8Array(32).fill(0x5a);
+  const hashing = createHashTreeSink(sink, { algorithm: 'sha256', salt, dataSize });
+  await hashing.write(0, randomBytes(dataSize));
+  const tree = await hashing.finish();
+  await addHashtreeFooter(sink, {
+    tree: { partitionName: 'system', imageSize: dataSize, salt, ...tree },
+    vbmeta: {},
+    partitionSize: 'minimal',
+  });
+  await sink.close();
+
+  const source = await openFileSource(path);
+  const [descriptor] = decodeVbmeta((await readVbmeta(source)).bytes).descriptors;
+  await source.close();
+  if (descriptor?.kind !== 'hashtree') throw new Error('No hashtree descriptor');
+  const verify = (): number =>
+    runTool('veritysetup', [
+      'verify',
+      path,
+      path,
+      toHex(descriptor.rootDigest),
+      '--no-superblock',
+      '--format=1',
+      `--hash=${descriptor.hashAlgorithm}`,
+      `--data-block-size=${descriptor.dataBlockSize}`,
+      `--hash-block-size=${descriptor.hashBlockSize}`,
+      `--data-blocks=${descriptor.imageSize / descriptor.dataBlockSize}`,
+      `--hash-offset=${descriptor.treeOffset}`,
+      `--salt=${toHex(descriptor.salt)}`,
+    ]).status;
+  expect(verify()).toBe(0);
+  const damaged = readFileSync(path);
+  damaged[100 * 4096] = (damaged[100 * 4096] ?? 0) ^ 1;
+  writeFileSync(path, damaged);
+  expect(verify()).not.toBe(0);
+});
