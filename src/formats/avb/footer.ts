@@ -40,7 +40,7 @@ export function encodeFooter(footer: AvbFooter): Uint8Array {
 }
 
 /** Whether these 64 bytes begin as a footer does; nothing else is checked. */
-export function isFooter(data: Uint8Array): boolean {
+function isFooter(data: Uint8Array): boolean {
   return Buffer.from(data.subarray(0, 4)).equals(Buffer.from(AVB_FOOTER_MAGIC));
 }
 

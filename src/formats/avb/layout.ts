@@ -19,10 +19,6 @@ export const AVB_VBMETA_MAX_SIZE = 65536;
 /** Footers and vbmeta images inside partitions stand on multiples of this, in bytes. */
 export const AVB_IMAGE_BLOCK_SIZE = 4096;
 
-/** `flags` of the header. */
-export const AVB_VBMETA_IMAGE_FLAGS_HASHTREE_DISABLED = 1;
-export const AVB_VBMETA_IMAGE_FLAGS_VERIFICATION_DISABLED = 2;
-
 /** `AvbVBMetaImageHeader`. */
 export const vbmetaHeader = struct('AvbVBMetaImageHeader', 256, {
   magic: bytes(4),

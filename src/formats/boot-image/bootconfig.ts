@@ -16,7 +16,7 @@ import type { ByteSource } from '../../io/byte-source.ts';
 import { bytes, le, struct } from '../struct.ts';
 
 /** The largest text that Linux takes, without its NUL: XBC_DATA_MAX. */
-export const BOOTCONFIG_MAX_SIZE = 32767;
+const BOOTCONFIG_MAX_SIZE = 32767;
 
 const MAGIC = '#BOOTCONFIG\n';
 

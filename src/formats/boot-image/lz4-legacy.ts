@@ -10,7 +10,7 @@
 
 import { FormatError } from '../../core/errors.ts';
 
-export const LZ4_LEGACY_MAGIC = 0x184c2102;
+const LZ4_LEGACY_MAGIC = 0x184c2102;
 /** What one block may decode to. */
 const LEGACY_BLOCK_SIZE = 8 << 20;
 

@@ -62,9 +62,7 @@ const header = struct('cpio newc header', 110, {
   c_check: hex8,
 });
 
-export const CPIO_HEADER_SIZE: number = header.size;
-
-export const S_IFMT = 0o170000;
+const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
 export const S_IFDIR = 0o040000;
 
@@ -135,8 +133,7 @@ export function encodeMemberHead(
 }
 
 /** The member that ends an archive. */
-export const encodeTrailer = (): Uint8Array =>
-  encodeMemberHead({ name: TRAILER, mode: 0 }, 0, 0, 0);
+const encodeTrailer = (): Uint8Array => encodeMemberHead({ name: TRAILER, mode: 0 }, 0, 0, 0);
 
 /** How many bytes a member takes in the archive. */
 function memberSize(member: CpioMember): number {

@@ -15,7 +15,7 @@ import { arMemberSource, readAr } from '../ar/ar.ts';
  *
  * @throws {FormatError} when the source is not a Debian package of format 2.
  */
-export async function debData(deb: ByteSource): Promise<ByteSource> {
+async function debData(deb: ByteSource): Promise<ByteSource> {
   const members = await readAr(deb);
   const [version, ...rest] = members;
   const refuse = (why: string): never => {

@@ -71,7 +71,7 @@ function textOf(field: Uint8Array): Uint8Array {
 }
 
 /** A number field: octal text, or GNU's base-256 for what octal cannot hold. */
-export function decodeNumber(field: Uint8Array): number | undefined {
+function decodeNumber(field: Uint8Array): number | undefined {
   const first = field[0] ?? 0;
   if (first === 0x80) {
     const value = BigInt(`0x${Buffer.from(field.subarray(1)).toString('hex')}`);

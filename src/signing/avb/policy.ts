@@ -22,7 +22,7 @@ import {
 export type DebugLevel = 'none' | 'full';
 
 /** What a kernel may ask of the host, in its signed property. */
-export const CAPABILITIES = [
+const CAPABILITIES = [
   'remote_attest',
   'secretkeeper_protection',
   'supports_uefi_boot',
@@ -30,7 +30,7 @@ export const CAPABILITIES = [
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
-export const CAPABILITIES_PROPERTY = 'com.android.virt.cap';
+const CAPABILITIES_PROPERTY = 'com.android.virt.cap';
 
 /** What was proved. */
 export interface VerifiedBoot {

@@ -25,7 +25,7 @@ import type { Signer } from '../signer.ts';
 import { avbPublicKey } from './public-key.ts';
 
 /** What `release_string` says when nothing else is asked for. */
-export const RELEASE_STRING = 'microbuild';
+const RELEASE_STRING = 'microbuild';
 
 const NO_BYTES = new Uint8Array(0);
 
