@@ -4,6 +4,8 @@ import { mkdirSync, linkSync, readFileSync, symlinkSync, writeFileSync, chmodSyn
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sha256, toHex } from '../../src/core/digest.ts';
+import { FormatError } from '../../src/core/errors.ts';
+import { decompressBytes } from '../../src/formats/tar/decompress.ts';
 import { debToTree } from '../../src/formats/tar/deb.ts';
 import { tarToTree } from '../../src/formats/tar/tree.ts';
 import { bytesSource, openFileSource } from '../../src/io/byte-source.ts';
@@ -104,5 +106,33 @@ describe('dpkg-deb', () => {
     const whole = new Uint8Array(readFileSync(deb));
     const cut = debToTree(bytesSource(whole.subarray(0, whole.length - 600), 'sample.deb'));
     await expect(cut).rejects.toThrow(/data\.tar/);
+  });
+});
+
+describe('decompressBytes', () => {
+  test.each([
+    ['xz', ['-z', '--check=crc32', '--lzma2=dict=32MiB']],
+    ['zstd', ['-q', '--ultra', '-22']],
+    ['gzip', ['-n']],
+  ])('gives back what %s %j packed, and refuses another size', async (program, flags) => {
+    const folder = tmpDir();
+    const data = Buffer.alloc(700_001, 'kernel bytes and more of them ');
+    for (let at = 0; at < data.length; at += 5) data[at] = (at * at) >> 6;
+    writeFileSync(join(folder, 'in'), data);
+    expect(runTool(program, [...flags, '-k', 'in'], { cwd: folder })).toMatchObject({ status: 0 });
+    const suffix = { xz: 'xz', zstd: 'zst', gzip: 'gz' }[program];
+    const packed = new Uint8Array(readFileSync(join(folder, `in.${suffix}`)));
+    expect(Buffer.compare(await decompressBytes(packed, data.length), data)).toBe(0);
+    for (const size of [data.length - 1, data.length + 1]) {
+      await expect(decompressBytes(packed, size)).rejects.toThrow(FormatError);
+    }
+  });
+
+  test('says that xz with a branch filter is not supported', async () => {
+    const packed = join(tmpDir(), 'in');
+    writeFileSync(packed, Buffer.alloc(5000, 'x86'));
+    expect(runTool('xz', ['-z', '--x86', '--lzma2', packed])).toMatchObject({ status: 0 });
+    const data = new Uint8Array(readFileSync(`${packed}.xz`));
+    await expect(decompressBytes(data, 5000)).rejects.toMatchObject({ code: 'unsupported' });
   });
 });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createGunzip } from 'node:zlib';
 import xzDecompress from 'xz-decompress';
 import { FormatError } from '../../core/errors.ts';
-import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { bytesSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
 import { unzstd } from './zstd.ts';
 
 export type Compression = 'gzip' | 'xz' | 'zstd' | 'none';
@@ -43,6 +43,17 @@ async function* gunzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
   }
 }
 
+/** xz-decompress is XZ Embedded without branch filters; this is how it says XZ_OPTIONS_ERROR. */
+const XZ_OPTIONS_ERROR = /error code 6$/;
+
+function xzError(error: unknown): unknown {
+  if (!(error instanceof Error && XZ_OPTIONS_ERROR.test(error.message))) return error;
+  return new FormatError('xz', 'unsupported', 'It uses a filter other than LZMA2', {
+    cause: error,
+    hint: 'Linux packs x86 kernels so: unpack them with the program xz',
+  });
+}
+
 async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const stream = new xzDecompress.XzReadableStream(ReadableStream.from(input));
   const reader = stream.getReader();
@@ -51,6 +62,8 @@ async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arra
       // The decoder hands out views of its own memory, which it uses again.
       yield next.value.slice();
     }
+  } catch (error) {
+    throw xzError(error);
   } finally {
     reader.releaseLock();
   }
@@ -97,4 +110,27 @@ export async function* decompress(source: ByteSource, maxSize: number): AsyncGen
     }
     yield chunk;
   }
+}
+
+/**
+ * Decodes bytes in memory to exactly `size` bytes: a decoder that `extractVmlinux` may be given for zstd.
+ * (The XZ of x86 kernels has a branch filter, which is not supported.)
+ *
+ * @throws {FormatError} when the stream is damaged or decodes to another size.
+ */
+export async function decompressBytes(data: Uint8Array, size: number): Promise<Uint8Array> {
+  const out = new Uint8Array(size);
+  let at = 0;
+  for await (const chunk of decompress(bytesSource(data, 'kernel'), size)) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  if (at !== size) {
+    throw new FormatError(
+      'tar',
+      'truncated',
+      `Cannot decompress kernel: it decodes to ${at} bytes, expected ${size}`,
+    );
+  }
+  return out;
 }
