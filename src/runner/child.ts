@@ -6,7 +6,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
 
@@ -98,11 +98,31 @@ export async function startChild(
   };
 }
 
-/** The end of a log file, at most `bytes` long. */
+/** The end of a log file, at most `bytes` long; empty when it cannot be read. */
 export async function readTail(path: string, bytes = 4096): Promise<string> {
+  return readPart(path, bytes, (size) => Math.max(0, size - bytes));
+}
+
+/** The start of a file, at most `bytes` long; empty when it cannot be read. */
+export async function readHead(path: string, bytes: number): Promise<string> {
+  return readPart(path, bytes, () => 0);
+}
+
+async function readPart(
+  path: string,
+  bytes: number,
+  from: (size: number) => number,
+): Promise<string> {
   try {
-    const data = await readFile(path);
-    return data.subarray(-bytes).toString('utf8').trim();
+    const handle = await open(path, 'r');
+    try {
+      const buffer = Buffer.alloc(bytes);
+      const { size } = await handle.stat();
+      const { bytesRead } = await handle.read(buffer, 0, bytes, from(size));
+      return buffer.toString('utf8', 0, bytesRead).trim();
+    } finally {
+      await handle.close();
+    }
   } catch {
     return '';
   }

@@ -48,9 +48,9 @@ export class FileFollower {
         this.#at += bytesRead;
         this.#onChunk(this.#buffer.subarray(0, bytesRead));
       }
-    } catch (error) {
-      // Not there yet: the writer makes it.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    } catch {
+      // Not there yet, or not readable just now: tried again. What is followed is a diagnosis, and
+      // a run must not fail for want of it.
     }
   }
 }

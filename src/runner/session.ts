@@ -6,14 +6,14 @@
  * every way out the processes are ended by their own ids and the sockets removed.
  */
 
-import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
 import { type Reporter, silentReporter } from '../core/events.ts';
 import { chooseAccelerator } from './accel.ts';
-import { type OwnedChild, findProgram, readTail, startChild } from './child.ts';
+import { type OwnedChild, findProgram, readHead, readTail, startChild } from './child.ts';
 import { ConsoleLog, sanitize } from './console.ts';
 import { FileFollower } from './file-follower.ts';
 import { virtualMachineService } from './host-service.ts';
@@ -21,8 +21,9 @@ import { QmpClient, type QmpEvent } from './qmp.ts';
 import { type Claim, claimVm, processStart, registryPath, writeVmState } from './registry.ts';
 import { RpcServer } from './rpc/server.ts';
 import { type Verdict, decideVerdict } from './verdict.ts';
+import { type VmOptions, chooseCid, vmmSpec } from './vm-options.ts';
 import { probeSandbox, qemu } from './vmm/qemu.ts';
-import type { Accelerator, Machine, VmmDisk, VmmSpec } from './vmm/vmm.ts';
+import type { Accelerator, VmmSpec } from './vmm/vmm.ts';
 import {
   type VsockConnectOptions,
   connectVsock,
@@ -30,26 +31,8 @@ import {
   startVsockBackend,
 } from './vsock.ts';
 
-/** AVF gives guests the CIDs from 2048; those below are special or taken by others. */
-const FIRST_CID = 2048;
-const LAST_CID = 65535;
 const TERMINATE_MILLISECONDS = 2000;
 const REASON_BYTES = 4096;
-
-export interface VmOptions {
-  readonly name: string;
-  readonly kernel: string;
-  readonly initrd: string;
-  readonly disks: readonly VmmDisk[];
-  readonly memoryMib: number;
-  readonly cpus: number;
-  /** Default `auto`: KVM where a probe machine ran, else emulation. */
-  readonly accelerator?: 'auto' | Accelerator;
-  readonly machine?: Machine | undefined;
-  readonly tscKhz?: number | undefined;
-  readonly kernelArguments?: readonly string[] | undefined;
-  readonly extraArguments?: readonly string[] | undefined;
-}
 
 export interface VmTimeouts {
   /** Of the whole run; none by default. */
@@ -88,31 +71,6 @@ export interface Vm {
   stop(): Promise<Verdict>;
 }
 
-/** The same directory always gets the same CID. Each backend has one guest, so none can clash. */
-export function chooseCid(runDir: string): number {
-  const hash = createHash('sha256').update(runDir).digest().readUInt32BE(0);
-  return FIRST_CID + (hash % (LAST_CID - FIRST_CID + 1));
-}
-
-/** What QEMU is told for a run in `runDir`; pure, for `--print-cmd` too. */
-export function vmmSpec(
-  options: VmOptions,
-  runDir: string,
-  accelerator: Accelerator,
-  sandbox: boolean,
-): VmmSpec {
-  return {
-    ...options,
-    accelerator,
-    sandbox,
-    startPaused: true,
-    vsockSocket: join(runDir, 'vhost.sock'),
-    controlSocket: join(runDir, 'qmp.sock'),
-    consoleFile: join(runDir, 'console.log'),
-    reasonFile: join(runDir, 'reason.log'),
-  };
-}
-
 /**
  * Starts a machine and returns when it runs (not when the guest is ready).
  *
@@ -141,7 +99,7 @@ export async function startVm(options: VmOptions, context: VmContext = {}): Prom
   try {
     return await run.start(program, backend);
   } catch (error) {
-    await run.cleanUp();
+    await run.abandon();
     throw error;
   }
 }
@@ -169,6 +127,9 @@ class Run {
   #ended: 'timeout' | 'stopped' | 'aborted' | 'hangup' | undefined;
   #shutdown: string | undefined;
   #cleaned: Promise<void> | undefined;
+  #verdict: Promise<Verdict> | undefined;
+  /** Writes of the state are made one after the other, so that the last one stays. */
+  #stateWritten: Promise<void> = Promise.resolve();
 
   constructor(spec: VmmSpec, claim: Claim, context: VmContext) {
     this.#spec = spec;
@@ -223,14 +184,22 @@ class Run {
       if (this.#signal?.aborted === true) await this.#end('aborted');
       else await this.#control.execute('cont');
     } catch (error) {
-      // QEMU is gone already: its verdict says why, better than a closed socket does.
+      // QEMU that ends closes its socket first; its verdict says why, better than the socket can.
+      await Promise.race([monitor.exited, sleep(TERMINATE_MILLISECONDS)]);
       if (monitor.isRunning()) throw error;
     }
     return vm;
   }
 
+  /** Undoes a start that failed. */
+  async abandon(): Promise<void> {
+    await this.#cleanUpOnce();
+    if (this.#verdict === undefined) await this.#claim.release();
+    else await this.#verdict;
+  }
+
   /** Ends what runs and removes the sockets; logs and the last state stay for people. */
-  cleanUp(): Promise<void> {
+  #cleanUpOnce(): Promise<void> {
     this.#cleaned ??= this.#cleanUp();
     return this.#cleaned;
   }
@@ -252,12 +221,12 @@ class Run {
       `${this.#hostSocket}_${this.#cid}`,
     ];
     for (const socket of sockets) await rm(socket, { force: true });
-    await this.#claim.release();
   }
 
   #handle(monitor: OwnedChild): Vm {
     const { name, consoleFile, accelerator } = this.#spec;
     const verdict = this.#conclude(monitor);
+    this.#verdict = verdict;
     return {
       name,
       pid: monitor.pid,
@@ -280,7 +249,7 @@ class Run {
     const { code, signal } = await monitor.exited;
     // The last event may still be on its way when the process is gone.
     await this.#control?.closed;
-    await this.cleanUp().catch((error: unknown) => {
+    await this.#cleanUpOnce().catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error);
       this.#reporter.report({ kind: 'warning', message: `Could not clean up: ${why}` });
     });
@@ -290,14 +259,16 @@ class Run {
     const how = signal === null ? `exit code ${code}` : signal;
     const verdict = decideVerdict({
       console: this.#console,
-      reasonText: await readTail(this.#spec.reasonFile, REASON_BYTES),
+      reasonText: await readHead(this.#spec.reasonFile, REASON_BYTES),
       exitCode: this.#exitCode,
       error: this.#error,
       ended: this.#ended,
       shutdown: this.#shutdown,
       vmmFailure: failed ? `QEMU failed (${how})${said === '' ? '' : `: ${said}`}` : undefined,
     });
-    await this.#writeState('dead').catch(() => undefined);
+    await this.#writeState('dead');
+    // Last of all: from here on the folder may be somebody else's.
+    await this.#claim.release();
     this.#report('dead', verdict.kind);
     return verdict;
   }
@@ -310,7 +281,7 @@ class Run {
   #reach(phase: VmPhase): void {
     this.#phases.get(phase)?.settle(true);
     this.#report(phase);
-    void this.#writeState(phase).catch(() => undefined);
+    void this.#writeState(phase);
   }
 
   #finished(exitCode: number): void {
@@ -348,9 +319,10 @@ class Run {
     clearTimeout(insist);
   }
 
-  async #writeState(state: string): Promise<void> {
+  /** A state that cannot be written hides the machine from other commands; it does not end the run. */
+  #writeState(state: string): Promise<void> {
     const pid = this.#monitor?.pid ?? 0;
-    await writeVmState(this.#claim.runDir, {
+    const written = {
       name: this.#spec.name,
       pid,
       pidStart: processStart(pid) ?? '',
@@ -358,7 +330,14 @@ class Run {
       hostSocket: this.#hostSocket,
       consoleFile: this.#spec.consoleFile,
       state,
-    });
+    };
+    this.#stateWritten = this.#stateWritten
+      .then(async () => writeVmState(this.#claim.runDir, written))
+      .catch((error: unknown) => {
+        const message = `Could not write the state of the machine: ${String(error)}`;
+        this.#reporter.report({ kind: 'warning', message });
+      });
+    return this.#stateWritten;
   }
 
   #report(phase: string, detail?: string): void {

@@ -13,7 +13,7 @@ import {
   registryPath,
   writeVmState,
 } from '../../../src/runner/registry.ts';
-import { chooseCid } from '../../../src/runner/session.ts';
+import { chooseCid } from '../../../src/runner/vm-options.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 const registry = (): string => {
