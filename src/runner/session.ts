@@ -31,6 +31,8 @@ import {
   startVsockBackend,
 } from './vsock.ts';
 
+export type { VmOptions } from './vm-options.ts';
+
 const TERMINATE_MILLISECONDS = 2000;
 const REASON_BYTES = 4096;
 
