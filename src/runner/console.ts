@@ -14,10 +14,16 @@ export type ConsoleFact =
     }
   | {
       readonly kind: 'corruption';
-      /** Kernel device number, `254:0` for the system and `254:1` for the APK. */
+      /** Kernel device number of the data; a `verity` line before it said which partition that is. */
       readonly device: string;
       readonly block: number;
       readonly tree: boolean;
+    }
+  | {
+      readonly kind: 'verity';
+      /** The device that holds the data, and the label of its partition. */
+      readonly device: string;
+      readonly label: string;
     }
   | { readonly kind: 'panic'; readonly message: string };
 
@@ -26,6 +32,7 @@ const PHASE = /^microbuild: phase ([a-z]{1,20}) \+(\d{1,12})$/;
 const REFUSED = /^microbuild: refused ([A-Z_]{1,80}) ([a-z-]{1,40}): (.*)$/;
 const CORRUPTION =
   /^device-mapper: verity: (\d+:\d+): (data|metadata) block (\d{1,15}) is corrupted/;
+const VERITY = /^microbuild: verity (\d+:\d+) ([a-z0-9_-]{1,36})$/;
 const PANIC = /^Kernel panic - not syncing: (.*)$/;
 
 /** The meaning of one line, if it has any for us. */
@@ -41,6 +48,8 @@ export function parseConsoleLine(line: string): ConsoleFact | undefined {
   if (device !== undefined) {
     return { kind: 'corruption', device, block: Number(block), tree: tree === 'metadata' };
   }
+  const [, data, label] = VERITY.exec(text) ?? [];
+  if (data !== undefined && label !== undefined) return { kind: 'verity', device: data, label };
   const [, panic] = PANIC.exec(text) ?? [];
   return panic === undefined ? undefined : { kind: 'panic', message: panic };
 }
@@ -55,6 +64,7 @@ export class ConsoleLog {
   #refusal: Extract<ConsoleFact, { kind: 'refused' }> | undefined;
   #corruption: Extract<ConsoleFact, { kind: 'corruption' }> | undefined;
   #panic: string | undefined;
+  readonly #devices = new Map<string, string>();
 
   constructor(onFact: (fact: ConsoleFact) => void = () => undefined) {
     this.#onFact = onFact;
@@ -72,6 +82,11 @@ export class ConsoleLog {
 
   get corruption(): Extract<ConsoleFact, { kind: 'corruption' }> | undefined {
     return this.#corruption;
+  }
+
+  /** The partition that a device holds, as the guest said when it mapped it. */
+  partitionOf(device: string): string | undefined {
+    return this.#devices.get(device);
   }
 
   get panic(): string | undefined {
@@ -101,6 +116,7 @@ export class ConsoleLog {
     else if (fact?.kind === 'refused') this.#refusal ??= fact;
     else if (fact?.kind === 'corruption') this.#corruption ??= fact;
     else if (fact?.kind === 'panic') this.#panic ??= fact.message;
+    else if (fact?.kind === 'verity') this.#devices.set(fact.device, fact.label);
     // The stack trace behind a panic would push out the lines that led to it.
     if (this.#panic === undefined || fact?.kind === 'panic') {
       this.#tail.push(sanitize(line));

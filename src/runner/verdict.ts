@@ -45,10 +45,10 @@ export const ERROR_CODE_REASONS: Readonly<Record<number, string>> = {
   3: 'MICRODROID_INVALID_PAYLOAD_CONFIG',
 };
 
-/** Which link a device-mapper device carries: the guest maps them in this order. */
-const CORRUPT_DEVICE_LINKS: Readonly<Record<string, string>> = {
-  '254:0': 'system',
-  '254:1': 'idsig',
+/** Which link of the chain a partition under dm-verity is. */
+const PARTITION_LINKS: Readonly<Record<string, string>> = {
+  system_a: 'system',
+  'microdroid-apk': 'idsig',
 };
 
 /** Everything that was seen of a run, from which the verdict is drawn. */
@@ -86,8 +86,9 @@ export function decideVerdict(evidence: Evidence): Verdict {
   const { corruption } = console;
   if (corruption !== undefined) {
     const { device, block, tree } = corruption;
-    const link = CORRUPT_DEVICE_LINKS[device] ?? device;
-    const message = `dm-verity: ${tree ? 'hash tree' : 'data'} block ${block} is corrupted`;
+    const partition = console.partitionOf(device) ?? device;
+    const link = PARTITION_LINKS[partition] ?? partition;
+    const message = `dm-verity: ${partition}: ${tree ? 'hash tree' : 'data'} block ${block} is corrupted`;
     return { kind: 'refused', reason: 'DM_VERITY_CORRUPTION', link, message, consoleTail };
   }
   return { kind: 'died', reason: deathReason(evidence, said), consoleTail, phase };

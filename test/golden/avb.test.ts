@@ -82,15 +82,15 @@ const isRefusal = (error: unknown): boolean =>
   error instanceof RangeError ||
   (error instanceof Error && error.message.startsWith('No file'));
 
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : 'success';
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'success');
 
 /** How one step of ours differs from avbtool's, in words. */
 async function differenceOf(step: GoldenStep, files: Files, damaged: boolean): Promise<string[]> {
   const args = new Arguments(step.argv);
   const label = step.argv.join(' ');
   const { printed = '', error } = await attempt(args, files);
-  if (step.rc !== 0) return isRefusal(error) ? [] : [`${label}: must be refused, got ${messageOf(error)}`];
+  if (step.rc !== 0)
+    return isRefusal(error) ? [] : [`${label}: must be refused, got ${messageOf(error)}`];
   // avbtool prints damaged images that it then refuses to verify; our decoder may refuse them before.
   if (damaged && args.verb === 'info_image' && isRefusal(error)) return [];
   if (error !== undefined) return [`${label}: ${messageOf(error)}`];

@@ -107,7 +107,7 @@ test('both serial ports of a microvm reach their files', async () => {
 test('a corrupt block is a refusal of the link that it belongs to', async () => {
   const { vm } = await boot({
     console:
-      'microbuild: phase system +5\n[    1.5] device-mapper: verity: 254:1: data block 12 is corrupted\n' +
+      'microbuild: verity 254:18 microdroid-apk\n[    1.5] device-mapper: verity: 254:18: data block 12 is corrupted\n' +
       '[    1.6] Kernel panic - not syncing: dm-verity device corrupted\n[    1.7] Call Trace:\n',
     end: 'reset',
   });

@@ -66,7 +66,6 @@ export async function writePayload(
       idsig,
       signer: keys.signer,
       certificateDer: keys.certificateDer,
-      minSdk: payload.minSdk,
       schemes: { v2: signing.payload.schemes.includes('v2'), v3: true },
     });
   } finally {

@@ -27,6 +27,10 @@ test.each<[string, ConsoleFact | undefined]>([
     '[    1.5][    T7] device-mapper: verity: 254:1: data block 3 is corrupted',
     { kind: 'corruption', device: '254:1', block: 3, tree: false },
   ],
+  [
+    'microbuild: verity 254:18 microdroid-apk',
+    { kind: 'verity', device: '254:18', label: 'microdroid-apk' },
+  ],
   ['[ 2.0] Kernel panic - not syncing: No init', { kind: 'panic', message: 'No init' }],
   ['echo microbuild: phase init +842', undefined],
   ['microbuild: phase init', undefined],

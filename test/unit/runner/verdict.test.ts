@@ -24,7 +24,8 @@ function evidence(console: string, rest: Partial<Evidence> = {}): Evidence {
 }
 
 const CORRUPT =
-  'device-mapper: verity: 254:0: data block 7 is corrupted\nKernel panic - not syncing: x\n';
+  'microbuild: verity 254:2 system_a\n' +
+  'device-mapper: verity: 254:2: data block 7 is corrupted\nKernel panic - not syncing: x\n';
 
 test.each<[string, Evidence, object, number]>([
   ['an exit code', evidence('', { exitCode: 3 }), { kind: 'finished', exitCode: 3 }, 3],
@@ -68,7 +69,7 @@ test.each<[string, Evidence, object, number]>([
   ],
   [
     'a corrupt block of another device',
-    evidence(CORRUPT.replace('254:0', '254:9')),
+    evidence(CORRUPT.replace('254:2:', '254:9:')),
     { kind: 'refused', link: '254:9' },
     126,
   ],

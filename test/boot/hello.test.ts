@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openSandbox, type Sandbox } from '../support/cli.ts';
+import { copyHello, payloadRecipe } from '../support/recipes.ts';
+
+const ANSWER = 'Hello, world! This is dev.microbuild.hello in a verified micro-VM.';
+let sandbox: Sandbox;
+let bundle: string;
+
+/** Builds a recipe of the sandbox into a bundle. */
+async function image(recipe: string, name: string): Promise<string> {
+  const path = join(sandbox.folder, `${name}-bundle`);
+  const { status, stderr } = await sandbox.microbuild(['image', recipe, '-o', path]);
+  expect(stderr).not.toContain('error:');
+  expect(status).toBe(0);
+  return path;
+}
+
+const digestOf = (path: string): string =>
+  createHash('sha256').update(readFileSync(path)).digest('hex');
+
+beforeAll(async () => {
+  sandbox = openSandbox();
+  bundle = await image(copyHello(join(sandbox.folder, 'hello')), 'hello');
+});
+afterAll(() => sandbox.dispose());
+
+describe('microbuild run', () => {
+  test('boots hello, whose payload answers over Binder RPC; and again, from the same state', async () => {
+    const disks = ['os.img', 'payload.img'].map((name) => join(bundle, name));
+    const before = disks.map(digestOf);
+    for (const _ of [1, 2]) {
+      const run = await sandbox.microbuild([
+        'run',
+        bundle,
+        '--call=IHello.hello',
+        '--arg="world"',
+        '--timeout=120',
+        '--json',
+      ]);
+      expect(run.stderr).not.toContain('error:');
+      expect(JSON.parse(run.stdout)).toMatchObject({ answer: ANSWER });
+      expect(run.status).toBe(0);
+    }
+    expect(disks.map(digestOf)).toEqual(before);
+  });
+
+  test('another process can call the running payload, and the VM ends on its timeout with 124', async () => {
+    const running = sandbox.microbuild(['run', bundle, '--name', 'callee', '--timeout', '25']);
+    const call = async (): Promise<string> => {
+      for (;;) {
+        const { status, stdout } = await sandbox.microbuild([
+          'call',
+          'callee',
+          '5678',
+          'IHello.hello',
+          '"caller"',
+        ]);
+        if (status === 0) return stdout;
+        if (await Promise.race([running.then(() => true), wait(300)])) return 'the VM ended';
+      }
+    };
+    expect(await call()).toContain('Hello, caller!');
+    const wrong = await sandbox.microbuild(['call', 'callee', '5678', 'IHello.hello', '7']);
+    expect(wrong.status).toBe(2);
+    expect((await running).status).toBe(124);
+  });
+
+  test('returns the exit code of the payload', async () => {
+    const path = await image(payloadRecipe(join(sandbox.folder, 'exit42'), 'exit42'), 'exit42');
+    const run = await sandbox.microbuild(['run', path, '--timeout', '120']);
+    expect(run.stdout).toContain('exit code 42');
+    expect(run.status).toBe(42);
+  });
+
+  test('says that a payload was killed by a signal, and shows the console', async () => {
+    const path = await image(payloadRecipe(join(sandbox.folder, 'segv'), 'segv'), 'segv');
+    const run = await sandbox.microbuild(['run', path, '--timeout', '120']);
+    expect(run.stderr).toContain('signal 11');
+    expect(run.stderr).toContain('phase reached: payload');
+    expect(run.status).toBe(125);
+  });
+
+  test('a library without AVmPayload_main ends with the launcher’s exit code 1', async () => {
+    const path = await image(payloadRecipe(join(sandbox.folder, 'noentry'), 'noentry'), 'noentry');
+    const run = await sandbox.microbuild(['run', path, '--timeout', '120', '--console']);
+    expect(run.stderr).toContain('Failed to find entrypoint');
+    expect(run.status).toBe(1);
+  });
+});
+
+const wait = (milliseconds: number): Promise<false> =>
+  new Promise((resolve) => setTimeout(() => resolve(false), milliseconds));
