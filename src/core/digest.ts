@@ -41,10 +41,3 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());
 }
-
-/** SHA-512 of the concatenation of `parts`. */
-export function sha512(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha512');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-}

@@ -1,0 +1,20 @@
+/** Which commands there are, in the order of the help. */
+
+import type { CommandDefinition } from './command.ts';
+import { callCommand } from './commands/call.ts';
+import { imageCommand } from './commands/image.ts';
+import { inspectCommand } from './commands/inspect.ts';
+import { lockCommand } from './commands/lock.ts';
+import { runCommand } from './commands/run.ts';
+import { schemaCommand } from './commands/schema.ts';
+import { verifyCommand } from './commands/verify.ts';
+
+export const commands: readonly CommandDefinition[] = [
+  imageCommand,
+  runCommand,
+  callCommand,
+  verifyCommand,
+  inspectCommand,
+  lockCommand,
+  schemaCommand,
+];
