@@ -271,7 +271,7 @@ class Run {
     await this.#writeState('dead');
     // Last of all: from here on the folder may be somebody else's.
     await this.#claim.release();
-    this.#report('dead', verdict.kind);
+    this.#report('dead', this.#ended === 'stopped' ? 'stopped' : verdict.kind);
     return verdict;
   }
 
