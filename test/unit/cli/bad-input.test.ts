@@ -1,0 +1,159 @@
+/** What is wrong with the input is said with its place, before anything is written. */
+
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { generateKeyFile } from '../../../src/signing/keys/generate.ts';
+import { openSandbox, runProcess, type Sandbox } from '../../support/cli.ts';
+import { copyHello, type Edits } from '../../support/recipes.ts';
+
+const NOBODY = 65534;
+let sandbox: Sandbox;
+let count = 0;
+
+beforeAll(() => {
+  sandbox = openSandbox();
+});
+afterAll(() => sandbox.dispose());
+
+interface BadInput {
+  readonly what: string;
+  readonly edits?: Edits;
+  /** Prepares the recipe's folder. */
+  readonly prepare?: (folder: string) => Promise<unknown> | void;
+  readonly message: RegExp;
+  /** The line and column that must be named. */
+  readonly at: RegExp;
+}
+
+const inputs: readonly BadInput[] = [
+  {
+    what: 'an unknown key',
+    edits: [['filesystem:', 'filesystm:']],
+    message: /Unknown key "filesystm"/,
+    at: /microbuild\.yaml:17:5: /,
+  },
+  {
+    what: 'a wrong type',
+    edits: [['versionCode: 1', 'versionCode: one']],
+    message: /"payload\.versionCode" is the text "one"/,
+    at: /microbuild\.yaml:26:16: /,
+  },
+  {
+    what: 'a missing file',
+    prepare: (folder) => rmSync(join(folder, 'motd')),
+    message: /"motd" does not exist/,
+    at: /microbuild\.yaml:22:17: /,
+  },
+  {
+    what: 'a path outside the recipe',
+    edits: [['file: motd', 'file: ../../../../etc/hostname']],
+    message: /outside the folder of the recipe/,
+    at: /microbuild\.yaml:22:17: /,
+  },
+  {
+    what: 'two sources with the same target path',
+    edits: [['to: /system/etc/motd', 'to: /system/bin/microdroid_manager']],
+    message: /\/system\/bin\/microdroid_manager is in the image already/,
+    at: /microbuild\.yaml:22:9: /,
+  },
+  {
+    what: 'a truncated deb',
+    edits: [['{ deb: musl, exclude: [/usr] }', '{ deb: ./cut.deb }']],
+    prepare: (folder) => writeFileSync(join(folder, 'cut.deb'), '!<arch>\ndebian-binary   16'),
+    message: /cut\.deb/,
+    at: /microbuild\.yaml:21:9: /,
+  },
+  {
+    what: 'a key file that others may read',
+    edits: [['vm: {', 'signing: { image: { key: image.pem } }\n\nvm: {']],
+    async prepare(folder) {
+      await generateKeyFile(join(folder, 'image.pem'), 2048);
+      chmodSync(join(folder, 'image.pem'), 0o644);
+    },
+    message: /mode is 0?644|0644/,
+    at: /microbuild\.yaml:36:26: /,
+  },
+  {
+    what: 'a build command that fails',
+    edits: [['command: [make]', 'command: [make, nothing-to-make]']],
+    message: /nothing-to-make/,
+    at: /microbuild\.yaml:29:14: /,
+  },
+];
+
+describe.each(inputs)('microbuild image with $what', ({ edits, prepare, message, at }) => {
+  test('says what and where, ends with 2, and writes nothing', async () => {
+    const folder = copyHello(join(sandbox.folder, `recipe-${count++}`), edits);
+    await prepare?.(folder);
+    const out = join(sandbox.folder, `out-${count}`);
+    const { status, stderr } = await sandbox.microbuild(['image', folder, '-o', out]);
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(at);
+    expect(stderr).not.toContain('bug in microbuild');
+    expect(status).toBe(2);
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a file that this user may not read is named with its line',
+  async () => {
+    const folder = copyHello(join(sandbox.folder, 'unreadable'));
+    chmodSync(sandbox.folder, 0o755);
+    chmodSync(join(folder, 'motd'), 0);
+    const result = await runProcess(
+      process.execPath,
+      [join(process.cwd(), 'bin/microbuild.js'), 'image', folder, '-o', join(folder, 'out')],
+      { ...process.env, MICROBUILD_CACHE: join(sandbox.folder, 'no-cache') },
+      { uid: NOBODY, gid: NOBODY, cwd: '/' },
+    );
+    // Where this checkout cannot be read by others either, node itself says so.
+    if (
+      result.stderr.includes('Cannot find module') ||
+      result.stderr.includes('EACCES: permission denied, open')
+    )
+      return;
+    expect(result.stderr).toContain('"motd" cannot be read: permission denied');
+    expect(result.status).toBe(2);
+  },
+);
+
+test('an output folder that is no bundle is not replaced', async () => {
+  const folder = copyHello(join(sandbox.folder, 'precious'));
+  const { status, stderr } = await sandbox.microbuild(['image', folder, '-o', sandbox.folder]);
+  expect(stderr).toContain('Cannot');
+  expect(status).toBe(2);
+  expect(existsSync(join(folder, 'microbuild.yaml'))).toBe(true);
+});
+
+describe('the command line', () => {
+  test.each([
+    ['an unknown command', ['imgae', 'x'], 'image'],
+    ['an unknown option', ['image', 'recipes/hello', '--ouput', 'x'], 'ouput'],
+    ['a missing argument', ['image'], 'Not enough'],
+    ['no command', [], 'Name a command'],
+  ])('%s ends with 2 and says what to do', async (_, args, text) => {
+    const { status, stderr } = await sandbox.microbuild(args);
+    expect(stderr).toContain(text);
+    expect(status).toBe(2);
+  });
+
+  test('--json prints an error as JSON with its code and diagnostics', async () => {
+    const folder = copyHello(join(sandbox.folder, 'json'), [['cpus: 1', 'cpus: 0']]);
+    const { status, stdout } = await sandbox.microbuild(['image', folder, '--json']);
+    expect(status).toBe(2);
+    const { error } = JSON.parse(stdout) as { error: Record<string, unknown> };
+    expect(error).toMatchObject({ exitCode: 2, type: 'RecipeError', code: 'recipe' });
+    expect(error['diagnostics']).toMatchObject([{ line: 36, column: 29 }]);
+  });
+
+  test('the generated schema and reference pages are fresh', async () => {
+    const { stderr } = await runProcess(
+      process.execPath,
+      ['scripts/generate.js', '--check'],
+      process.env,
+    );
+    expect(stderr).toBe('');
+  });
+});
