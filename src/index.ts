@@ -1,3 +1,27 @@
-/** The public API of microbuild: re-exports only. */
+/**
+ * The public API of microbuild: re-exports only. The library reports typed events to a `Reporter` and
+ * throws typed errors; it never prints.
+ *
+ * @example
+ * const recipe = await readRecipe('recipes/hello');
+ * const { path } = await buildImage({ recipe, output: 'out/hello', ...options });
+ * await verifyBundle(await openBundle(path), { trustedKey, level: 'full' });
+ */
+
+export { buildImage, type BuildOptions, type BuildResult } from './builder/build.ts';
+export { inspectPath } from './bundle/inspect.ts';
+export { type Manifest } from './bundle/manifest.ts';
+export { openBundle, type Bundle } from './bundle/open.ts';
+export {
+  verifyBundle,
+  type ChainLink,
+  type VerifiedBundle,
+  type VerifyBundleOptions,
+} from './bundle/verify.ts';
+export type { DumpField, DumpNode } from './core/dump.ts';
 export * from './core/errors.ts';
-export type { BuildEvent, Reporter } from './core/events.ts';
+export { silentReporter, type BuildEvent, type Reporter } from './core/events.ts';
+export { readRecipe, type Recipe } from './recipe/parse.ts';
+export { startVm, type Vm } from './runner/session.ts';
+export { describeFailure, verdictExitCode, type Verdict } from './runner/verdict.ts';
+export { readTrustedAvbKey } from './signing/keys/trusted-key.ts';

@@ -5,7 +5,7 @@ import { BUNDLE_FILES, DISK_SERIALS } from '../../bundle/layout.ts';
 import { openBundle, type Bundle } from '../../bundle/open.ts';
 import { verifyBundle, type ChainLink } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
-import { UsageError } from '../../core/errors.ts';
+import { MicrobuildError, ToolError, UsageError } from '../../core/errors.ts';
 import type { BuildEvent, Reporter } from '../../core/events.ts';
 import { loadNativeLibrary } from '../../native/library.ts';
 import { callMethod } from '../../runner/aidl/call.ts';
@@ -23,6 +23,7 @@ import type {
 import { EXIT } from '../exit-code.ts';
 import { findInterface, parseArguments, parseMethodName, readInterfaces } from '../interfaces.ts';
 import { renderChain } from '../render/chain.ts';
+import { errorToJson, renderError } from '../render/error.ts';
 import { formatTime } from '../terminal.ts';
 import { trustedKey, trustOptions } from '../trust.ts';
 
@@ -152,12 +153,22 @@ async function boot(
     if (context.signal.aborted) return { text: '', json, exitCode: EXIT.interrupted };
     return { text: summary(verdict, phases), json, exitCode: verdictExitCode(verdict) };
   } catch (error) {
-    await vm.stop();
-    throw error;
+    const verdict = await vm.stop();
+    if (!isRunnerFailure(error)) throw error;
+    terminal.err(renderError(error, terminal, context.verbose));
+    return {
+      text: '',
+      json: { verdict, error: errorToJson(error, EXIT.runner) },
+      exitCode: EXIT.runner,
+    };
   } finally {
     await follower?.stop();
   }
 }
+
+/** A program or a connection of the runner's failed, not the bundle and not the command line. */
+const isRunnerFailure = (error: unknown): boolean =>
+  error instanceof ToolError || (error instanceof MicrobuildError && error.code.startsWith('rpc-'));
 
 const ignoreMissing = (error: NodeJS.ErrnoException): void => {
   if (error.code !== 'ENOENT') throw error;
