@@ -19,13 +19,18 @@ function run(title, program, args, options = {}) {
 
 function vitest() {
   const report = join(folder, 'vitest.json');
-  const status = run('host: unit, golden, interop, boot', 'node_modules/.bin/vitest', [
-    'run',
-    '--reporter=dot',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...process.argv.slice(2),
-  ]);
+  const status = run(
+    'host: unit, golden, interop, boot',
+    'node_modules/.bin/vitest',
+    [
+      'run',
+      '--reporter=dot',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...process.argv.slice(2),
+    ],
+    { env: { ...process.env, NO_COLOR: '1' } },
+  );
   let result;
   try {
     result = JSON.parse(readFileSync(report, 'utf8'));

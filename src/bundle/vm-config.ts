@@ -73,12 +73,12 @@ export function parseVmConfig(text: string): VmConfig {
     name: textOf('name', /^[a-z0-9][a-z0-9._-]{0,62}$/),
     kernel: textOf('kernel', fileName),
     initrd: textOf('initrd', fileName),
-    disks: (disks as Record<string, unknown>[]).map((disk, index) => {
-      const image = disk['image'];
+    disks: (disks as (Record<string, unknown> | null)[]).map((disk, index) => {
+      const image = disk?.['image'];
       if (typeof image !== 'string' || !fileName.test(image)) {
         return fail(`disks[${index}].image`, 'a file name');
       }
-      if (disk['writable'] !== false) return fail(`disks[${index}].writable`, 'false');
+      if (disk?.['writable'] !== false) return fail(`disks[${index}].writable`, 'false');
       return { image, writable: false };
     }),
     protected: value['protected'] === false ? false : fail('protected', 'false'),

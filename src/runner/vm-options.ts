@@ -40,6 +40,7 @@ export function vmmSpec(
     ...options,
     accelerator,
     sandbox,
+    rng: true,
     startPaused: true,
     vsockSocket: join(runDir, 'vhost.sock'),
     controlSocket: join(runDir, 'qmp.sock'),

@@ -68,6 +68,20 @@ describe('microbuild run', () => {
     expect((await running).status).toBe(124);
   });
 
+  test('boots on a machine with PCI devices, too', async () => {
+    const run = await sandbox.microbuild([
+      'run',
+      bundle,
+      '--machine=q35',
+      '--call=IHello.hello',
+      '--arg',
+      '"world"',
+      '--timeout=120',
+    ]);
+    expect(run.stdout).toContain(ANSWER);
+    expect(run.status).toBe(0);
+  });
+
   test('returns the exit code of the payload', async () => {
     const path = await image(payloadRecipe(join(sandbox.folder, 'exit42'), 'exit42'), 'exit42');
     const run = await sandbox.microbuild(['run', path, '--timeout', '120']);

@@ -31,6 +31,8 @@ const GUEST_MODULES = [
   'erofs',
   'vmw_vsock_virtio_transport',
   'loop',
+  // Without a source of entropy the first random number waits a second for the kernel to gather some.
+  'virtio_rng',
 ];
 
 export interface KernelFiles {

@@ -44,6 +44,9 @@ export function readModuleInfo(file: Uint8Array, fileName: string): ModuleInfo {
   };
 }
 
+/** A page; modules align nothing further. */
+const MAX_ALIGNMENT = 4096;
+
 /** Sections that a running kernel does not read from a module. */
 const droppable = (name: string): boolean =>
   name === '.BTF' || name === '.note.gnu.build-id' || /^\.(?:rela)?\.?debug/.test(name);
@@ -56,19 +59,23 @@ const droppable = (name: string): boolean =>
  */
 export function stripModule(file: Uint8Array, fileName: string): Uint8Array {
   const { header, sections } = parseElf(file, fileName);
-  if (header.type !== ET_REL) {
-    throw new FormatError('elf', 'bad-value', `Cannot strip ${fileName}: it is not relocatable`);
-  }
+  const refuse = (why: string): never => {
+    throw new FormatError('elf', 'bad-value', `Cannot strip ${fileName}: ${why}`);
+  };
+  if (header.type !== ET_REL) refuse('it is not relocatable');
   let end = Elf64Ehdr.size;
-  const placed = sections.map((section) => {
+  const placed = sections.map((section, index) => {
     if (section.header.type === SHT_NULL || droppable(section.name)) {
       return { header: { ...section.header, ...emptySection }, data: section.data.subarray(0, 0) };
     }
     const align = Math.max(1, Number(section.header.addralign));
+    if (align > MAX_ALIGNMENT) refuse(`section ${index} is aligned to ${align} bytes`);
     const offset = alignUp(end, align);
     end = section.header.type === SHT_NOBITS ? end : offset + section.data.length;
     return { header: { ...section.header, offset: BigInt(offset) }, data: section.data };
   });
+  // Sections that overlap could add up to any size.
+  if (end > 2 * file.length + MAX_ALIGNMENT) refuse('its sections are larger than the file');
   const shoff = alignUp(end, 8);
   const out = new Uint8Array(shoff + placed.length * Elf64Shdr.size);
   const view = new DataView(out.buffer);
