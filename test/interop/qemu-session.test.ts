@@ -217,7 +217,7 @@ test('a kernel that QEMU cannot start is a failure in its words', async () => {
 test('nothing survives a runner that is killed, and the name can be taken over', async () => {
   const { registry, options } = prepare({ end: 'hang' });
   const script = join(registry, '..', 'run.mjs');
-  const session = resolve('src/runner/session.ts');
+  const session = resolve('dist/runner/session.js');
   writeFileSync(
     script,
     `import { startVm } from ${JSON.stringify(session)};
@@ -225,7 +225,7 @@ test('nothing survives a runner that is killed, and the name can be taken over',
      console.log(vm.pid);
      await vm.verdict;`,
   );
-  const runner = spawn(process.execPath, ['--import', 'tsx', script], {
+  const runner = spawn(process.execPath, [script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const pid = await new Promise<number>((done) => {
