@@ -235,7 +235,7 @@ export type PartitionContent = RecipeData['partitions']['system']['contents'][nu
 /** The JSON Schema (2020-12) that editors complete and check recipes with. */
 export function recipeJsonSchema(): Record<string, unknown> {
   return {
-    $id: 'https://microbuild.dev/schema/recipe.schema.json',
+    $id: 'urn:microbuild:recipe:v1',
     title: 'microbuild recipe',
     ...z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }),
   };
