@@ -76,8 +76,9 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
 
   const pinned = async (name: string): Promise<{ deb: LockedDeb; path: string }> => {
     const deb = lockedDeb(lock, name);
+    const update = `microbuild lock ${recipe.directory} --update ${name}`;
     try {
-      return { deb, path: (await fetchDeb(deb, name, apt)).path };
+      return { deb, path: (await fetchDeb(deb, update, apt)).path };
     } catch (error) {
       if (!options.relockMissing || !(error instanceof UsageError && error.code === 'lock')) {
         throw error;
@@ -89,7 +90,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
         kind: 'warning',
         message: `${deb.package} ${deb.version} is gone from its mirrors: microbuild.lock now pins ${fresh.package} ${fresh.version}`,
       });
-      return { deb: fresh, path: (await fetchDeb(fresh, name, apt)).path };
+      return { deb: fresh, path: (await fetchDeb(fresh, update, apt)).path };
     }
   };
   const treeOf = async (path: string, name: string): Promise<Directory> => {

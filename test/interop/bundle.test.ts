@@ -131,4 +131,25 @@ describe('a bundle of hello', () => {
     });
     expect(stdout.split('\n').slice(0, 5)).toEqual(['dev', 'proc', 'sys', 'newroot', 'init']);
   });
+
+  test('inspect tells each kind of file by its bytes, as text and as JSON', async () => {
+    const { imageSize } = await systemTree();
+    const os = bundleFile(bundle, 'os');
+    const payload = bundleFile(bundle, 'payload');
+    for (const [kind, path, fact] of [
+      ['bundle', bundle, 'dev.microbuild.hello 1'],
+      ['gpt', os, 'system_a'],
+      ['erofs', await extract(os, LABELS.system, imageSize), 'build_time'],
+      ['vbmeta', await extract(os, LABELS.vbmeta), 'hashtree descriptor "system"'],
+      ['apk', await extract(payload, LABELS.apk), 'lib/x86_64/libhello.so'],
+      ['idsig', await extract(payload, LABELS.idsig), 'tree  4096'],
+      ['initrd', bundleFile(bundle, 'initrdNormal'), 'androidboot.vbmeta.digest'],
+    ] as const) {
+      const json = await sandbox.microbuild(['inspect', path, '--json']);
+      expect(JSON.parse(json.stdout)).toMatchObject({ kind });
+      const text = await sandbox.microbuild(['inspect', path]);
+      expect(`${kind}: ${text.stdout}`).toContain(fact);
+      expect(text.status).toBe(0);
+    }
+  });
 });

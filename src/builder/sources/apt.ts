@@ -42,11 +42,12 @@ const tool = (
  * The path of a pinned package: from the cache, else from the first configured repository that has
  * it. apt checks the digest of what it fetched.
  *
+ * @param updateCommand What pins the package anew, for the error.
  * @throws {UsageError} `lock` when no repository has it any more.
  */
 export async function fetchDeb(
   deb: LockedDeb,
-  lockName: string,
+  updateCommand: string,
   context: AptContext,
 ): Promise<{ path: string; cached: boolean }> {
   const known = await context.cache.find(deb.sha256);
@@ -77,7 +78,7 @@ export async function fetchDeb(
     throw new UsageError(
       'lock',
       `Cannot fetch ${deb.package} ${deb.version}, which microbuild.lock pins: no configured repository has it (${problems.join('; ') || 'there are no repositories'})`,
-      { hint: `Pin the version that there is: microbuild lock RECIPE --update ${lockName}` },
+      { hint: `Pin the version that there is: ${updateCommand}` },
     );
   } finally {
     await rm(folder, { recursive: true, force: true });
