@@ -196,10 +196,6 @@ impl SigningBlock {
         Ok(Self { bytes, pairs })
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        self.pairs.iter().map(|(id, _)| *id)
-    }
-
     pub fn pairs(&self) -> impl Iterator<Item = (u32, &[u8])> + '_ {
         self.pairs
             .iter()

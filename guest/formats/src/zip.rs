@@ -1,7 +1,7 @@
 //! A strict profile of ZIP: what is left when every place where two readers could disagree is refused.
 //!
 //! PKWARE APPNOTE 6.3.10. A valid APK signature proves who signed the bytes, not that everybody reads the same files out of
-//! them; after this profile there is one reading. Docs: "Stricter than Android".
+//! them; after this profile there is one reading. It is stricter than Android; the tests list what it refuses beyond it.
 
 use std::collections::HashSet;
 
