@@ -3,17 +3,15 @@
 //! PKWARE APPNOTE 6.3.10. A valid APK signature proves who signed the bytes, not that everybody reads the same files out of
 //! them; after this profile there is one reading. It is stricter than Android; the tests list what it refuses beyond it.
 
-use std::collections::HashSet;
-
-use unicode_normalization::UnicodeNormalization;
-
 use crate::apk::{self, Sections, SigningBlock};
 use crate::error::{ErrorCode, FormatError};
 use crate::read_at::{read_bytes, ReadAt};
 use crate::reader::Reader;
 
 mod extract;
+mod names;
 pub use extract::{copy_entry, CopyError};
+use names::{decode_name, first_clash};
 
 const FORMAT: &str = "zip";
 const CENTRAL_HEADER_MAGIC: u32 = 0x0201_4b50;
@@ -21,7 +19,6 @@ const LOCAL_HEADER_MAGIC: u32 = 0x0403_4b50;
 const LOCAL_HEADER_SIZE: u64 = 30;
 const DATA_DESCRIPTOR_MAGIC: u32 = 0x0807_4b50;
 const CENTRAL_DIRECTORY_SIZE_MAX: u64 = 16 * 1024 * 1024;
-const NAME_SIZE_MAX: usize = 1024;
 /// Zeros that signers put before the signing block so that it starts at a page; the largest page in use.
 const ENTRIES_PADDING_SIZE_MAX: u64 = 64 * 1024;
 
@@ -67,7 +64,15 @@ pub fn read_strict(
     }
     check_signing_block(&SigningBlock::read(source, sections)?, sections)?;
     let mut records = read_central_directory(source, sections)?;
-    check_names(&records)?;
+    if let Some(index) = first_clash(records.iter().map(|record| record.name.as_str())) {
+        let offset = records.get(index).map_or(0, |record| record.offset);
+        return Err(FormatError::new(
+            FORMAT,
+            ErrorCode::Duplicate,
+            "name",
+            offset,
+        ));
+    }
     records.sort_by_key(|record| record.local_offset);
     let mut entries = Vec::with_capacity(records.len());
     let mut end = 0;
@@ -233,20 +238,6 @@ fn is_plain_mode(mode: u32, is_directory: bool) -> bool {
     kind == 0 || kind == if is_directory { 0o040_000 } else { 0o100_000 }
 }
 
-/// A relative path of normal segments; a directory's ends in one slash.
-fn decode_name(raw: &[u8]) -> Option<String> {
-    let name = std::str::from_utf8(raw)
-        .ok()
-        .filter(|name| name.len() <= NAME_SIZE_MAX)?;
-    let path = name.strip_suffix('/').unwrap_or(name);
-    let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-    let is_plain = !is_drive && !path.chars().any(|c| c.is_control() || c == '\\');
-    let segments_ok = path
-        .split('/')
-        .all(|segment| !matches!(segment, "" | "." | ".."));
-    (is_plain && segments_ok).then(|| name.to_owned())
-}
-
 /// Well-formed fields; what does not parse must be zeros, which old zipalign left there.
 fn check_extra(mut extra: Reader<'_>) -> Result<(), FormatError> {
     while !extra.is_empty() {
@@ -262,45 +253,6 @@ fn check_extra(mut extra: Reader<'_>) -> Result<(), FormatError> {
             Ok(_) => extra = field,
             Err(error) if extra.rest().iter().any(|byte| *byte != 0) => return Err(error),
             Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// No two names may meet on any file system, and no file may also be a directory.
-fn check_names(records: &[CentralRecord]) -> Result<(), FormatError> {
-    // Lower and then upper case: "ß", "SS" and "ss" are one name somewhere.
-    let fold = |name: &str| {
-        let composed: String = name.nfc().collect();
-        composed
-            .to_lowercase()
-            .to_uppercase()
-            .nfc()
-            .collect::<String>()
-    };
-    let fail = |record: &CentralRecord| {
-        FormatError::new(FORMAT, ErrorCode::Duplicate, "name", record.offset)
-    };
-    let mut all = HashSet::with_capacity(records.len());
-    let mut files = HashSet::with_capacity(records.len());
-    let mut folded = Vec::with_capacity(records.len());
-    for record in records {
-        let name = fold(&record.name);
-        let path = name.trim_end_matches('/').to_owned();
-        if !all.insert(path.clone()) {
-            return Err(fail(record));
-        }
-        if !name.ends_with('/') {
-            files.insert(path.clone());
-        }
-        folded.push(path);
-    }
-    for (record, path) in records.iter().zip(&folded) {
-        if path
-            .match_indices('/')
-            .any(|(end, _)| files.contains(&path[..end]))
-        {
-            return Err(fail(record));
         }
     }
     Ok(())
