@@ -26,7 +26,7 @@ export const imageCommand: CommandDefinition = {
   },
   examples: [
     ['image recipes/hello', 'builds out/hello'],
-    ['image recipes/hello -o /tmp/hello --json', 'elsewhere, with the manifest as JSON'],
+    ['image recipes/hello -o out/other --json', 'elsewhere, with the manifest as JSON'],
     ['image . -q', 'the recipe in this folder, printing only the result'],
   ],
   async run(args, { env, reporter, signal }) {

@@ -1,5 +1,6 @@
 /** What is wrong with the input is said with its place, before anything is written. */
 
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,7 +8,11 @@ import { generateKeyFile } from '../../../src/signing/keys/generate.ts';
 import { openSandbox, runProcess, type Sandbox } from '../../support/cli.ts';
 import { copyHello, type Edits } from '../../support/recipes.ts';
 
+/** Somebody else on this machine, for whom only root can run. */
 const NOBODY = 65534;
+const canBeNobody =
+  process.getuid?.() === 0 &&
+  spawnSync('test', ['-r', 'bin/microbuild.js'], { uid: NOBODY, gid: NOBODY }).status === 0;
 let sandbox: Sandbox;
 let count = 0;
 
@@ -96,33 +101,24 @@ describe.each(inputs)('microbuild image with $what', ({ edits, prepare, message,
   });
 });
 
-test.skipIf(process.getuid?.() !== 0)(
-  'a file that this user may not read is named with its line',
-  async () => {
-    const folder = copyHello(join(sandbox.folder, 'unreadable'));
-    chmodSync(sandbox.folder, 0o755);
-    chmodSync(join(folder, 'motd'), 0);
-    const result = await runProcess(
-      process.execPath,
-      [join(process.cwd(), 'bin/microbuild.js'), 'image', folder, '-o', join(folder, 'out')],
-      { ...process.env, MICROBUILD_CACHE: join(sandbox.folder, 'no-cache') },
-      { uid: NOBODY, gid: NOBODY, cwd: '/' },
-    );
-    // Where this checkout cannot be read by others either, node itself says so.
-    if (
-      result.stderr.includes('Cannot find module') ||
-      result.stderr.includes('EACCES: permission denied, open')
-    )
-      return;
-    expect(result.stderr).toContain('"motd" cannot be read: permission denied');
-    expect(result.status).toBe(2);
-  },
-);
+test.skipIf(!canBeNobody)('a file that this user may not read is named with its line', async () => {
+  const folder = copyHello(join(sandbox.folder, 'unreadable'));
+  chmodSync(sandbox.folder, 0o755);
+  chmodSync(join(folder, 'motd'), 0);
+  const result = await runProcess(
+    process.execPath,
+    [join(process.cwd(), 'bin/microbuild.js'), 'image', folder, '-o', join(folder, 'out')],
+    { ...process.env, MICROBUILD_CACHE: join(sandbox.folder, 'no-cache') },
+    { uid: NOBODY, gid: NOBODY, cwd: '/' },
+  );
+  expect(result.stderr).toContain('"motd" cannot be read: permission denied');
+  expect(result.status).toBe(2);
+});
 
 test('an output folder that is no bundle is not replaced', async () => {
   const folder = copyHello(join(sandbox.folder, 'precious'));
   const { status, stderr } = await sandbox.microbuild(['image', folder, '-o', sandbox.folder]);
-  expect(stderr).toContain('Cannot');
+  expect(stderr).toMatch(/Cannot (?:write the bundle|replace)/);
   expect(status).toBe(2);
   expect(existsSync(join(folder, 'microbuild.yaml'))).toBe(true);
 });
