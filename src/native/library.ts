@@ -1,6 +1,8 @@
 /**
- * The library of `native/`, called through its C interface. Nothing needs it: each of its functions
- * has a twin in TypeScript, or can be done without.
+ * The door to the library of `native/`: finding and loading it. What its functions are and which sizes
+ * they take is said by the files beside this one, which check every size: the functions take pointers.
+ *
+ * Nothing needs the library: each of its functions has a twin in TypeScript, or can be done without.
  */
 
 import { existsSync } from 'node:fs';
@@ -8,39 +10,20 @@ import { fileURLToPath } from 'node:url';
 import { EnvironmentError } from '../core/errors.ts';
 
 /** Raised with the library's own `ABI_VERSION`: another one has other functions. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 
-/** What the library can do, with sizes checked: its functions take pointers. */
+/** A function of the library, called on this thread or on one of libuv's pool. */
+export interface NativeFunction {
+  (...args: unknown[]): unknown;
+  async(...args: unknown[]): unknown;
+}
+
 export interface NativeLibrary {
   /** Where it was found. */
   readonly path: string;
-  /**
-   * SHA-256 of each block behind the salt, 32 bytes each, on the calling thread.
-   *
-   * @param data A whole number of blocks.
-   * @param salt At most 256 bytes.
-   * @throws {RangeError} when a size does not fit.
-   */
-  hashBlocks(data: Uint8Array, blockSize: number, salt: Uint8Array, digests: Uint8Array): void;
-  /** The same on another thread. The buffers are the library's until it is done. */
-  hashBlocksAsync(
-    data: Uint8Array,
-    blockSize: number,
-    salt: Uint8Array,
-    digests: Uint8Array,
-  ): Promise<void>;
-  /** Decodes one LZ4 block into `target`: how many bytes it became, undefined if it is not one. */
-  decodeLz4Block(source: Uint8Array, target: Uint8Array): number | undefined;
-  /**
-   * The frequency of the processor's time stamp counter in kHz, measured on another thread over so
-   * many milliseconds (1 to 1000). Undefined where there is none.
-   */
-  measureTscKhz(milliseconds: number): Promise<number | undefined>;
+  /** @param prototype Its declaration in C, as `native/src/abi` has it. */
+  func(prototype: string): NativeFunction;
 }
-
-const SHA256_SIZE = 32;
-const MAX_SALT = 256;
-const ERROR_FORMAT = -2n;
 
 /** Where `cargo build --release` leaves the library. */
 const builtLibrary = fileURLToPath(
@@ -84,70 +67,11 @@ async function open(path: string): Promise<NativeLibrary> {
   if (version !== ABI_VERSION) {
     throw new RangeError(`The library has ABI version ${String(version)}, expected ${ABI_VERSION}`);
   }
-  const hash = library.func(
-    'int mb_hash_blocks_sha256(const uint8_t *data, size_t blocks, size_t block_size, const uint8_t *salt, size_t salt_len, _Out_ uint8_t *out)',
-  );
-  const decode = library.func(
-    'int64_t mb_lz4_decode_block(const uint8_t *source, size_t source_len, _Out_ uint8_t *target, size_t target_len)',
-  );
-  const measure = library.func('uint64_t mb_tsc_khz(uint32_t milliseconds)');
-
-  return {
-    path,
-    hashBlocks(data, blockSize, salt, digests) {
-      const blocks = countBlocks(data, blockSize, salt, digests);
-      checkHashed(hash(data, blocks, blockSize, salt, salt.length, digests));
-    },
-    async hashBlocksAsync(data, blockSize, salt, digests) {
-      const blocks = countBlocks(data, blockSize, salt, digests);
-      const result = await callAsync(hash, data, blocks, blockSize, salt, salt.length, digests);
-      checkHashed(result);
-    },
-    decodeLz4Block(source, target) {
-      const length = BigInt(
-        decode(source, source.length, target, target.length) as number | bigint,
-      );
-      if (length >= 0n) return Number(length);
-      if (length === ERROR_FORMAT) return undefined;
-      throw new RangeError(`The native library refused to decode ${source.length} bytes`);
-    },
-    async measureTscKhz(milliseconds) {
-      const khz = Number(await callAsync(measure, milliseconds));
-      return khz === 0 ? undefined : khz;
-    },
-  };
+  return { path, func: (prototype) => library.func(prototype) as NativeFunction };
 }
 
-/** How many blocks there are, once every size is what the library relies on. */
-function countBlocks(
-  data: Uint8Array,
-  blockSize: number,
-  salt: Uint8Array,
-  digests: Uint8Array,
-): number {
-  if (!Number.isSafeInteger(blockSize) || blockSize <= 0 || data.length % blockSize !== 0) {
-    throw new RangeError(`${data.length} bytes are not a whole number of blocks of ${blockSize}`);
-  }
-  const blocks = data.length / blockSize;
-  if (salt.length > MAX_SALT) {
-    throw new RangeError(`A salt of ${salt.length} bytes is longer than ${MAX_SALT}`);
-  }
-  if (digests.length < blocks * SHA256_SIZE) {
-    throw new RangeError(`${digests.length} bytes have no room for ${blocks} digests`);
-  }
-  return blocks;
-}
-
-function checkHashed(result: unknown): void {
-  if (result !== 0) throw new RangeError(`The native library refused to hash: ${String(result)}`);
-}
-
-interface AsyncFunction {
-  async(...args: unknown[]): unknown;
-}
-
-/** Runs a function of the library on a thread of libuv's pool. */
-function callAsync(called: AsyncFunction, ...args: unknown[]): Promise<unknown> {
+/** Runs a function of the library on a thread of libuv's pool. Its buffers are the library's until then. */
+export function callAsync(called: NativeFunction, ...args: unknown[]): Promise<unknown> {
   return new Promise((resolve, reject) => {
     called.async(...args, (error: unknown, result: unknown) => {
       if (error instanceof Error) reject(error);

@@ -32,6 +32,27 @@ export interface BlockHasher {
     data: Uint8Array,
     digests: Uint8Array,
   ): void | Promise<void>;
+
+  /**
+   * The same over a range of an open file, which the hasher reads itself: holes and zeros may cost it
+   * next to nothing. The last block is padded with zeros.
+   *
+   * @returns undefined when it cannot with these parameters: read and use `hashBlocks` then. Absent
+   *   when it never can.
+   * @throws the system's error when reading fails; {FormatError} `truncated` when the file ends early.
+   */
+  hashFile?(
+    parameters: BlockHashParameters,
+    range: FileRange,
+    digests: Uint8Array,
+  ): Promise<void> | undefined;
+}
+
+/** Part of an open file, in bytes. */
+export interface FileRange {
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** How far apart digests stand in a tree, in bytes: their size, raised to a power of two. */

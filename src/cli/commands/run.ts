@@ -7,6 +7,7 @@ import { verifyBundle, type ChainLink } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
 import { MicrobuildError, ToolError, UsageError } from '../../core/errors.ts';
 import type { BuildEvent, Reporter } from '../../core/events.ts';
+import { measureTscKhz } from '../../native/clock.ts';
 import { loadNativeLibrary } from '../../native/library.ts';
 import { callMethod } from '../../runner/aidl/call.ts';
 import { toJsonValue } from '../../runner/aidl/values.ts';
@@ -185,7 +186,7 @@ async function vmOptions(bundle: Bundle, args: CommandArguments): Promise<VmOpti
   const { config, path } = bundle;
   const machine = args.optionalText('machine');
   const native = await loadNativeLibrary();
-  const tscKhz = await native?.measureTscKhz(TSC_CALIBRATION_MS);
+  const tscKhz = native && (await measureTscKhz(native, TSC_CALIBRATION_MS));
   return {
     name: args.optionalText('name') ?? config.name,
     kernel: join(path, config.kernel),

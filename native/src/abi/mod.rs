@@ -1,0 +1,58 @@
+//! The C interface, a file for each module behind it. Negative results are errors; nothing here unwinds into the caller: the
+//! library is built to abort.
+
+mod clock;
+mod lz4;
+mod sha256;
+
+pub use clock::mb_tsc_khz;
+pub use lz4::mb_lz4_decode_block;
+pub use sha256::mb_hash_blocks_sha256;
+
+use core::slice;
+use std::ptr::NonNull;
+
+/// Raised when a function changes or goes: the caller refuses any other.
+const ABI_VERSION: u32 = 2;
+
+/// An argument is null, zero, or too large.
+pub const ERROR_ARGUMENT: i32 = -1;
+/// The input is not what the function decodes.
+pub const ERROR_FORMAT: i32 = -2;
+
+#[no_mangle]
+pub extern "C" fn mb_abi_version() -> u32 {
+    ABI_VERSION
+}
+
+/// The bytes at a pointer; `None` if it is null (unless there are none) or there are more than memory can hold.
+///
+/// # Safety
+/// `length` bytes are readable there, and nobody writes to them while the slice lives.
+unsafe fn bytes<'a>(pointer: *const u8, length: usize) -> Option<&'a [u8]> {
+    if length == 0 {
+        return Some(&[]);
+    }
+    if pointer.is_null() || length > isize::MAX.cast_unsigned() {
+        return None;
+    }
+    // SAFETY: not null, not larger than memory can be, and readable by the caller's promise.
+    Some(unsafe { slice::from_raw_parts(pointer, length) })
+}
+
+/// The same for memory that is written to.
+///
+/// # Safety
+/// `length` bytes are there and initialised, and nobody else reads or writes them while the slice lives.
+unsafe fn bytes_mut<'a>(pointer: *mut u8, length: usize) -> Option<&'a mut [u8]> {
+    let pointer = if length == 0 {
+        NonNull::dangling().as_ptr()
+    } else {
+        pointer
+    };
+    if pointer.is_null() || length > isize::MAX.cast_unsigned() {
+        return None;
+    }
+    // SAFETY: not null, not larger than memory can be, and ours alone by the caller's promise.
+    Some(unsafe { slice::from_raw_parts_mut(pointer, length) })
+}
