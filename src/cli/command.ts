@@ -45,6 +45,13 @@ export interface CommandDefinition {
   run(args: CommandArguments, context: CommandContext): Promise<CommandResult>;
 }
 
+/** Commands under one name, as in `microbuild avb info_image`. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly summary: string;
+  readonly commands: readonly CommandDefinition[];
+}
+
 /** Typed access to parsed arguments. */
 export interface CommandArguments {
   text(name: string): string;
@@ -79,14 +86,11 @@ const globalOptions: Record<string, Options> = {
 /** Runs the command line. @returns the exit code. */
 export async function runCommandLine(
   argv: readonly string[],
-  commands: readonly CommandDefinition[],
+  commands: readonly (CommandDefinition | CommandGroup)[],
   world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal; version: string },
 ): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const invoke = async (
-    command: CommandDefinition,
-    parsed: Record<string, unknown>,
-  ): Promise<void> => {
+  const invoke: Invoke = async (command, parsed) => {
     exitCode = await runCommand(command, parsed, world);
   };
   const parser: Argv = yargs([...argv])
@@ -109,7 +113,9 @@ export async function runCommandLine(
     .fail((message, error) => {
       throw error ?? new UsageError('usage', message, { hint: 'See microbuild --help' });
     });
-  for (const command of commands) parser.command(bind(command, invoke));
+  for (const command of commands) {
+    parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
+  }
   try {
     await parser.parseAsync();
     return exitCode;
@@ -119,10 +125,22 @@ export async function runCommandLine(
   }
 }
 
-function bind(
-  command: CommandDefinition,
-  invoke: (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>,
-): CommandModule {
+type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;
+
+function bindGroup({ name, summary, commands }: CommandGroup, invoke: Invoke): CommandModule {
+  return {
+    command: name,
+    describe: summary,
+    builder(parser) {
+      for (const command of commands) parser.command(bind(command, invoke));
+      return parser.demandCommand(1, `Name a command of ${name}`);
+    },
+    // Never reached: one of the commands is demanded.
+    handler: () => undefined,
+  };
+}
+
+function bind(command: CommandDefinition, invoke: Invoke): CommandModule {
   const places = Object.entries(command.positionals).map(([name, options]) => {
     const dots = options.array === true ? '..' : '';
     return options.required === false ? `[${name}${dots}]` : `<${name}${dots}>`;

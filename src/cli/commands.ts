@@ -1,6 +1,6 @@
 /** Which commands there are, in the order of the help. */
 
-import type { CommandDefinition } from './command.ts';
+import type { CommandDefinition, CommandGroup } from './command.ts';
 import { callCommand } from './commands/call.ts';
 import { imageCommand } from './commands/image.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -9,7 +9,7 @@ import { runCommand } from './commands/run.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { verifyCommand } from './commands/verify.ts';
 
-export const commands: readonly CommandDefinition[] = [
+export const commands: readonly (CommandDefinition | CommandGroup)[] = [
   imageCommand,
   runCommand,
   callCommand,
