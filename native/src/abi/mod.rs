@@ -2,12 +2,16 @@
 //! library is built to abort.
 
 mod clock;
+mod fs_verity;
 mod lz4;
 mod sha256;
 
 pub use clock::mb_tsc_khz;
+pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;
-pub use sha256::mb_hash_blocks_sha256;
+pub use sha256::{
+    mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine,
+};
 
 use core::slice;
 use std::ptr::NonNull;
@@ -19,6 +23,10 @@ const ABI_VERSION: u32 = 2;
 pub const ERROR_ARGUMENT: i32 = -1;
 /// The input is not what the function decodes.
 pub const ERROR_FORMAT: i32 = -2;
+/// A file ends before what is to be read of it does.
+pub const ERROR_TRUNCATED: i32 = -3;
+/// The system's `errno` is this less the result.
+pub const ERROR_SYSTEM: i32 = -1000;
 
 #[no_mangle]
 pub extern "C" fn mb_abi_version() -> u32 {
