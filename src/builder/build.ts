@@ -29,6 +29,7 @@ import { fetchDeb, type AptContext } from './sources/apt.ts';
 import { runStep } from './step.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
 import { buildPayload } from './steps/build-payload.ts';
+import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { writeOsImage } from './steps/os-image.ts';
 import { writePayload } from './steps/payload-apk.ts';
@@ -102,17 +103,32 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     }
   };
 
+  const kernelSource = async (): Promise<{ source: KernelSource; detail: string }> => {
+    const { source: from } = data.kernel;
+    if ('file' in from) {
+      const modules = from.modules && inputPath(recipe, from.modules);
+      const path = inputPath(recipe, from.file);
+      return { source: await kernelFromFile(recipe, { path, modules }), detail: from.file };
+    }
+    const { deb, path } = await pinned(from.deb);
+    const tree = (): Promise<Directory> => treeOf(path, deb.package);
+    return {
+      source: kernelFromDeb(recipe, { sha256: deb.sha256, tree }),
+      detail: `${deb.package} ${deb.version}`,
+    };
+  };
   const kernel = await runStep(options, 'kernel', 'Kernel and modules', async (note) => {
-    const name = data.kernel.source.deb;
-    const { deb, path } = await pinned(name);
-    const files = await kernelFiles(
-      recipe,
-      { sha256: deb.sha256, tree: () => treeOf(path, deb.package) },
-      cache,
-    );
+    const { source, detail } = await kernelSource();
+    const files = await kernelFiles(recipe, source, cache);
     note.cached = files.cached;
-    note.detail = `${deb.package} ${deb.version}, ${files.modules.length} modules`;
-    return files;
+    note.detail = `${detail}, ${files.modules.length} modules`;
+    return {
+      ...files,
+      inputs:
+        'file' in data.kernel.source
+          ? [{ name: data.kernel.source.file, version: 'file', sha256: source.digest }]
+          : [],
+    };
   });
 
   const root = await runStep(options, 'system.tree', 'System files', async (note) => {
@@ -218,9 +234,14 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
           rpcPort: data.vm.rpcPort ?? null,
           interfaces,
         },
-        inputs: Object.values(lock.debs)
-          .map((deb) => ({ name: deb.package, version: deb.version, sha256: deb.sha256 }))
-          .sort((a, b) => (a.name < b.name ? -1 : 1)),
+        inputs: [
+          ...kernel.inputs,
+          ...Object.values(lock.debs).map((deb) => ({
+            name: deb.package,
+            version: deb.version,
+            sha256: deb.sha256,
+          })),
+        ].sort((a, b) => (a.name < b.name ? -1 : 1)),
         files: await listFiles(folder, interfaces),
       };
       await writeFileSynced(at(BUNDLE_FILES.manifest), formatManifest(made));

@@ -29,6 +29,11 @@ function namedInputs({ data }: Recipe): NamedInput[] {
   const add = (at: RecipePath, path: string | undefined, kind: Kind): void => {
     if (path !== undefined) inputs.push({ at, path, kind });
   };
+  const { source: kernel } = data.kernel;
+  if ('file' in kernel) {
+    add(['kernel', 'source', 'file'], kernel.file, 'file');
+    add(['kernel', 'source', 'modules'], kernel.modules, 'folder');
+  }
   for (const [index, source] of data.partitions.system.contents.entries()) {
     const at = ['partitions', 'system', 'contents', index];
     if ('dir' in source) add([...at, 'dir'], source.dir, 'folder');

@@ -23,7 +23,9 @@ export interface LockChange {
 
 /** The packages that a recipe needs pinned, and how a name leads to a package. */
 export function packagesOf(recipe: Recipe): { name: string; follow: 'kernel' | 'exact' }[] {
-  const names = new Map<string, 'kernel' | 'exact'>([[recipe.data.kernel.source.deb, 'kernel']]);
+  const names = new Map<string, 'kernel' | 'exact'>();
+  const { source: kernel } = recipe.data.kernel;
+  if ('deb' in kernel) names.set(kernel.deb, 'kernel');
   for (const source of recipe.data.partitions.system.contents) {
     if ('deb' in source && !isLocalDeb(source.deb) && !names.has(source.deb)) {
       names.set(source.deb, 'exact');
@@ -53,13 +55,13 @@ export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
 export async function requireLock(recipe: Recipe): Promise<Lock> {
   const lock = await readLock(recipe);
   const missing = packagesOf(recipe).filter(({ name }) => lock?.debs[name] === undefined);
-  if (lock === undefined || missing.length > 0) {
+  if (missing.length > 0) {
     const names = missing.map(({ name }) => name).join(', ');
     throw new UsageError('lock', `microbuild.lock does not pin ${names}`, {
       hint: `Pin it: microbuild lock ${recipe.directory}`,
     });
   }
-  return lock;
+  return lock ?? { version: 1, debs: {} };
 }
 
 /**

@@ -116,9 +116,26 @@ export const recipeSchema = z
     kernel: z
       .strictObject({
         source: z
-          .strictObject({
-            deb: debName.describe('A kernel package or a metapackage that depends on one'),
-          })
+          .union(
+            [
+              z
+                .strictObject({
+                  deb: debName.describe('A kernel package or a metapackage that depends on one'),
+                })
+                .describe('The kernel of a Debian package, pinned by microbuild.lock'),
+              z
+                .strictObject({
+                  file: relativePath.describe(
+                    'vmlinux, bzImage or an Android boot.img, plain or packed with gzip or lz4',
+                  ),
+                  modules: relativePath
+                    .optional()
+                    .describe('Folder with its .ko files and modules.builtin'),
+                })
+                .describe('A kernel of your own, such as a GKI'),
+            ],
+            'Write { deb: NAME } or { file: PATH, modules: FOLDER }',
+          )
           .default({ deb: 'linux-image-cloud-amd64' }),
         modules: z
           .union(

@@ -1,11 +1,11 @@
 /**
- * The kernel of a bundle: the ELF vmlinux out of a Debian package, and the modules that the guest
- * needs, stripped and in load order. Cached by the package's digest and what is taken from it.
+ * The kernel of a bundle: the ELF vmlinux, and the modules that the guest needs, stripped and in load
+ * order. Cached by the digest of what they come from and what is taken from it.
  */
 
-import { RecipeError, UsageError } from '../../core/errors.ts';
+import { FormatError, RecipeError, UsageError } from '../../core/errors.ts';
 import { actionKey, type Cache } from '../../cache/store.ts';
-import { extractVmlinux } from '../../formats/boot-image/bz-image.ts';
+import { readKernelImage } from '../../formats/boot-image/kernel-image.ts';
 import {
   canonicalModuleName,
   orderModules,
@@ -13,14 +13,17 @@ import {
   stripModule,
   type ModuleInfo,
 } from '../../formats/elf/kernel-module.ts';
-import type { Directory, FileContent, Inode } from '../../io/file-tree.ts';
+import { decompress } from '../../formats/tar/decompress.ts';
+import { bytesSource } from '../../io/byte-source.ts';
+import type { Directory, FileContent } from '../../io/file-tree.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import { readContent, type KernelSource } from './kernel-source.ts';
 
 /** Raised when the way of making these files changes, so that no old result is taken for a new one. */
-const STEP_VERSION = 1;
+const STEP_VERSION = 2;
 
 /**
- * What the guest needs of a Debian kernel, in the order in which it is wanted. Names that are built in
+ * What the guest needs of a kernel, in the order in which it is wanted. Names that are built in
  * are passed over; what these depend on is added.
  */
 const GUEST_MODULES = [
@@ -48,21 +51,20 @@ interface CachedResult {
 }
 
 /**
- * @param deb The pinned package: its digest, and its files when they are needed.
- * @throws {RecipeError} when the package holds no kernel, or lacks a module.
+ * @throws {RecipeError} when the source holds no kernel, or lacks a module.
  */
 export async function kernelFiles(
   recipe: Recipe,
-  deb: { readonly sha256: string; tree(): Promise<Directory> },
+  source: KernelSource,
   cache: Cache,
 ): Promise<KernelFiles & { readonly cached: boolean }> {
   const { modules } = recipe.data.kernel;
   const wanted = [...GUEST_MODULES, ...(modules === 'auto' ? [] : modules)];
-  const key = actionKey({ step: 'kernel', version: STEP_VERSION, deb: deb.sha256, wanted });
+  const key = actionKey({ step: 'kernel', version: STEP_VERSION, source: source.digest, wanted });
   const known = await locate(await cache.getResult(key), cache);
   if (known !== undefined) return { ...known, cached: true };
 
-  const result = await extract(recipe, await deb.tree(), wanted, cache);
+  const result = await extract(recipe, source, wanted, cache);
   await cache.putResult(key, result);
   const made = await locate(result, cache);
   if (made === undefined) {
@@ -88,29 +90,42 @@ async function locate(result: unknown, cache: Cache): Promise<KernelFiles | unde
   return { vmlinux: kernel, modules: files };
 }
 
+/** Decodes xz or zstd; the caller says what size it must come to. */
+async function unpackTo(data: Uint8Array, size: number): Promise<Uint8Array> {
+  const out = new Uint8Array(size);
+  let at = 0;
+  for await (const chunk of decompress(bytesSource(data, 'its kernel'), size)) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out.subarray(0, at);
+}
+
 async function extract(
   recipe: Recipe,
-  tree: Directory,
+  source: KernelSource,
   wanted: readonly string[],
   cache: Cache,
 ): Promise<CachedResult> {
   const fail = (message: string, hint?: string): never => {
-    throw new RecipeError([recipe.diagnosticAt(['kernel', 'source', 'deb'], message, hint)]);
+    throw new RecipeError([recipe.diagnosticAt(source.at, message, hint)]);
   };
-  const boot = childFiles(tree, 'boot').filter(({ name }) => name.startsWith('vmlinuz-'));
-  const [image] = boot;
-  if (image === undefined || boot.length !== 1) {
+  const { image, name, library } = await source.open();
+  let kernel;
+  try {
+    kernel = await readKernelImage(bytesSource(image, name), { xz: unpackTo, zstd: unpackTo });
+  } catch (error) {
+    return error instanceof FormatError ? fail(error.message, error.hint) : fail(String(error));
+  }
+  if (kernel.kind !== 'elf') {
     return fail(
-      `The package holds ${boot.length} kernels in /boot, one is needed`,
-      'Name a kernel package such as linux-image-cloud-amd64',
+      `${name} is a kernel for aarch64, the recipe says ${recipe.data.arch}`,
+      'Name a kernel for the architecture of the recipe',
     );
   }
-  const release = image.name.slice('vmlinuz-'.length);
-  const { elf } = await extractVmlinux(await readContent(image.content));
 
   const found = new Map<string, { info: ModuleInfo; file: string; content: FileContent }>();
   const builtin = new Set<string>();
-  const library = moduleFolder(tree, release);
   for (const { path, content } of library === undefined ? [] : filesBelow(library)) {
     const file = path.replace(/^.*\//, '');
     if (path === '/modules.builtin') {
@@ -120,8 +135,12 @@ async function extract(
       }
     } else if (file.endsWith('.ko')) {
       // The file's name is the module's; its content is only read when it is wanted.
-      const name = canonicalModuleName(file.slice(0, -'.ko'.length));
-      found.set(name, { info: { name, depends: [], softdepsPre: [] }, file, content });
+      const module = canonicalModuleName(file.slice(0, -'.ko'.length));
+      found.set(module, {
+        info: { name: module, depends: [], softdepsPre: [] },
+        file,
+        content,
+      });
     }
   }
   const infos = await closureInfos(wanted, found);
@@ -130,16 +149,16 @@ async function extract(
     order = orderModules(wanted, infos, builtin);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    return fail(`${cause.message} (${release})`, 'Name modules that this kernel has');
+    return fail(`${cause.message} (${name})`, 'Name modules that this kernel has');
   }
   const modules: { name: string; sha256: string }[] = [];
-  for (const name of order) {
-    const module = found.get(name);
+  for (const each of order) {
+    const module = found.get(each);
     if (module === undefined) continue;
     const stripped = stripModule(await readContent(module.content), module.file);
     modules.push({ name: module.file, sha256: await cache.put(stripped) });
   }
-  return { vmlinux: await cache.put(elf), modules };
+  return { vmlinux: await cache.put(kernel.bytes), modules };
 }
 
 /** Reads the facts of the wanted modules and of all they depend on. */
@@ -159,39 +178,10 @@ async function closureInfos(
   return infos;
 }
 
-function moduleFolder(tree: Directory, release: string): Directory | undefined {
-  for (const parents of [['lib'], ['usr', 'lib']]) {
-    let at: Inode | undefined = tree;
-    for (const name of [...parents, 'modules', release]) {
-      at = at?.kind === 'directory' ? at.children.get(name) : undefined;
-    }
-    if (at?.kind === 'directory') return at;
-  }
-  return undefined;
-}
-
-function childFiles(tree: Directory, folder: string): { name: string; content: FileContent }[] {
-  const at = tree.children.get(folder);
-  if (at?.kind !== 'directory') return [];
-  return [...at.children].flatMap(([name, inode]) =>
-    inode.kind === 'file' ? [{ name, content: inode.content }] : [],
-  );
-}
-
 function filesBelow(tree: Directory, at = ''): { path: string; content: FileContent }[] {
   return [...tree.children].flatMap(([name, inode]) => {
     const path = `${at}/${name}`;
     if (inode.kind === 'directory') return filesBelow(inode, path);
     return inode.kind === 'file' ? [{ path, content: inode.content }] : [];
   });
-}
-
-async function readContent(content: FileContent): Promise<Uint8Array> {
-  const bytes = new Uint8Array(content.size);
-  let at = 0;
-  for await (const chunk of content.stream()) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }
