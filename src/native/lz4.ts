@@ -1,6 +1,6 @@
 /** LZ4 blocks with the native library. */
 
-import { decodeLz4Block } from '../formats/boot-image/lz4-legacy.ts';
+import { decodeLz4Block } from '../compression/lz4/decode.ts';
 import type { NativeLibrary } from './library.ts';
 
 const ERROR_FORMAT = -2n;

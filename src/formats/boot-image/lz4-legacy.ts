@@ -5,9 +5,10 @@
  * - u32le 0x184c2102
  * - blocks: u32le compressed size, one LZ4 block of at most 8 MiB when decoded
  *
- * @see lz4_Frame_format.md, "Legacy frame", and lz4_Block_format.md of LZ4
+ * @see lz4_Frame_format.md of LZ4, "Legacy frame"
  */
 
+import { decodeLz4Block } from '../../compression/lz4/decode.ts';
 import { FormatError } from '../../core/errors.ts';
 
 const LZ4_LEGACY_MAGIC = 0x184c2102;
@@ -16,65 +17,6 @@ const LEGACY_BLOCK_SIZE = 8 << 20;
 
 function refuse(why: string, offset: number): never {
   throw new FormatError('lz4', 'bad-value', `Cannot decode LZ4: ${why}`, { offset });
-}
-
-/** A length nibble of 15 goes on in bytes, each but the last 255. */
-function readLength(source: Uint8Array, at: number, end: number): { length: number; at: number } {
-  let length = 15;
-  for (let next = at; next < end; next++) {
-    const byte = source[next] ?? 0;
-    length += byte;
-    if (byte !== 255) return { length, at: next + 1 };
-  }
-  return refuse('a length does not end', at);
-}
-
-/**
- * Decodes one LZ4 block into `target` from `targetStart` on. Matches may not reach before that.
- *
- * @returns how many bytes were decoded.
- * @throws {FormatError} when the block reads or writes outside of its bounds.
- */
-export function decodeLz4Block(
-  source: Uint8Array,
-  start: number,
-  end: number,
-  target: Uint8Array,
-  targetStart: number,
-  targetEnd: number,
-): number {
-  let at = start;
-  let to = targetStart;
-  while (at < end) {
-    const token = source[at++] ?? 0;
-    let literals = token >> 4;
-    if (literals === 15) ({ length: literals, at } = readLength(source, at, end));
-    if (literals > end - at) refuse('literals end behind the block', at);
-    if (literals > targetEnd - to) refuse('the block decodes to more than was announced', at);
-    target.set(source.subarray(at, at + literals), to);
-    at += literals;
-    to += literals;
-    // The last sequence of a block has literals only.
-    if (at === end) return to - targetStart;
-    if (end - at < 2) refuse('a match has no offset', at);
-    const distance = (source[at] ?? 0) | ((source[at + 1] ?? 0) << 8);
-    at += 2;
-    if (distance === 0 || distance > to - targetStart) {
-      refuse(`a match begins ${distance} bytes back, ${to - targetStart} are there`, at - 2);
-    }
-    let match = token & 15;
-    if (match === 15) ({ length: match, at } = readLength(source, at, end));
-    match += 4;
-    if (match > targetEnd - to) refuse('the block decodes to more than was announced', at);
-    if (distance >= match) {
-      target.copyWithin(to, to - distance, to - distance + match);
-      to += match;
-    } else {
-      // The match overlaps its own output: what was just written is read again.
-      for (const stop = to + match; to < stop; to++) target[to] = target[to - distance] ?? 0;
-    }
-  }
-  return refuse('the block ends behind a match', end);
 }
 
 /**
