@@ -7,6 +7,10 @@
 
 #[allow(unsafe_code)]
 pub mod abi;
+pub mod bench;
 pub mod clock;
+pub mod file;
+pub mod file_hash;
 pub mod lz4;
 pub mod sha256;
+pub mod threads;

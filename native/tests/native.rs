@@ -1,11 +1,6 @@
 //! The C interface against plain implementations.
 
-use microbuild_native::abi::{
-    mb_abi_version, mb_hash_blocks_sha256, mb_lz4_decode_block, mb_tsc_khz, ERROR_ARGUMENT,
-    ERROR_FORMAT,
-};
-use microbuild_native::sha256::{hash_blocks, hash_blocks_portably};
-use std::ptr;
+use microbuild_native::abi::{mb_abi_version, mb_lz4_decode_block, mb_tsc_khz, ERROR_FORMAT};
 
 /// Bytes that look random, the same in every run.
 fn bytes(length: usize, mut seed: u64) -> Vec<u8> {
@@ -17,74 +12,6 @@ fn bytes(length: usize, mut seed: u64) -> Vec<u8> {
             (seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8
         })
         .collect()
-}
-
-#[test]
-fn digests_equal_those_of_the_plain_implementation_for_every_shape_of_message() {
-    let salts: Vec<usize> = (0..=256)
-        .step_by(1)
-        .filter(|size| size % 13 == 0 || size % 64 < 2 || size % 64 > 54)
-        .collect();
-    for block_size in [1, 31, 55, 56, 63, 64, 65, 119, 120, 512, 1000, 4096] {
-        for salt_size in &salts {
-            let blocks = 1 + (salt_size + block_size) % 7;
-            let data = bytes(blocks * block_size, 7 + *salt_size as u64);
-            let salt = bytes(*salt_size, 99);
-            let (mut ours, mut plain) = (vec![0; blocks * 32], vec![0; blocks * 32]);
-            hash_blocks(&data, block_size, &salt, &mut ours);
-            hash_blocks_portably(&data, block_size, &salt, &mut plain);
-            assert_eq!(
-                ours, plain,
-                "{blocks} blocks of {block_size}, salt of {salt_size}"
-            );
-        }
-    }
-}
-
-#[test]
-fn hashing_knows_the_standards_example() {
-    let mut digest = [0; 32];
-    // SAFETY: the pointers are valid for the sizes given.
-    let result = unsafe {
-        mb_hash_blocks_sha256(b"abc".as_ptr(), 1, 3, ptr::null(), 0, digest.as_mut_ptr())
-    };
-    assert_eq!(result, 0);
-    assert_eq!(
-        digest[..8],
-        [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea]
-    );
-}
-
-#[test]
-fn hashing_refuses_arguments_that_cannot_be() {
-    let mut out = [0; 32];
-    let data = [0u8; 64];
-    for (blocks, block_size, salt_len) in [
-        (1, 0, 0),
-        (1, 64, 257),
-        (1, 64, 1),
-        (usize::MAX, 2, 0),
-        (2, usize::MAX / 2, 0),
-    ] {
-        // SAFETY: refused before any pointer is used.
-        let result = unsafe {
-            mb_hash_blocks_sha256(
-                data.as_ptr(),
-                blocks,
-                block_size,
-                ptr::null(),
-                salt_len,
-                out.as_mut_ptr(),
-            )
-        };
-        assert_eq!(result, ERROR_ARGUMENT);
-    }
-    // SAFETY: no blocks, so nothing is read or written.
-    assert_eq!(
-        unsafe { mb_hash_blocks_sha256(ptr::null(), 0, 4096, ptr::null(), 0, ptr::null_mut()) },
-        0
-    );
-    assert_eq!(out, [0; 32]);
 }
 
 fn decode(source: &[u8], room: usize) -> Result<Vec<u8>, i64> {

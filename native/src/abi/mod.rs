@@ -2,6 +2,7 @@
 //! library is built to abort.
 
 mod clock;
+mod file;
 mod fs_verity;
 mod lz4;
 mod sha256;
@@ -9,9 +10,7 @@ mod sha256;
 pub use clock::mb_tsc_khz;
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;
-pub use sha256::{
-    mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine,
-};
+pub use sha256::{mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine};
 
 use core::slice;
 use std::ptr::NonNull;
