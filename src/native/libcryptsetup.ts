@@ -222,7 +222,8 @@ function withDevice<T>(path: string, work: (device: Device) => Promise<T>): Prom
 
 async function bind(): Promise<(path: string) => { device: Device; close: () => void }> {
   const { koffi, library: lib } = await openSystemLibrary(LIBCRYPTSETUP);
-  const Params = koffi.struct({
+  // Each type has a name: koffi may give a structure and a callback without one the same, and mistake them.
+  const Params = koffi.struct('crypt_params_verity', {
     hash_name: 'const char *',
     data_device: 'const char *',
     hash_device: 'const char *',
@@ -238,7 +239,7 @@ async function bind(): Promise<(path: string) => { device: Device; close: () => 
     fec_roots: 'uint32_t',
     flags: 'uint32_t',
   });
-  const Log = koffi.proto('void', ['int', 'const char *', 'void *']);
+  const Log = koffi.proto('crypt_log_fn', 'void', ['int', 'const char *', 'void *']);
   const [Device, ParamsPointer] = ['void *', koffi.pointer(Params)] as const;
   const init = lib.func('int crypt_init(_Out_ void **device, const char *path)');
   const free = lib.func('void crypt_free(void *device)');

@@ -136,7 +136,8 @@ let library: ReturnType<typeof bind> | undefined;
 async function bind() {
   const { koffi, library: lib } = await openSystemLibrary(LIBFSVERITY);
   const pointer = 'void *';
-  const TreeParameters = koffi.struct({
+  // Each type has a name: koffi may give a structure and a callback without one the same, and mistake them.
+  const TreeParameters = koffi.struct('libfsverity_merkle_tree_params', {
     version: 'uint32_t',
     hash_algorithm: 'uint32_t',
     file_size: 'uint64_t',
@@ -147,7 +148,7 @@ async function bind() {
     metadata_callbacks: pointer,
     reserved2: koffi.array('uintptr_t', 7),
   });
-  const SignatureParameters = koffi.struct({
+  const SignatureParameters = koffi.struct('libfsverity_signature_params', {
     keyfile: 'const char *',
     certfile: 'const char *',
     reserved1: koffi.array('uint64_t', 8),
@@ -156,7 +157,7 @@ async function bind() {
     pkcs11_keyid: 'const char *',
     reserved2: koffi.array('uintptr_t', 5),
   });
-  const Read = koffi.proto('int', [pointer, pointer, 'size_t']);
+  const Read = koffi.proto('libfsverity_read_fn', 'int', [pointer, pointer, 'size_t']);
   const compute = lib.func('libfsverity_compute_digest', 'int', [
     pointer,
     koffi.pointer(Read),
