@@ -1,6 +1,7 @@
 /** Digests as values: an algorithm and its bytes. */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, hash as hashOnce, timingSafeEqual } from 'node:crypto';
+import { blake2b256 } from './blake2b.ts';
 
 export type HashAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'blake2b-256';
 
@@ -40,4 +41,10 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return new Uint8Array(hash.digest());
+}
+
+/** The digest of a message, by any of the algorithms. */
+export function digestOf(algorithm: HashAlgorithm, message: Uint8Array): Uint8Array {
+  if (algorithm === 'blake2b-256') return blake2b256(message);
+  return new Uint8Array(hashOnce(algorithm, message, 'buffer'));
 }

@@ -1,8 +1,9 @@
 /**
- * Building a hash tree: over a finished source, or while an image is written.
+ * Building a hash tree in memory: over a finished source, or while an image is written.
  *
  * The digests of the data blocks go straight to their final place in the tree, so a tree in the
- * making costs its own size (32 bytes a block for SHA-256) and nothing is copied.
+ * making costs its own size (32 bytes a block for SHA-256) and nothing is copied. For data without
+ * bound there is `writeHashTree`, which keeps a window of it.
  */
 
 import { digestSize } from '../core/digest.ts';
@@ -16,6 +17,7 @@ import {
   type BlockHashParameters,
   type TreeAlgorithm,
 } from './block-hasher.ts';
+import { hashSourceBlocks } from './hash-source.ts';
 import { hashTreeLevels, type HashTreeLayout } from './hash-tree-layout.ts';
 
 export interface HashTreeOptions {
@@ -84,24 +86,6 @@ function pendingTree(
 }
 
 /**
- * Reads blocks of a source; what is missing of the last one is zeros.
- *
- * @param at The first byte to read: a multiple of the block size.
- */
-export async function readBlocks(
-  source: ByteSource,
-  at: number,
-  length: number,
-  blockSize: number,
-): Promise<Uint8Array> {
-  const data = await source.read(at, Math.min(length, source.size - at));
-  if (data.length % blockSize === 0) return data;
-  const padded = new Uint8Array(alignUp(data.length, blockSize));
-  padded.set(data);
-  return padded;
-}
-
-/**
  * The hash tree over a whole source, whose last block is padded with zeros.
  *
  * With SHA-256, blocks of 4096 and no salt it is the Merkle tree of an APK's idsig; see
@@ -115,22 +99,10 @@ export async function computeHashTree(
 ): Promise<HashTree> {
   const { parameters, hasher } = hashParameters(options);
   const { blockSize } = parameters;
-  const pending = pendingTree(divCeil(source.size, blockSize), parameters, hasher);
-  const stride = pending.layout.digestStride;
-  const readAt = (at: number): Promise<Uint8Array> => {
-    const blocks = readBlocks(source, at, STREAM_CHUNK, blockSize);
-    // Awaited at its turn; until then a failure must not count as unhandled.
-    blocks.catch(() => undefined);
-    return blocks;
-  };
-  let ahead = source.size > 0 ? readAt(0) : undefined;
-  for (let at = 0; ahead !== undefined; at += STREAM_CHUNK) {
-    options.signal?.throwIfAborted();
-    const blocks = await ahead;
-    // The next chunk is read while this one is hashed.
-    ahead = at + STREAM_CHUNK < source.size ? readAt(at + STREAM_CHUNK) : undefined;
-    await hasher.hashBlocks(parameters, blocks, pending.leaves.subarray((at / blockSize) * stride));
-  }
+  const blocks = divCeil(source.size, blockSize);
+  const pending = pendingTree(blocks, parameters, hasher);
+  const all = { first: 0, blocks };
+  await hashSourceBlocks(source, all, parameters, hasher, pending.leaves, options.signal);
   return pending.finish();
 }
 
@@ -163,7 +135,8 @@ export interface HashTreeSink extends ImageSink {
 
 /**
  * A sink that passes whole blocks on and hashes them while they are in the cache. Blocks may come
- * in any order; of one written twice, the later counts.
+ * in any order; of one written twice, the later counts. The tree is in memory until it is finished,
+ * since any block may still change: 8 MiB a GiB with SHA-256 and blocks of 4096.
  *
  * `truncate` accepts the data's size only: the tree stands behind it.
  *

@@ -30,6 +30,9 @@ describe('verifyHashTree', () => {
     expect(await verify(data, good.tree)).toEqual({
       intact: true,
       corrupt: [],
+      corruptBlocks: 0,
+      strayBytes: [],
+      unprovedBlocks: 0,
       unproved: [],
       dataBlocks: 300,
       treeSize: 22 * 512,
