@@ -16,13 +16,13 @@ import {
   kindCodes,
   SuperBlock,
 } from './layout.ts';
-import { inodeSize, inodeUnion, type ErofsPlan, type PlannedInode } from './plan.ts';
+import { inodeSize, inodeUnion, type ErofsFacts, type PlannedInode } from './plan.ts';
 import { xattrCount } from './xattr.ts';
 
 const nidOf = (planned: PlannedInode): number => planned.offset / EROFS_SLOTSIZE;
 
 /** Puts the superblock into the otherwise finished start of the image and seals it by its checksum. */
-export function encodeSuperblock(plan: ErofsPlan, start: Uint8Array): void {
+export function encodeSuperblock(plan: ErofsFacts, start: Uint8Array): void {
   const [root] = plan.inodes;
   if (root === undefined) throw new TypeError('A plan has a root');
   const view = new DataView(start.buffer, start.byteOffset, start.length);
@@ -42,8 +42,8 @@ export function encodeSuperblock(plan: ErofsPlan, start: Uint8Array): void {
       xattr_blkaddr: 0,
       uuid: plan.uuid,
       volume_name: plan.volumeName,
-      feature_incompat: 0,
-      available_compr_algs: 0,
+      feature_incompat: plan.featureIncompat,
+      available_compr_algs: plan.algorithms ?? 0,
       extra_devices: 0,
       devt_slotoff: 0,
       dirblkbits: 0,
@@ -61,7 +61,7 @@ export function encodeSuperblock(plan: ErofsPlan, start: Uint8Array): void {
 
 const NO_BYTES = new Uint8Array(16);
 
-/** Writes an inode and its xattrs to the start of `target`; returns how many bytes they take. */
+/** Writes an inode, its xattrs and indexes to the start of `target`; returns how many bytes they take. */
 export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
   const { inode } = planned;
   const view = new DataView(target.buffer, target.byteOffset, target.length);
@@ -81,8 +81,8 @@ export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
       ...shared,
       i_format: format | EROFS_INODE_LAYOUT_EXTENDED,
       i_size: BigInt(planned.size),
-      i_mtime: BigInt.asUintN(64, BigInt(inode.mtime)),
-      i_mtime_nsec: inode.mtimeNsec,
+      i_mtime: BigInt.asUintN(64, BigInt(planned.mtime)),
+      i_mtime_nsec: planned.mtimeNsec,
       i_reserved2: NO_BYTES,
     });
   } else {
@@ -94,7 +94,10 @@ export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
     });
   }
   const size = inodeSize(planned);
-  target.set(planned.xattrs, size - planned.xattrs.length);
+  const { xattrs, indexes } = planned;
+  const indexAt = size - (indexes?.length ?? 0);
+  target.set(xattrs, indexAt - xattrs.length);
+  if (indexes !== undefined) target.set(indexes, indexAt);
   return size;
 }
 

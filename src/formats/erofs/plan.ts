@@ -1,20 +1,21 @@
 /**
  * Where everything of an image goes, decided before a byte is written.
  *
- *   block 0            1024 bytes of zeros, superblock, first inodes
+ *   block 0            1024 bytes of zeros, superblock, shared xattrs, first inodes
  *   metadata area      inodes, each with its xattrs and, when it fits a block, the tail of its data
  *   directory blocks   the other data of directories, in the order of the inodes
  *   data blocks        the other data of files and long symbolic links, in the order of the inodes
- *
- * The order of the inodes is that of a walk by name, so equal trees give equal images.
  */
 
 import { UsageError } from '../../core/errors.ts';
 import { divCeil } from '../../core/math.ts';
 import type { Directory, Inode } from '../../io/file-tree.ts';
+import { chunkIndex, createChunkPlacer, type ChunkMap, type DataExtent } from './chunks.ts';
+import { collectInodes, splitDirents, unusable, type FoundInode } from './collect.ts';
 import {
-  Dirent,
   encodeDevice,
+  EROFS_FEATURE_INCOMPAT_CHUNKED_FILE,
+  EROFS_INODE_CHUNK_BASED,
   EROFS_INODE_FLAT_INLINE,
   EROFS_INODE_FLAT_PLAIN,
   EROFS_NULL_ADDR,
@@ -23,9 +24,9 @@ import {
   InodeExtended,
   SuperBlock,
 } from './layout.ts';
-import { inodeProblem, nameProblem } from './limits.ts';
+import { inodeProblem } from './limits.ts';
 import { createMetadataAllocator } from './metadata-allocator.ts';
-import { encodeXattrs } from './xattr.ts';
+import { planXattrs } from './xattr.ts';
 
 export interface ErofsOptions {
   /** Seconds since 1970. Inodes of this very time take half the space. */
@@ -36,6 +37,10 @@ export interface ErofsOptions {
   readonly volumeName?: string;
   /** 4096 (default), 16384 or 65536. A kernel mounts blocks up to the size of its pages only. */
   readonly blockSize?: number;
+  /** Whether inodes keep their modification times (default) or all have the build time. */
+  readonly times?: 'keep' | 'build';
+  /** What `scanChunks` found in this tree: files share equal chunks and have holes then. */
+  readonly chunks?: ChunkMap;
 }
 
 interface PlannedDirent {
@@ -51,10 +56,12 @@ export interface PlannedInode {
   readonly number: number;
   /** Names that lead here; for a directory as usual 2 and one for each directory in it. */
   readonly nlink: number;
+  readonly mtime: number;
+  readonly mtimeNsec: number;
   /** Offset of the inode in the image, in bytes. */
   offset: number;
   readonly extended: boolean;
-  readonly dataLayout: number;
+  dataLayout: number;
   /** Bytes of data. */
   readonly size: number;
   readonly xattrs: Uint8Array;
@@ -62,30 +69,50 @@ export interface PlannedInode {
   readonly dirents: readonly PlannedDirent[];
   /** Of directories: the index of the first entry of each block. */
   readonly direntBlocks: readonly number[];
-  /** Whole blocks outside the metadata, and where they start. */
-  readonly bodyBlocks: number;
+  /** Whole blocks outside the metadata, and where they start; not of files in chunks. */
+  bodyBlocks: number;
   blockAddress: number;
-  /** Bytes of data behind the inode. */
-  readonly tailSize: number;
+  /** Bytes of data behind the inode, its xattrs and its indexes. */
+  tailSize: number;
+  /** `i_u` where it is neither a block address nor a device number. */
+  word?: number;
+  /**
+   * Of files in chunks: the parts of the content that this inode stores, and where. What is not
+   * listed is a hole, or another inode stores it.
+   */
+  dataExtents?: readonly DataExtent[];
+  /** Bytes that stand right behind the inode and its xattrs, with the padding that aligns them. */
+  indexes?: Uint8Array;
 }
 
-export interface ErofsPlan {
+/** What the superblock tells. */
+export interface ErofsFacts {
   readonly buildTime: number;
   readonly uuid: Uint8Array;
   readonly volumeName: Uint8Array;
   readonly blockSize: number;
   /** In the order of the image; the first is the root. */
   readonly inodes: readonly PlannedInode[];
+  /** Size of the image, in blocks. */
+  readonly blocks: number;
+  readonly featureIncompat: number;
+  /** `available_compr_algs`. */
+  readonly algorithms?: number;
+}
+
+export interface ErofsPlan extends ErofsFacts {
+  /** The xattrs that inodes share, and their offset in the image. */
+  readonly sharedXattrs: { readonly offset: number; readonly bytes: Uint8Array };
   readonly metadataBlocks: number;
   /** Where the blocks of directories and those of files start. */
   readonly directoryBlockAddress: number;
   readonly dataBlockAddress: number;
-  /** Size of the image, in blocks and in bytes. */
-  readonly blocks: number;
+  /** Size of the image, in bytes. */
   readonly size: number;
 }
 
 const BLOCK_SIZES: readonly number[] = [4096, 16384, 65536];
+const SUPER_END = EROFS_SUPER_OFFSET + SuperBlock.size;
 
 /**
  * Plans the image of a tree.
@@ -94,42 +121,47 @@ const BLOCK_SIZES: readonly number[] = [4096, 16384, 65536];
  * @throws {RangeError} on options that are out of range.
  */
 export function planErofs(root: Directory, options: ErofsOptions): ErofsPlan {
-  const { buildTime, uuid, blockSize = 4096 } = options;
-  const volumeName = new Uint8Array(Buffer.from(options.volumeName ?? ''));
-  if (!BLOCK_SIZES.includes(blockSize)) {
-    throw new RangeError(`Cannot plan EROFS with blocks of ${blockSize} bytes`);
+  const { blockSize, ...names } = checkedOptions(options);
+  const { chunks } = options;
+  if (chunks !== undefined && chunks.chunkSize % blockSize !== 0) {
+    throw new RangeError(`Cannot plan EROFS: chunks of ${chunks.chunkSize} bytes are no blocks`);
   }
-  if (uuid.length !== 16 || volumeName.length > 15 || !Number.isSafeInteger(buildTime)) {
-    throw new RangeError('Cannot plan EROFS: bad UUID, volume name or build time');
-  }
-  const inodes = collectInodes(root, buildTime, blockSize);
+  const { inodes, shared } = planInodes(root, options, SUPER_END);
+  if (chunks !== undefined) chooseChunks(inodes, chunks, blockSize);
 
-  const allocate = createMetadataAllocator(blockSize, EROFS_SUPER_OFFSET + SuperBlock.size);
+  const allocate = createMetadataAllocator(blockSize, SUPER_END + shared.length);
   for (const planned of inodes) {
     planned.offset = allocate.place(inodeSize(planned), planned.tailSize);
   }
   const metadataBlocks = allocate.blocks();
   let next = metadataBlocks;
-  const placeBodies = (isDirectory: boolean): void => {
-    for (const planned of inodes) {
-      if (planned.bodyBlocks === 0) continue;
-      if ((planned.inode.kind === 'directory') !== isDirectory) continue;
-      planned.blockAddress = next;
-      next += planned.bodyBlocks;
-    }
+  const placeBody = (planned: PlannedInode): void => {
+    if (planned.bodyBlocks === 0) return;
+    planned.blockAddress = next;
+    next += planned.bodyBlocks;
   };
-  placeBodies(true);
+  for (const planned of inodes) if (planned.inode.kind === 'directory') placeBody(planned);
   const dataBlockAddress = next;
-  placeBodies(false);
-  if (next >= EROFS_NULL_ADDR) {
-    throw new UsageError('input', `Cannot plan EROFS: it takes ${next} blocks, over 2^32`);
+  const placer = chunks && createChunkPlacer(chunks, blockSize);
+  for (const planned of inodes) {
+    const { inode, size, indexes } = planned;
+    if (placer !== undefined && indexes !== undefined) {
+      const placed = placer.place(inode, size, indexes, next);
+      planned.dataExtents = placed.dataExtents;
+      next = placed.next;
+    } else if (inode.kind !== 'directory') {
+      placeBody(planned);
+    }
   }
+  checkBlocks(next);
   return {
-    buildTime,
-    uuid,
-    volumeName,
+    ...names,
     blockSize,
     inodes,
+    featureIncompat: inodes.some(({ dataLayout }) => dataLayout === EROFS_INODE_CHUNK_BASED)
+      ? EROFS_FEATURE_INCOMPAT_CHUNKED_FILE
+      : 0,
+    sharedXattrs: { offset: SUPER_END, bytes: shared },
     metadataBlocks,
     directoryBlockAddress: metadataBlocks,
     dataBlockAddress,
@@ -138,87 +170,84 @@ export function planErofs(root: Directory, options: ErofsOptions): ErofsPlan {
   };
 }
 
-/** An inode with its xattrs, without data. */
+/** @throws {RangeError} on options that are out of range. */
+export function checkedOptions(
+  options: ErofsOptions,
+): Pick<ErofsFacts, 'buildTime' | 'uuid' | 'volumeName' | 'blockSize'> {
+  const { buildTime, uuid, blockSize = 4096 } = options;
+  const volumeName = new Uint8Array(Buffer.from(options.volumeName ?? ''));
+  if (!BLOCK_SIZES.includes(blockSize)) {
+    throw new RangeError(`Cannot plan EROFS with blocks of ${blockSize} bytes`);
+  }
+  if (uuid.length !== 16 || volumeName.length > 15 || !Number.isSafeInteger(buildTime)) {
+    throw new RangeError('Cannot plan EROFS: bad UUID, volume name or build time');
+  }
+  return { buildTime, uuid, volumeName, blockSize };
+}
+
+/** @throws {UsageError} `input` when an image has too many blocks for their addresses. */
+export function checkBlocks(blocks: number): void {
+  if (blocks >= EROFS_NULL_ADDR) {
+    throw new UsageError('input', `Cannot plan EROFS: it takes ${blocks} blocks, over 2^32`);
+  }
+}
+
+/** An inode with its xattrs and indexes, without data. */
 export const inodeSize = (planned: PlannedInode): number =>
+  recordSize(planned) + (planned.indexes?.length ?? 0);
+
+/** An inode with its xattrs. */
+export const recordSize = (planned: Pick<PlannedInode, 'extended' | 'xattrs'>): number =>
   (planned.extended ? InodeExtended.size : InodeCompact.size) + planned.xattrs.length;
 
-/** The word of an inode that is a block address or a device number. */
-export const inodeUnion = ({ inode, blockAddress }: PlannedInode): number =>
+/** The word of an inode that is a block address, a device number or a matter of its data layout. */
+export const inodeUnion = ({ inode, blockAddress, word }: PlannedInode): number =>
   inode.kind === 'char-device' || inode.kind === 'block-device'
     ? encodeDevice(inode.major, inode.minor)
-    : blockAddress;
+    : (word ?? blockAddress);
 
-interface Named {
-  readonly name: Uint8Array;
-  readonly inode: Inode;
-}
-interface Found {
-  readonly path: string;
-  readonly inode: Inode;
-  /** Of directories: with `.` and `..`, in the order of the image. */
-  readonly entries: readonly Named[];
-  nlink: number;
-}
-
-/** Every inode once, in the order of a walk by name, with sizes but no place yet. */
-function collectInodes(root: Directory, buildTime: number, blockSize: number): PlannedInode[] {
-  const found = new Map<Inode, Found>();
-  const stack: { path: string; inode: Inode; parent: Inode }[] = [
-    { path: '/', inode: root, parent: root },
-  ];
-  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
-    const { path, inode, parent } = at;
-    const known = found.get(inode);
-    if (known !== undefined) {
-      if (inode.kind === 'directory') {
-        throw unusable(path, `it is the same directory as ${known.path}`);
-      }
-      known.nlink += 1;
-      continue;
-    }
-    if (inode.kind !== 'directory') {
-      found.set(inode, { path, inode, entries: [], nlink: 1 });
-      continue;
-    }
-    const children = namedChildren(path, inode);
-    const entries = [{ name: DOT, inode }, { name: DOT_DOT, inode: parent }, ...children];
-    // `.` and `..` have their place in the order: `!` and `-` come before them.
-    entries.sort((a, b) => Buffer.compare(a.name, b.name));
-    const subdirectories = children.filter((child) => child.inode.kind === 'directory').length;
-    found.set(inode, { path, inode, entries, nlink: 2 + subdirectories });
-    for (const child of children.toReversed()) {
-      stack.push({ path: child.path, inode: child.inode, parent: inode });
-    }
-  }
-
+/**
+ * Every inode once, flat, with sizes but no place yet.
+ *
+ * @param sharedOffset Where the shared xattrs will stand.
+ */
+export function planInodes(
+  root: Directory,
+  options: ErofsOptions,
+  sharedOffset: number,
+): { inodes: PlannedInode[]; shared: Uint8Array } {
+  const found = collectInodes(root);
+  const pathOf = (inode: Inode): string =>
+    found.find((entry) => entry.inode === inode)?.path ?? '/';
+  const xattrs = planXattrs(
+    found.map(({ inode }) => inode),
+    sharedOffset,
+    (inode, error) => unusable(pathOf(inode), error.message, error),
+  );
   const planned = new Map<Inode, PlannedInode>();
-  for (const entry of found.values()) {
-    planned.set(entry.inode, planInode(entry, planned.size + 1, buildTime, blockSize));
+  for (const entry of found) {
+    const area = xattrs.areaOf(entry.inode);
+    planned.set(entry.inode, planInode(entry, planned.size + 1, area, options));
   }
   // Entries point back and forth, so they are filled in when all inodes are there.
-  for (const { inode, entries } of found.values()) {
+  for (const { inode, entries } of found) {
     const dirents = planned.get(inode)?.dirents as PlannedDirent[];
     for (const { name, inode: to } of entries) {
       dirents.push({ name, target: planned.get(to) as PlannedInode });
     }
   }
-  return [...planned.values()];
+  return { inodes: [...planned.values()], shared: xattrs.shared };
 }
 
 function planInode(
-  { path, inode, nlink, entries }: Found,
+  { path, inode, nlink, entries }: FoundInode,
   number: number,
-  buildTime: number,
-  blockSize: number,
+  xattrs: Uint8Array,
+  { buildTime, times = 'keep', blockSize = 4096 }: ErofsOptions,
 ): PlannedInode {
   const problem = inodeProblem(inode);
   if (problem !== undefined) throw unusable(path, problem);
-  let xattrs: Uint8Array;
-  try {
-    xattrs = encodeXattrs(inode.xattrs);
-  } catch (error) {
-    throw unusable(path, error instanceof Error ? error.message : String(error), error);
-  }
+  const { mtime, mtimeNsec } = times === 'keep' ? inode : { mtime: buildTime, mtimeNsec: 0 };
   const { starts, size } =
     inode.kind === 'directory'
       ? splitDirents(entries, blockSize)
@@ -228,25 +257,37 @@ function planInode(
     inode.gid > 0xffff ||
     nlink > 0xffff ||
     size >= 2 ** 32 ||
-    inode.mtime !== buildTime ||
-    inode.mtimeNsec !== 0;
-  const head = (extended ? InodeExtended.size : InodeCompact.size) + xattrs.length;
-  const rest = size % blockSize;
-  const tailSize = head + rest <= blockSize ? rest : 0;
+    mtime !== buildTime ||
+    mtimeNsec !== 0;
   return {
     path,
     inode,
     number,
     nlink,
+    mtime,
+    mtimeNsec,
     offset: 0,
     extended,
-    dataLayout: tailSize > 0 ? EROFS_INODE_FLAT_INLINE : EROFS_INODE_FLAT_PLAIN,
     size,
     xattrs,
     dirents: [],
     direntBlocks: starts,
-    bodyBlocks: tailSize > 0 ? Math.floor(size / blockSize) : divCeil(size, blockSize),
     blockAddress: EROFS_NULL_ADDR,
+    ...flatLayout(size, recordSize({ extended, xattrs }), blockSize),
+  };
+}
+
+/** The last part of flat data stands behind the inode when it fits its block. */
+export function flatLayout(
+  size: number,
+  head: number,
+  blockSize: number,
+): Pick<PlannedInode, 'dataLayout' | 'bodyBlocks' | 'tailSize'> {
+  const rest = size % blockSize;
+  const tailSize = head + rest <= blockSize ? rest : 0;
+  return {
+    dataLayout: tailSize > 0 ? EROFS_INODE_FLAT_INLINE : EROFS_INODE_FLAT_PLAIN,
+    bodyBlocks: tailSize > 0 ? Math.floor(size / blockSize) : divCeil(size, blockSize),
     tailSize,
   };
 }
@@ -256,38 +297,16 @@ function contentSize(inode: Inode): number {
   return inode.kind === 'symlink' ? Buffer.byteLength(inode.target) : 0;
 }
 
-const unusable = (path: string, problem: string, cause?: unknown): UsageError =>
-  new UsageError('input', `Cannot store ${path} in EROFS: ${problem}`, { cause });
-
-/** The children of a directory, in the order of their names' bytes; the names must be usable. */
-function namedChildren(parent: string, directory: Directory): (Named & { path: string })[] {
-  const children = [...directory.children].map(([text, inode]) => {
-    const path = `${parent === '/' ? '' : parent}/${text}`;
-    const problem = nameProblem(text);
-    if (problem !== undefined) throw unusable(path, problem);
-    const name = new Uint8Array(Buffer.from(text));
-    return { name, path, inode };
-  });
-  return children.sort((a, b) => Buffer.compare(a.name, b.name));
-}
-
-const DOT = new Uint8Array([0x2e]);
-const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
-
-/** Fills blocks with entries. The size counts the last block only as far as it is used. */
-function splitDirents(
-  entries: readonly Named[],
-  blockSize: number,
-): { starts: number[]; size: number } {
-  const starts = [0];
-  let used = 0;
-  for (const [index, { name }] of entries.entries()) {
-    const need = Dirent.size + name.length;
-    if (used + need > blockSize) {
-      starts.push(index);
-      used = 0;
-    }
-    used += need;
+/** Turns the files that have holes, or chunks in common with others, into files in chunks. */
+function chooseChunks(inodes: readonly PlannedInode[], chunks: ChunkMap, blockSize: number): void {
+  for (const planned of inodes) {
+    const index = chunkIndex(chunks, planned.inode, blockSize);
+    if (index === undefined) continue;
+    planned.dataLayout = EROFS_INODE_CHUNK_BASED;
+    planned.bodyBlocks = 0;
+    planned.tailSize = 0;
+    planned.word = index.format;
+    // Inodes end at a multiple of four bytes, which is all that block addresses need.
+    planned.indexes = new Uint8Array(index.size);
   }
-  return { starts, size: (starts.length - 1) * blockSize + used };
 }
