@@ -10,6 +10,11 @@
 export interface FileContent {
   /** In bytes; `stream` must yield exactly as many. */
   readonly size: number;
+  /**
+   * The file on disk that is the content, from its first byte to its last: for those that read it
+   * faster than through `stream`. Absent when there is none.
+   */
+  readonly file?: { readonly path: string };
   /** Starts a new pass over the bytes. Chunks may be of any size and may be reused after each step. */
   stream(): AsyncIterable<Uint8Array>;
 }

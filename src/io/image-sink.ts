@@ -1,8 +1,11 @@
 /** Output written at offsets: what every image writer takes. Holes read back as zeros. */
 
 import { open } from 'node:fs/promises';
+import type { ImageTarget } from './image-pieces.ts';
 
 export interface ImageSink {
+  /** The open file behind it, and where in it the sink starts: for those that write it faster. */
+  readonly file?: ImageTarget;
   /** Writes all of `chunk` at `offset` (bytes). The chunk may be reused once the promise resolves. */
   write(offset: number, chunk: Uint8Array): Promise<void>;
   /** Sets the final size in bytes; what was never written is a hole. */
@@ -16,9 +19,10 @@ export interface FileSink extends ImageSink {
 
 /** A sink over a new file, which must not exist yet. Its mode is 0644 whatever the umask is. */
 export async function createFileSink(path: string): Promise<FileSink> {
-  const handle = await open(path, 'wx', 0o644);
+  const handle = await open(path, 'wx+', 0o644);
   await handle.chmod(0o644);
   return {
+    file: { fd: handle.fd, offset: 0 },
     async write(offset, chunk) {
       for (let done = 0; done < chunk.length;) {
         const { bytesWritten } = await handle.write(
@@ -43,7 +47,9 @@ export async function createFileSink(path: string): Promise<FileSink> {
 
 /** The part of a sink from `offset` on: a partition of a disk. `truncate` does nothing there. */
 export function offsetSink(sink: ImageSink, offset: number): ImageSink {
+  const { file } = sink;
   return {
+    ...(file && { file: { fd: file.fd, offset: file.offset + offset } }),
     write: (at, chunk) => sink.write(offset + at, chunk),
     truncate: () => Promise.resolve(),
   };

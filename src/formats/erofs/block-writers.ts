@@ -1,63 +1,79 @@
 /** How the writer's bytes reach the sink: in large pieces, whole blocks, each block once. */
 
+import { alignUp } from '../../core/math.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 
 /** Blocks of all allowed sizes divide it. */
 const RUN_CHUNK = 1 << 20;
 
-/** Collects bytes that follow one another into large writes. */
+/** Collects whole blocks that follow one another into large writes. */
 export interface RunWriter {
-  append(bytes: Uint8Array): Promise<void>;
-  /** Zeros up to the next multiple of `blockSize`. */
-  pad(blockSize: number): Promise<void>;
+  /**
+   * @param offset The start of a block, or where the last bytes ended.
+   * @param isLast Whether what is left of the block is zeros.
+   */
+  put(offset: number, bytes: Uint8Array, isLast: boolean): Promise<void>;
   /** Writes what is left and waits for all. */
   flush(): Promise<void>;
 }
 
-/** @param start Offset of the run's first byte in the sink. */
-export function createRunWriter(sink: ImageSink, start: number): RunWriter {
-  let at = start;
-  let buffer = new Uint8Array(0);
-  let spare: Uint8Array<ArrayBuffer> | undefined;
-  let used = 0;
-  let writing: Promise<void> = Promise.resolve();
+/** Directories and files are two runs that take turns. */
+const OPEN_RUNS = 2;
 
-  // One buffer is filled while the other is on its way.
-  const send = async (): Promise<void> => {
+interface Run {
+  /** Offset of the buffer's first byte. */
+  start: number;
+  used: number;
+  buffer: Uint8Array<ArrayBuffer>;
+}
+
+export function createRunWriter(sink: ImageSink, blockSize: number): RunWriter {
+  /** The one used last comes last. */
+  const runs: Run[] = [];
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  let writing: Promise<void> = Promise.resolve();
+  let sent: Uint8Array<ArrayBuffer> | undefined;
+
+  // One buffer is filled while another is on its way.
+  const send = async ({ start, used, buffer }: Run): Promise<void> => {
     await writing;
-    const full = buffer;
-    writing = sink.write(at, full.subarray(0, used));
+    if (sent !== undefined) spare.push(sent);
+    sent = buffer;
+    writing = sink.write(start, buffer.subarray(0, used));
     // It is awaited before the next write; until then a failure must not count as unhandled.
     writing.catch(() => undefined);
-    at += used;
-    used = 0;
-    buffer = spare ?? new Uint8Array(RUN_CHUNK);
-    spare = full;
   };
-  const room = async (): Promise<number> => {
-    if (buffer.length === 0) buffer = new Uint8Array(RUN_CHUNK);
-    if (used === buffer.length) await send();
-    return buffer.length - used;
+  const runAt = async (offset: number): Promise<Run> => {
+    const index = runs.findIndex(({ start, used }) => start + used === offset);
+    const [run] = index === -1 ? [] : runs.splice(index, 1);
+    if (run !== undefined && run.used < run.buffer.length) {
+      runs.push(run);
+      return run;
+    }
+    const full = run ?? (runs.length < OPEN_RUNS ? undefined : runs.shift());
+    if (full !== undefined) await send(full);
+    const fresh = { start: offset, used: 0, buffer: spare.pop() ?? new Uint8Array(RUN_CHUNK) };
+    runs.push(fresh);
+    return fresh;
   };
 
   return {
-    async append(bytes) {
+    async put(offset, bytes, isLast) {
       for (let done = 0; done < bytes.length;) {
-        const piece = bytes.subarray(done, done + (await room()));
-        buffer.set(piece, used);
-        used += piece.length;
+        const run = await runAt(offset + done);
+        const piece = bytes.subarray(done, done + run.buffer.length - run.used);
+        run.buffer.set(piece, run.used);
+        run.used += piece.length;
         done += piece.length;
+        if (isLast && done === bytes.length) {
+          const end = alignUp(run.used, blockSize);
+          run.buffer.fill(0, run.used, end);
+          run.used = end;
+        }
       }
     },
-    async pad(blockSize) {
-      const rest = used % blockSize;
-      if (rest === 0) return;
-      await room();
-      buffer.fill(0, used, used + blockSize - rest);
-      used += blockSize - rest;
-    },
     async flush() {
-      if (used > 0) await send();
+      for (const run of runs.splice(0)) await send(run);
       await writing;
     },
   };

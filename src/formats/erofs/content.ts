@@ -1,40 +1,59 @@
 /** Reading the contents of files for an image: exactly as many bytes as planned, early where it pays. */
 
 import { UsageError } from '../../core/errors.ts';
-import type { PlannedInode } from './plan.ts';
+import type { ContentExtent, ImagePiece } from '../../io/image-pieces.ts';
+
+type ContentPiece = Extract<ImagePiece, { kind: 'content' }>;
 
 /**
- * The bytes of a regular file.
+ * A content that has not the size it said.
+ *
+ * @param found Its size; or anything above `expected` where only that is known.
+ */
+export function sizeProblem(path: string, expected: number, found: number): UsageError {
+  const has = found > expected ? 'more' : `only ${found}`;
+  return new UsageError(
+    'input',
+    `Cannot store ${path} in EROFS: it was planned with ${expected} bytes but has ${has}`,
+    { hint: 'Do not change the inputs while an image is built' },
+  );
+}
+
+/**
+ * The bytes of a content.
  *
  * @throws {UsageError} `input` when there are more or fewer than planned.
  */
-async function* contentOf(planned: PlannedInode): AsyncGenerator<Uint8Array> {
-  if (planned.inode.kind !== 'file') return;
+async function* contentOf({ path, content }: ContentPiece): AsyncGenerator<Uint8Array> {
   let count = 0;
-  for await (const chunk of planned.inode.content.stream()) {
+  for await (const chunk of content.stream()) {
     count += chunk.length;
-    if (count > planned.size) break;
+    if (count > content.size) break;
     yield chunk;
   }
-  if (count !== planned.size) {
-    const found = count > planned.size ? 'more' : `only ${count}`;
-    throw new UsageError(
-      'input',
-      `Cannot store ${planned.path} in EROFS: it was planned with ${planned.size} bytes but has ${found}`,
-      { hint: 'Do not change the inputs while an image is built' },
-    );
-  }
+  if (count !== content.size) throw sizeProblem(path, content.size, count);
 }
+
+/** A piece whose content can be read. */
+export type ReadPiece =
+  | Extract<ImagePiece, { kind: 'bytes' }>
+  | {
+      readonly kind: 'content';
+      readonly extents: readonly ContentExtent[];
+      readonly chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+    };
 
 /** Larger files are read at their turn, in chunks. */
 const SMALL = 1 << 16;
 /** How many small files are read ahead: enough to hide the time that opening a file takes. */
 const AHEAD = 16;
+/** How many pieces wait for those at most. */
+const MAX_WAITING = 8 * AHEAD;
 
-async function wholeContent(planned: PlannedInode): Promise<Uint8Array> {
-  const bytes = new Uint8Array(planned.size);
+async function wholeContent(piece: ContentPiece): Promise<Uint8Array> {
+  const bytes = new Uint8Array(piece.content.size);
   let used = 0;
-  for await (const chunk of contentOf(planned)) {
+  for await (const chunk of contentOf(piece)) {
     bytes.set(chunk, used);
     used += chunk.length;
   }
@@ -42,36 +61,39 @@ async function wholeContent(planned: PlannedInode): Promise<Uint8Array> {
 }
 
 /**
- * Contents by turn. Opening and closing a small file takes longer than reading it, so the next few
+ * The pieces in order. Opening and closing a small file takes longer than reading it, so the next few
  * are read while earlier ones are written.
- *
- * @param inodes In the order in which their contents will be asked for.
  */
-export function createContentReader(
-  inodes: readonly PlannedInode[],
-): (planned: PlannedInode) => AsyncIterable<Uint8Array> {
-  const small = inodes.filter(({ inode, size }) => inode.kind === 'file' && size <= SMALL);
-  const started = new Map<PlannedInode, Promise<Uint8Array>>();
-  let next = 0;
-  const startMore = (): void => {
-    while (started.size < AHEAD && next < small.length) {
-      const planned = small[next] as PlannedInode;
-      next += 1;
-      const content = wholeContent(planned);
+export async function* readAhead(pieces: Iterable<ImagePiece>): AsyncGenerator<ReadPiece> {
+  const waiting: { piece: ImagePiece; whole: Promise<Uint8Array> | undefined }[] = [];
+  let reading = 0;
+  for (const piece of pieces) {
+    let whole: Promise<Uint8Array> | undefined;
+    if (piece.kind === 'content' && piece.content.size <= SMALL) {
+      whole = wholeContent(piece);
       // Awaited at its turn; until then a failure must not count as unhandled.
-      content.catch(() => undefined);
-      started.set(planned, content);
+      whole.catch(() => undefined);
+      reading += 1;
     }
-  };
-  return async function* (planned) {
-    if (planned.size > SMALL) {
-      yield* contentOf(planned);
-      return;
+    waiting.push({ piece, whole });
+    // Without files that are being read there is nothing to wait for.
+    const hold = reading === 0 ? 0 : reading <= AHEAD ? MAX_WAITING : waiting.length - 1;
+    for (const next of waiting.splice(0, waiting.length - hold)) {
+      if (next.whole !== undefined) reading -= 1;
+      yield await readable(next);
     }
-    startMore();
-    const content = started.get(planned);
-    if (content === undefined) throw new TypeError('Contents are asked for in order');
-    yield await content;
-    started.delete(planned);
-  };
+  }
+  for (const next of waiting) yield await readable(next);
+}
+
+async function readable({
+  piece,
+  whole,
+}: {
+  piece: ImagePiece;
+  whole: Promise<Uint8Array> | undefined;
+}): Promise<ReadPiece> {
+  if (piece.kind === 'bytes') return piece;
+  const { extents } = piece;
+  return { kind: 'content', extents, chunks: whole ? [await whole] : contentOf(piece) };
 }

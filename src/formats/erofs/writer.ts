@@ -3,11 +3,12 @@
  * pieces of metadata only.
  */
 
+import type { ImagePieces } from '../../io/image-pieces.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import { createRunWriter, createSegmentWriter, type RunWriter } from './block-writers.ts';
-import { createContentReader } from './content.ts';
-import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
-import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
+import { createRunWriter, createSegmentWriter } from './block-writers.ts';
+import { readAhead, type ReadPiece } from './content.ts';
+import { erofsPieces } from './pieces.ts';
+import type { ErofsPlan } from './plan.ts';
 
 /**
  * Writes the image, all of its `plan.size` bytes, in whole blocks. Contents are read while it is
@@ -19,100 +20,64 @@ import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
 export async function writeErofs(
   plan: ErofsPlan,
   sink: ImageSink,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  const { blockSize, inodes } = plan;
   await sink.truncate(plan.size);
-  const metadata = createSegmentWriter(
+  await writePieces(erofsPieces(plan), sink, options);
+}
+
+/** Puts an image together: what the native library does faster. */
+async function writePieces(
+  image: ImagePieces,
+  sink: ImageSink,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const { blockSize } = image;
+  const shared = createSegmentWriter(
     sink,
-    { size: plan.metadataBlocks * blockSize, blockSize },
-    pieces(inodes),
-    (start) => encodeSuperblock(plan, start),
+    { size: image.sharedSize, blockSize },
+    image.sharedRanges(),
+    (first) => image.seal(first.subarray(0, blockSize)),
   );
-  const directories = createRunWriter(sink, plan.directoryBlockAddress * blockSize);
-  const data = createRunWriter(sink, plan.dataBlockAddress * blockSize);
-  const readContent = createContentReader(inodes);
-  const largestHead = inodes.reduce((size, planned) => Math.max(size, inodeSize(planned)), 0);
-  const scratch = new Uint8Array(largestHead + blockSize);
-
-  for (const planned of inodes) {
+  const own = createRunWriter(sink, blockSize);
+  for await (const piece of readAhead(image.pieces())) {
     signal?.throwIfAborted();
-    const head = encodeInode(planned, scratch);
-    const record = scratch.subarray(0, head + planned.tailSize);
-    const tail = record.subarray(head);
-    switch (planned.inode.kind) {
-      case 'directory':
-        await writeDirectory(planned, blockSize, directories, tail);
-        break;
-      case 'file':
-        await writeBody(planned, blockSize, abortable(readContent(planned), signal), data, tail);
-        break;
-      case 'symlink':
-        await writeBody(planned, blockSize, [Buffer.from(planned.inode.target)], data, tail);
-        break;
-      case 'char-device':
-      case 'block-device':
-      case 'fifo':
-      case 'socket':
-        break;
+    if (piece.kind === 'bytes') {
+      if (piece.shared) await shared.put(piece.to, piece.bytes);
+      else await own.put(piece.to, piece.bytes, true);
+    } else {
+      await writeContent(piece, signal, async (extent, at, bytes) => {
+        const to = extent.to + at;
+        if (extent.shared) await shared.put(to, bytes);
+        else await own.put(to, bytes, at + bytes.length === extent.size);
+      });
     }
-    await metadata.put(planned.offset, record);
   }
-  await directories.flush();
-  await data.flush();
+  await own.flush();
 }
 
-function* pieces(
-  inodes: readonly PlannedInode[],
-): Generator<{ readonly offset: number; readonly size: number }> {
-  for (const planned of inodes) {
-    yield { offset: planned.offset, size: inodeSize(planned) + planned.tailSize };
-  }
-}
+type Extent = Extract<ReadPiece, { kind: 'content' }>['extents'][number];
 
-async function writeDirectory(
-  planned: PlannedInode,
-  blockSize: number,
-  body: RunWriter,
-  tail: Uint8Array,
-): Promise<void> {
-  const block = new Uint8Array(planned.bodyBlocks > 0 ? blockSize : 0);
-  for (let index = 0; index < planned.bodyBlocks; index += 1) {
-    block.fill(0);
-    encodeDirectoryBlock(planned, index, block);
-    await body.append(block);
-  }
-  if (tail.length > 0) {
-    tail.fill(0);
-    encodeDirectoryBlock(planned, planned.bodyBlocks, tail);
-  }
-}
-
-/** Splits the data into whole blocks for the body and the rest for the tail. */
-async function writeBody(
-  planned: PlannedInode,
-  blockSize: number,
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  body: RunWriter,
-  tail: Uint8Array,
-): Promise<void> {
-  const bodySize = planned.size - planned.tailSize;
-  let at = 0;
-  for await (const chunk of chunks) {
-    const split = Math.min(Math.max(bodySize - at, 0), chunk.length);
-    await body.append(chunk.subarray(0, split));
-    tail.set(chunk.subarray(split), Math.max(at - bodySize, 0));
-    at += chunk.length;
-  }
-  await body.pad(blockSize);
-}
-
-async function* abortable(
-  chunks: AsyncIterable<Uint8Array>,
+/** Calls `put` for each part of a chunk that an extent wants. */
+async function writeContent(
+  { chunks, extents }: Extract<ReadPiece, { kind: 'content' }>,
   signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
+  put: (extent: Extent, at: number, bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  let from = 0;
+  let index = 0;
   for await (const chunk of chunks) {
     signal?.throwIfAborted();
-    yield chunk;
+    const end = from + chunk.length;
+    for (let extent = extents[index]; extent !== undefined; extent = extents[index]) {
+      const start = Math.max(extent.from, from);
+      const stop = Math.min(extent.from + extent.size, end);
+      if (start < stop) {
+        await put(extent, start - extent.from, chunk.subarray(start - from, stop - from));
+      }
+      if (extent.from + extent.size > end) break;
+      index += 1;
+    }
+    from = end;
   }
 }

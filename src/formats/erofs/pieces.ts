@@ -1,0 +1,114 @@
+/** A planned image as the pieces that it is put together from. */
+
+import type { ContentExtent, ImagePiece, ImagePieces } from '../../io/image-pieces.ts';
+import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
+import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
+
+/** The small pieces are made many to a buffer of this size. */
+const SLAB_SIZE = 1 << 16;
+
+/** The pieces of an image, in the order of its inodes. */
+export function erofsPieces(plan: ErofsPlan): ImagePieces {
+  const { blockSize, inodes } = plan;
+  return {
+    size: plan.size,
+    blockSize,
+    sharedSize: plan.metadataBlocks * blockSize,
+    pieceSize: inodes.reduce((sum, planned) => sum + inodeSize(planned) + planned.size, 0),
+    *sharedRanges() {
+      for (const planned of inodes) {
+        yield { offset: planned.offset, size: inodeSize(planned) + planned.tailSize };
+      }
+    },
+    *pieces() {
+      const allocate = createSlabs();
+      for (const planned of inodes) yield* inodePieces(planned, blockSize, allocate);
+    },
+    seal: (firstBlock) => encodeSuperblock(plan, firstBlock),
+  };
+}
+
+type Allocate = (size: number) => Uint8Array;
+
+/** Zeros in any amount, without a buffer for each. */
+function createSlabs(): Allocate {
+  let slab = new Uint8Array(0);
+  let used = 0;
+  return (size) => {
+    if (size > SLAB_SIZE) return new Uint8Array(size);
+    if (used + size > slab.length) {
+      slab = new Uint8Array(SLAB_SIZE);
+      used = 0;
+    }
+    used += size;
+    return slab.subarray(used - size, used);
+  };
+}
+
+function* inodePieces(
+  planned: PlannedInode,
+  blockSize: number,
+  allocate: Allocate,
+): Generator<ImagePiece> {
+  const { inode, offset, tailSize } = planned;
+  const head = inodeSize(planned);
+  const isFile = inode.kind === 'file';
+  // The tail of what is not a file is at hand.
+  const record = allocate(head + (isFile ? 0 : tailSize));
+  encodeInode(planned, record);
+  const tail = record.subarray(head);
+  switch (inode.kind) {
+    case 'directory':
+      for (let index = 0; index < planned.bodyBlocks; index += 1) {
+        const bytes = allocate(blockSize);
+        encodeDirectoryBlock(planned, index, bytes);
+        yield {
+          kind: 'bytes',
+          to: (planned.blockAddress + index) * blockSize,
+          shared: false,
+          bytes,
+        };
+      }
+      if (tailSize > 0) encodeDirectoryBlock(planned, planned.bodyBlocks, tail);
+      break;
+    case 'symlink': {
+      const target = new Uint8Array(Buffer.from(inode.target));
+      const bodySize = planned.size - tailSize;
+      if (bodySize > 0) {
+        const bytes = target.subarray(0, bodySize);
+        yield { kind: 'bytes', to: planned.blockAddress * blockSize, shared: false, bytes };
+      }
+      tail.set(target.subarray(bodySize));
+      break;
+    }
+    case 'file':
+    case 'char-device':
+    case 'block-device':
+    case 'fifo':
+    case 'socket':
+      break;
+  }
+  yield { kind: 'bytes', to: offset, shared: true, bytes: record };
+  if (isFile && planned.size > 0) {
+    yield {
+      kind: 'content',
+      path: planned.path,
+      content: inode.content,
+      extents: contentExtents(planned, blockSize),
+    };
+  }
+}
+
+function contentExtents(planned: PlannedInode, blockSize: number): ContentExtent[] {
+  const { size, tailSize, blockAddress } = planned;
+  const bodySize = size - tailSize;
+  const extents: ContentExtent[] = [];
+  if (bodySize > 0) {
+    extents.push({ from: 0, size: bodySize, to: blockAddress * blockSize, shared: false });
+  }
+  if (tailSize > 0) {
+    const to = planned.offset + inodeSize(planned);
+    extents.push({ from: bodySize, size: tailSize, to, shared: true });
+  }
+  return extents;
+}
