@@ -3,10 +3,9 @@
 import type { ByteSource } from '../../io/byte-source.ts';
 
 const PAGE = 1 << 16;
-const PAGES = 64;
 
-/** Small reads come from at most 4 MiB of cached pages; large ones pass by. */
-export function cachedSource(source: ByteSource): ByteSource {
+/** Small reads come from cached pages of 64 KiB, at most as many as told; large ones pass by. */
+export function cachedSource(source: ByteSource, limit = 64): ByteSource {
   const pages = new Map<number, Promise<Uint8Array>>();
 
   const pageAt = (index: number): Promise<Uint8Array> => {
@@ -15,7 +14,7 @@ export function cachedSource(source: ByteSource): ByteSource {
     // The newest stand last.
     pages.delete(index);
     pages.set(index, page);
-    if (pages.size > PAGES) pages.delete(pages.keys().next().value ?? index);
+    if (pages.size > limit) pages.delete(pages.keys().next().value ?? index);
     return page;
   };
 

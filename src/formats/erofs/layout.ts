@@ -16,11 +16,23 @@ export const EROFS_SB_EXTSLOT_SIZE = 16;
 export const EROFS_FEATURE_COMPAT_SB_CHKSUM = 0x1;
 /** Inodes carry modification times, not change times. */
 export const EROFS_FEATURE_COMPAT_MTIME = 0x2;
+/** `h_name_filter` tells which attributes an inode lacks. */
+export const EROFS_FEATURE_COMPAT_XATTR_FILTER = 0x4;
+/** The long xattr prefixes stand in the image itself, even when there is a packed inode. */
+export const EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX = 0x10;
 
 export const EROFS_FEATURE_INCOMPAT_ZERO_PADDING = 0x1;
+/** Also: physical clusters of several blocks. */
 export const EROFS_FEATURE_INCOMPAT_COMPR_CFGS = 0x2;
 export const EROFS_FEATURE_INCOMPAT_CHUNKED_FILE = 0x4;
+/** A table of devices, or a second compression algorithm in a file. */
+export const EROFS_FEATURE_INCOMPAT_DEVICE_TABLE = 0x8;
 export const EROFS_FEATURE_INCOMPAT_ZTAILPACKING = 0x10;
+/** Tails in a packed inode, or compressed data that several places of files use. */
+export const EROFS_FEATURE_INCOMPAT_FRAGMENTS = 0x20;
+export const EROFS_FEATURE_INCOMPAT_XATTR_PREFIXES = 0x40;
+export const EROFS_FEATURE_INCOMPAT_48BIT = 0x80;
+export const EROFS_FEATURE_INCOMPAT_METABOX = 0x100;
 
 /** Inodes stand at multiples of this many bytes of the metadata area; their number is the nid. */
 export const EROFS_SLOTSIZE = 32;
@@ -106,6 +118,20 @@ export const inodeExtendedFields = {
   i_reserved2: bytes(16),
 } as const;
 export const InodeExtended = struct('erofs_inode_extended', 64, inodeExtendedFields);
+
+/** `i_u` of chunk-based inodes: log2 of the chunk's blocks, and what an index entry is. */
+export const EROFS_CHUNK_FORMAT_BLKBITS_MASK = 0x1f;
+export const EROFS_CHUNK_FORMAT_INDEXES = 0x20;
+/** Of the shorter index entries: a block address each. */
+export const EROFS_BLOCK_MAP_ENTRY_SIZE = 4;
+export const ChunkIndex = struct('erofs_inode_chunk_index', 8, {
+  startblk_hi: le.u16,
+  device_id: le.u16,
+  startblk_lo: le.u32,
+});
+
+/** Set in `e_name_index`: the rest of it is the number of a long prefix. */
+export const EROFS_XATTR_LONG_PREFIX = 0x80;
 
 export const XattrIbodyHeader = struct('erofs_xattr_ibody_header', 12, {
   h_name_filter: le.u32,

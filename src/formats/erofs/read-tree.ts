@@ -102,7 +102,7 @@ async function convert(reader: ErofsReader, read: ErofsInode): Promise<Inode> {
   };
   switch (read.kind) {
     case 'file':
-      reader.checkData(read);
+      await reader.checkData(read);
       return regularFile({ size: read.size, stream: () => reader.readData(read) }, attributes);
     case 'directory':
       return directory(attributes);

@@ -5,16 +5,10 @@
 
 import type { ByteSource } from '../../io/byte-source.ts';
 import { cachedSource } from './cached-source.ts';
+import { createDataReader, type DataPart } from './data-reader.ts';
 import { createDirectoryDecoder, type ErofsDirent } from './directory.ts';
 import { readInode, type ErofsInode } from './inode.ts';
-import {
-  checkDataSize,
-  dataExtents,
-  hasCompressedData,
-  streamCompressed,
-  streamExtents,
-} from './inode-data.ts';
-import type { SuperBlockValues } from './layout.ts';
+import { EROFS_SUPER_OFFSET, type SuperBlockValues } from './layout.ts';
 import { bad, readSuperblock, type Geometry } from './superblock.ts';
 import { createXattrReader } from './xattr-reader.ts';
 
@@ -22,13 +16,19 @@ export interface ErofsReader {
   readonly superblock: SuperBlockValues;
   readonly geometry: Geometry;
   readonly root: ErofsInode;
+  /** Holds the tails of files, in images that have such. */
+  readonly packed: ErofsInode | undefined;
+  /** The image, read in small pieces and kept for a while. */
+  readonly metadata: ByteSource;
   readInode(nid: bigint): Promise<ErofsInode>;
   /** The entries, `.` and `..` among them, in the order of their names' bytes. */
   listDirectory(inode: ErofsInode): AsyncIterable<ErofsDirent>;
   /** The data of a file, decompressed: in chunks of at most 1 MiB, or of what was compressed at once. */
   readData(inode: ErofsInode): AsyncIterable<Uint8Array>;
-  /** Throws when the image has no room for data of this size; reads nothing. */
-  checkData(inode: ErofsInode): void;
+  /** The same, with counts in the place of bytes that are stored nowhere. */
+  readParts(inode: ErofsInode): AsyncIterable<DataPart>;
+  /** Throws when the image has no room for data of this size; reads no data. */
+  checkData(inode: ErofsInode): Promise<void>;
   /** The inode's own, or the build time of the image. */
   modificationTime(inode: ErofsInode): { readonly mtime: number; readonly mtimeNsec: number };
   readSymlink(inode: ErofsInode): Promise<string>;
@@ -48,11 +48,20 @@ function expectKind(inode: ErofsInode, kind: ErofsInode['kind']): void {
 export async function openErofs(source: ByteSource): Promise<ErofsReader> {
   const { superblock, geometry } = await readSuperblock(source);
   const metadata = cachedSource(source);
-  const xattrs = createXattrReader(metadata, geometry);
   const root = await readInode(metadata, geometry, BigInt(superblock.root_nid));
   if (root.kind !== 'directory') {
-    throw bad('bad-value', `the root is a ${root.kind}`, { field: 'root_nid' });
+    throw bad('bad-value', `the root is a ${root.kind}`, {
+      offset: EROFS_SUPER_OFFSET + 14,
+      field: 'root_nid',
+    });
   }
+  const packed = await readPackedInode(metadata, superblock, geometry);
+  // Compressed data comes in pieces of few blocks, which are read more at a time.
+  const compressed = cachedSource(source, 16);
+  const data = createDataReader({ metadata, data: compressed, geometry, packed });
+  const xattrs = createXattrReader(metadata, superblock, geometry, (from, to) =>
+    packed === undefined ? undefined : data.parts(packed, from, to),
+  );
   const buildTime = Number(BigInt.asIntN(64, superblock.build_time));
   if (!Number.isSafeInteger(buildTime) || superblock.build_time_nsec >= 1e9) {
     throw bad('bad-value', `build time is ${superblock.build_time}`, { field: 'build_time' });
@@ -61,24 +70,25 @@ export async function openErofs(source: ByteSource): Promise<ErofsReader> {
     superblock,
     geometry,
     root,
+    packed,
+    metadata,
     readInode: (nid) => readInode(metadata, geometry, nid),
     async *listDirectory(inode) {
       expectKind(inode, 'directory');
       const decoder = createDirectoryDecoder(inode.nid);
-      // Chunks start and end at blocks: the inline rest is an extent of its own.
-      for await (const chunk of streamExtents(metadata, dataExtents(inode, geometry))) {
-        for (let at = 0; at < chunk.length; at += geometry.blockSize) {
-          yield* decoder.decodeBlock(chunk.subarray(at, at + geometry.blockSize));
-        }
+      for await (const block of blocksOf(data.bytes(inode), geometry.blockSize)) {
+        yield* decoder.decodeBlock(block);
       }
     },
     async *readData(inode) {
       expectKind(inode, 'file');
-      yield* hasCompressedData(inode)
-        ? streamCompressed(source, inode, geometry)
-        : streamExtents(source, dataExtents(inode, geometry));
+      yield* data.bytes(inode);
     },
-    checkData: (inode) => checkDataSize(inode, geometry),
+    async *readParts(inode) {
+      expectKind(inode, 'file');
+      yield* data.parts(inode);
+    },
+    checkData: (inode) => data.checkSize(inode),
     modificationTime: ({ mtime }) =>
       mtime === undefined
         ? { mtime: buildTime, mtimeNsec: superblock.build_time_nsec }
@@ -86,17 +96,54 @@ export async function openErofs(source: ByteSource): Promise<ErofsReader> {
     async readSymlink(inode) {
       expectKind(inode, 'symlink');
       const parts: Uint8Array[] = [];
-      for await (const part of streamExtents(metadata, dataExtents(inode, geometry))) {
-        parts.push(part);
-      }
+      for await (const part of data.bytes(inode)) parts.push(part);
       const target = Buffer.concat(parts);
       try {
         if (target.includes(0)) throw new TypeError('It holds a NUL');
         return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(target);
       } catch (error) {
-        throw bad('bad-value', `symbolic link ${inode.nid} is not text`, { cause: error });
+        throw bad('bad-value', `symbolic link ${inode.nid} is not text`, {
+          offset: inode.offset,
+          field: 'target',
+          cause: error,
+        });
       }
     },
     readXattrs: (inode) => xattrs.read(inode),
   };
+}
+
+/** The inode of tails, which no directory names. */
+async function readPackedInode(
+  metadata: ByteSource,
+  { packed_nid }: SuperBlockValues,
+  geometry: Geometry,
+): Promise<ErofsInode | undefined> {
+  // Without a nid the feature stands for data that is used more than once.
+  if (!geometry.fragments || packed_nid === 0n) return undefined;
+  const packed = await readInode(metadata, geometry, packed_nid);
+  if (packed.kind !== 'file') {
+    throw bad('bad-value', `the packed inode is a ${packed.kind}`, {
+      offset: EROFS_SUPER_OFFSET + 96,
+      field: 'packed_nid',
+    });
+  }
+  return packed;
+}
+
+/** The bytes of a directory, block by block; the last may be short. */
+async function* blocksOf(
+  chunks: AsyncIterable<Uint8Array>,
+  blockSize: number,
+): AsyncGenerator<Uint8Array> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const chunk of chunks) {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let at = 0;
+    for (; at + blockSize <= bytes.length; at += blockSize) {
+      yield bytes.subarray(at, at + blockSize);
+    }
+    rest = bytes.subarray(at);
+  }
+  if (rest.length > 0) yield rest;
 }

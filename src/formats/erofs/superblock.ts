@@ -6,8 +6,13 @@ import { crc32c } from './crc32c.ts';
 import {
   checksummedSize,
   EROFS_FEATURE_COMPAT_SB_CHKSUM,
+  EROFS_FEATURE_INCOMPAT_48BIT,
   EROFS_FEATURE_INCOMPAT_CHUNKED_FILE,
   EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_FEATURE_INCOMPAT_DEVICE_TABLE,
+  EROFS_FEATURE_INCOMPAT_FRAGMENTS,
+  EROFS_FEATURE_INCOMPAT_METABOX,
+  EROFS_FEATURE_INCOMPAT_XATTR_PREFIXES,
   EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
   EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
   EROFS_SB_EXTSLOT_SIZE,
@@ -20,12 +25,21 @@ import {
 /** log2 of the block sizes that some kernel of ours can mount: no machine has pages of 8 or 32 KiB. */
 const BLOCK_SIZE_BITS: readonly number[] = [9, 10, 11, 12, 14, 16];
 
-/** The features under which inodes and directories are as we know them; file data may still not be. */
+/** The features that can be read; each changes nothing but what it names. */
 const KNOWN_INCOMPAT =
   EROFS_FEATURE_INCOMPAT_ZERO_PADDING |
   EROFS_FEATURE_INCOMPAT_COMPR_CFGS |
   EROFS_FEATURE_INCOMPAT_CHUNKED_FILE |
-  EROFS_FEATURE_INCOMPAT_ZTAILPACKING;
+  EROFS_FEATURE_INCOMPAT_DEVICE_TABLE |
+  EROFS_FEATURE_INCOMPAT_ZTAILPACKING |
+  EROFS_FEATURE_INCOMPAT_FRAGMENTS |
+  EROFS_FEATURE_INCOMPAT_XATTR_PREFIXES;
+
+/** Features that can not, but have a name. */
+const namedFeatures = new Map([
+  [EROFS_FEATURE_INCOMPAT_48BIT, '48-bit block addresses'],
+  [EROFS_FEATURE_INCOMPAT_METABOX, 'compressed metadata (metabox)'],
+]);
 
 export interface Geometry {
   readonly blockSize: number;
@@ -37,6 +51,17 @@ export interface Geometry {
   readonly sharedXattrOffset: number;
   /** Compressed data stands at the end of its blocks. */
   readonly zeroPadding: boolean;
+  /** Physical clusters may take several blocks. */
+  readonly bigPclusters: boolean;
+  /** Files may have a second compression algorithm. */
+  readonly secondAlgorithm: boolean;
+  /** Tails may be in the packed inode, and compressed data used more than once. */
+  readonly fragments: boolean;
+  /** Compressed data may stand behind its index. */
+  readonly tailPacking: boolean;
+  readonly chunks: boolean;
+  /** Bit mask of `algorithmNames`. */
+  readonly algorithms: number;
 }
 
 export const bad = (
@@ -73,13 +98,7 @@ export async function readSuperblock(
     );
   }
   const unknown = (feature_incompat & ~KNOWN_INCOMPAT) >>> 0;
-  if (unknown !== 0) {
-    throw bad(
-      'unsupported',
-      `it needs features 0x${unknown.toString(16)}, which are not known`,
-      at('feature_incompat', 80),
-    );
-  }
+  if (unknown !== 0) throw bad('unsupported', missingFeatures(unknown), at('feature_incompat', 80));
   if (!BLOCK_SIZE_BITS.includes(blkszbits)) {
     throw bad('unsupported', `block size is 2^${blkszbits}`, at('blkszbits', 12));
   }
@@ -101,19 +120,53 @@ export async function readSuperblock(
     );
   }
   await checkChecksum(source, superblock, record, blockSize);
+  if (superblock.extra_devices !== 0) {
+    throw bad(
+      'unsupported',
+      `its data is on ${superblock.extra_devices} more devices, only images in one file can be read`,
+      at('extra_devices', 86),
+    );
+  }
+  if (superblock.dirblkbits !== 0) {
+    throw bad(
+      'unsupported',
+      `directory blocks are ${2 ** superblock.dirblkbits} times as large as others`,
+      at('dirblkbits', 90),
+    );
+  }
+  const has = (feature: number): boolean => (feature_incompat & feature) !== 0;
   const geometry = {
     blockSize,
     imageSize,
     metadataOffset: superblock.meta_blkaddr * blockSize,
     sharedXattrOffset: superblock.xattr_blkaddr * blockSize,
-    zeroPadding: (feature_incompat & EROFS_FEATURE_INCOMPAT_ZERO_PADDING) !== 0,
+    zeroPadding: has(EROFS_FEATURE_INCOMPAT_ZERO_PADDING),
+    bigPclusters: has(EROFS_FEATURE_INCOMPAT_COMPR_CFGS),
+    secondAlgorithm: has(EROFS_FEATURE_INCOMPAT_DEVICE_TABLE),
+    fragments: has(EROFS_FEATURE_INCOMPAT_FRAGMENTS),
+    tailPacking: has(EROFS_FEATURE_INCOMPAT_ZTAILPACKING),
+    chunks: has(EROFS_FEATURE_INCOMPAT_CHUNKED_FILE),
+    // Without a list of algorithms the field is the largest distance of LZ4, the only one then.
+    algorithms: has(EROFS_FEATURE_INCOMPAT_COMPR_CFGS) ? superblock.available_compr_algs : 1,
   };
   for (const field of ['meta_blkaddr', 'xattr_blkaddr'] as const) {
     if (superblock[field] >= blocks) {
-      throw bad('out-of-range', `${field} is ${superblock[field]} of ${blocks} blocks`, { field });
+      throw bad(
+        'out-of-range',
+        `${field} is ${superblock[field]} of ${blocks} blocks`,
+        at(field, field === 'meta_blkaddr' ? 40 : 44),
+      );
     }
   }
   return { superblock, geometry };
+}
+
+function missingFeatures(unknown: number): string {
+  const names = [...namedFeatures].filter(([bit]) => (unknown & bit) !== 0).map(([, name]) => name);
+  const named = [...namedFeatures.keys()].reduce((bits, bit) => bits | bit, 0);
+  const rest = (unknown & ~named) >>> 0;
+  if (rest !== 0) names.push(`0x${rest.toString(16)}`);
+  return `it needs features that are not known: ${names.join(', ')}`;
 }
 
 async function checkChecksum(

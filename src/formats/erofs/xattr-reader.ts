@@ -2,10 +2,19 @@
 
 import type { ByteSource } from '../../io/byte-source.ts';
 import type { ErofsInode } from './inode.ts';
-import { XattrEntry, XattrIbodyHeader, xattrPrefixes } from './layout.ts';
+import {
+  EROFS_XATTR_LONG_PREFIX,
+  XattrEntry,
+  XattrIbodyHeader,
+  xattrPrefixes,
+  type SuperBlockValues,
+} from './layout.ts';
 import { bad, type Geometry } from './superblock.ts';
+import { readXattrPrefixes, type PackedRange } from './xattr-prefixes.ts';
 
-/** A name's last part, a value and how many bytes both take. */
+const DOT = 0x2e;
+
+/** A name, a value and how many bytes both take. */
 interface Entry {
   readonly name: string;
   readonly value: Uint8Array;
@@ -23,37 +32,69 @@ export interface XattrReader {
  * Shared entries are read once. Honest entries do not overlap, so all of them together are not
  * larger than the image: more is refused, which bounds what a small hostile image can blow up to.
  */
-export function createXattrReader(source: ByteSource, geometry: Geometry): XattrReader {
+export function createXattrReader(
+  source: ByteSource,
+  superblock: SuperBlockValues,
+  geometry: Geometry,
+  packed: PackedRange,
+): XattrReader {
   const shared = new Map<number, Entry>();
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let budget = geometry.imageSize;
 
-  const decodeEntry = (area: Uint8Array, at: number, offset: number): Entry & { end: number } => {
+  let prefixes: Promise<readonly Uint8Array[]> | undefined;
+
+  /** What a name starts with: bytes, as a long prefix may end within a character. */
+  const prefixOf = async (index: number, offset: number): Promise<Uint8Array> => {
+    if ((index & EROFS_XATTR_LONG_PREFIX) !== 0) {
+      prefixes ??= readXattrPrefixes(source, superblock, geometry, packed);
+      const long = (await prefixes)[index & ~EROFS_XATTR_LONG_PREFIX];
+      if (long !== undefined) return long;
+    }
+    const known = xattrPrefixes.find((each) => each.index === index);
+    if (known !== undefined) return Buffer.from(known.prefix);
+    throw bad('unsupported', `extended attribute prefix ${index}`, {
+      offset,
+      field: 'e_name_index',
+    });
+  };
+
+  const decodeEntry = async (
+    area: Uint8Array,
+    at: number,
+    offset: number,
+  ): Promise<Entry & { end: number }> => {
     const { e_name_len, e_name_index, e_value_size } = XattrEntry.decode(area, at);
     const nameAt = at + XattrEntry.size;
     const valueAt = nameAt + e_name_len;
     const end = valueAt + e_value_size;
     if (end > area.length) {
-      throw bad('out-of-range', 'an extended attribute leaves its area', { offset });
+      throw bad('out-of-range', 'an extended attribute leaves its area', {
+        offset,
+        field: 'e_value_size',
+      });
     }
     budget -= end - at;
     if (budget < 0) {
       throw bad('too-large', 'its extended attributes take more bytes than the image has');
     }
-    const known = xattrPrefixes.find(({ index }) => index === e_name_index);
-    if (known === undefined) {
-      throw bad('unsupported', `extended attribute prefix ${e_name_index}`, { offset });
-    }
+    const prefix = await prefixOf(e_name_index, offset);
     const suffix = area.subarray(nameAt, valueAt);
-    if (suffix.length > 0 !== known.prefix.endsWith('.') || suffix.includes(0)) {
-      throw bad('bad-value', 'the name of an extended attribute is not usable', { offset });
+    const isLong = (e_name_index & EROFS_XATTR_LONG_PREFIX) !== 0;
+    const isComplete = prefix.at(-1) !== DOT;
+    if (suffix.includes(0) || (!isLong && isComplete === suffix.length > 0)) {
+      throw bad('bad-value', 'the name of an extended attribute is not usable', {
+        offset,
+        field: 'e_name_len',
+      });
     }
+    const name = Buffer.concat([prefix, suffix]);
     try {
-      const name = known.prefix + utf8.decode(suffix);
-      return { name, value: area.slice(valueAt, end), end };
+      return { name: utf8.decode(name), value: area.slice(valueAt, end), end };
     } catch (error) {
       throw bad('bad-value', 'the name of an extended attribute is not UTF-8', {
         offset,
+        field: 'e_name',
         cause: error,
       });
     }
@@ -72,7 +113,7 @@ export function createXattrReader(source: ByteSource, geometry: Geometry): Xattr
     if (size > room) {
       throw bad('out-of-range', `shared extended attribute ${index} leaves the image`, { offset });
     }
-    const entry = decodeEntry(await source.read(offset, size), 0, offset);
+    const entry = await decodeEntry(await source.read(offset, size), 0, offset);
     shared.set(index, entry);
     return entry;
   };
@@ -100,7 +141,7 @@ export function createXattrReader(source: ByteSource, geometry: Geometry): Xattr
         add(await readShared(view.getUint32(at, true)));
       }
       for (let at = inline; at < area.length;) {
-        const entry = decodeEntry(area, at, inode.xattrOffset + at);
+        const entry = await decodeEntry(area, at, inode.xattrOffset + at);
         add(entry);
         at = entry.end + (-entry.end & 3);
       }

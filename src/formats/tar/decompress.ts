@@ -5,7 +5,7 @@ import { createGunzip } from 'node:zlib';
 import xzDecompress from 'xz-decompress';
 import { FormatError } from '../../core/errors.ts';
 import { bytesSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
-import { unzstd } from './zstd.ts';
+import { unzstd } from '../../compression/zstd/decode-stream.ts';
 
 export type Compression = 'gzip' | 'xz' | 'zstd' | 'none';
 

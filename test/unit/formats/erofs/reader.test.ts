@@ -115,7 +115,11 @@ describe('openErofs', () => {
 
   test.each([
     ['magic', 1024, 0, 'bad-magic'],
-    ['an unknown feature', 1024 + 80, 0x40, 'unsupported'],
+    ['an unknown feature', 1024 + 80 + 3, 0x40, 'unsupported'],
+    ['48-bit addresses', 1024 + 80, 0x80, 'unsupported'],
+    ['a metabox', 1024 + 81, 0x01, 'unsupported'],
+    ['more devices', 1024 + 86, 1, 'unsupported'],
+    ['other directory blocks', 1024 + 90, 1, 'unsupported'],
     ['blocks of 8 KiB', 1024 + 12, 13, 'unsupported'],
     ['an extension that leaves the block', 1024 + 13, 255, 'bad-value'],
     ['metadata behind the image', 1024 + 40, 99, 'out-of-range'],

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../../src/core/errors.ts';
 import { decompress } from '../../../../src/formats/tar/decompress.ts';
-import { Xxh64 } from '../../../../src/formats/tar/xxh64.ts';
+import { Xxh64 } from '../../../../src/compression/zstd/xxh64.ts';
 import { bytesSource } from '../../../../src/io/byte-source.ts';
 
 async function read(data: Uint8Array, maxSize = 1 << 20): Promise<string> {
