@@ -3,7 +3,14 @@
 import type { NativeLibrary } from './library.ts';
 
 /** As the C interface numbers them. */
-const engines = { best: 0, portable: 1, avx2: 2, 'sha-ni': 3, armv8: 4 } as const;
+const engines = {
+  best: 0,
+  portable: 1,
+  avx2: 2,
+  'sha-ni': 3,
+  armv8: 4,
+  'sha-ni-without-avx': 5,
+} as const;
 
 export type Sha256Engine = keyof typeof engines;
 

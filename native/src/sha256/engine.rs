@@ -34,6 +34,7 @@ impl Engine {
     pub const AVX2: u32 = 2;
     pub const SHA_NI: u32 = 3;
     pub const ARMV8: u32 = 4;
+    pub const SHA_NI_WITHOUT_AVX: u32 = 5;
 
     /// An engine by its number; `None` if it is unknown or not for this processor. What the processor has is asked once in
     /// a process: under a hypervisor the question takes as long as hashing ten blocks.
@@ -45,6 +46,8 @@ impl Engine {
             Self::AVX2 => Kind::Avx2(Avx2::detect()?),
             #[cfg(target_arch = "x86_64")]
             Self::SHA_NI => Kind::ShaNi(ShaNi::detect()?),
+            #[cfg(target_arch = "x86_64")]
+            Self::SHA_NI_WITHOUT_AVX => Kind::ShaNi(ShaNi::detect_without_avx()?),
             #[cfg(target_arch = "aarch64")]
             Self::ARMV8 => Kind::Neon(Neon::detect()?),
             _ => return None,
@@ -53,10 +56,15 @@ impl Engine {
     }
 
     fn best() -> Self {
-        [Self::SHA_NI, Self::ARMV8, Self::AVX2]
-            .into_iter()
-            .find_map(Self::new)
-            .unwrap_or(Self(Kind::Portable))
+        [
+            Self::SHA_NI,
+            Self::SHA_NI_WITHOUT_AVX,
+            Self::ARMV8,
+            Self::AVX2,
+        ]
+        .into_iter()
+        .find_map(Self::new)
+        .unwrap_or(Self(Kind::Portable))
     }
 
     pub fn number(self) -> u32 {
@@ -65,7 +73,9 @@ impl Engine {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(_) => Self::AVX2,
             #[cfg(target_arch = "x86_64")]
-            Kind::ShaNi(_) => Self::SHA_NI,
+            Kind::ShaNi(engine) if engine.has_avx() => Self::SHA_NI,
+            #[cfg(target_arch = "x86_64")]
+            Kind::ShaNi(_) => Self::SHA_NI_WITHOUT_AVX,
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(_) => Self::ARMV8,
         }

@@ -22,14 +22,16 @@ if (built === undefined) {
 }
 
 /** Those of this processor. */
-const engines = (['portable', 'avx2', 'sha-ni', 'armv8'] as const).filter((engine) => {
-  try {
-    return built !== undefined && createNativeBlockHasher(built, 1, engine);
-  } catch {
-    return false;
-  }
-});
-if (built !== undefined && engines.length < 3) {
+const engines = (['portable', 'avx2', 'sha-ni', 'sha-ni-without-avx', 'armv8'] as const).filter(
+  (engine) => {
+    try {
+      return built !== undefined && createNativeBlockHasher(built, 1, engine);
+    } catch {
+      return false;
+    }
+  },
+);
+if (built !== undefined && engines.length < 4) {
   process.stderr.write(`native: this processor can try only ${engines.join(', ')}\n`);
 }
 
