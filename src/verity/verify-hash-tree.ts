@@ -275,16 +275,20 @@ function* strayBlocks(
   const zeros = Buffer.alloc(blockSize);
   const isZero = (from: number, to: number): boolean =>
     zeros.subarray(0, to - from).equals(bytes.subarray(from, to));
+  const isClean = (at: number, used: number): boolean => {
+    if (!isZero(at + used * stride, at + blockSize)) return false;
+    if (size === stride) return true;
+    for (let slot = at; slot < at + used * stride; slot += stride) {
+      if (!isZero(slot + size, slot + stride)) return false;
+    }
+    return true;
+  };
   for (const span of good) {
     for (let index = span.first; index < span.end; index += 1) {
       if (isDense && index !== blocks - 1) continue;
       const at = (index - first) * blockSize;
       const used = Math.min(digestsPerBlock, digests - index * digestsPerBlock);
-      let clean = isZero(at + used * stride, at + blockSize);
-      for (let i = 0; size < stride && i < used && clean; i += 1) {
-        clean = isZero(at + i * stride + size, at + (i + 1) * stride);
-      }
-      if (!clean) yield index;
+      if (!isClean(at, used)) yield index;
     }
   }
 }

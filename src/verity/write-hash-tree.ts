@@ -111,9 +111,9 @@ function growTree(
       level.buffer.set(digests, level.held * stride);
     } else {
       for (let i = 0; i < count; i += 1) {
-        const place = level.held + i;
-        const block = Math.floor(place / digestsPerBlock);
-        const at = block * blockSize + (place % digestsPerBlock) * stride;
+        const index = level.held + i;
+        const block = Math.floor(index / digestsPerBlock);
+        const at = block * blockSize + (index % digestsPerBlock) * stride;
         level.buffer.set(digests.subarray(i * aligned, i * aligned + digestSize), at);
       }
     }
