@@ -129,29 +129,33 @@ const MAX_FAILED = 512;
  *
  * @param matrix 255 rows of `width` bytes, those of the parity last; each column is a codeword.
  * @param erased Rows, at most `roots` of them.
+ * @param syndromes Those of the matrix, where they are known already.
  */
 export function decodeColumns(
   matrix: Uint8Array,
   width: number,
   roots: number,
   erased: readonly number[],
+  syndromes: Uint8Array = syndromePlanes(matrix, width, roots),
 ): DecodedColumns {
-  const syndromes = syndromePlanes(matrix, width, roots);
-  const solve = erasureSolver(roots, erased);
+  const { errors, elsewhere } = solveErasures(syndromes, width, roots, erased);
+  for (const [i, row] of erased.entries()) {
+    const target = matrix.subarray(row * width, (row + 1) * width);
+    const plane = errors.subarray(i * width, (i + 1) * width);
+    for (let column = 0; column < width; column += 1) {
+      if (elsewhere[column] === 0) target[column] = target[column]! ^ plane[column]!;
+    }
+  }
   const codeword = new Uint8Array(CODEWORD);
-  const syndrome = new Uint8Array(roots);
   let corrected = 0;
   let failed = 0;
   for (let column = 0; column < width && failed < MAX_FAILED; column += 1) {
-    for (let root = 0; root < roots; root += 1) syndrome[root] = syndromes[root * width + column]!;
-    if (syndrome.every((value) => value === 0)) continue;
-    const values = solve(syndrome);
-    if (values !== undefined) {
-      for (const [i, row] of erased.entries()) {
-        const at = row * width + column;
-        matrix[at] = matrix[at]! ^ values[i]!;
+    if (elsewhere[column] === 0) {
+      for (let at = column; at < syndromes.length; at += width) {
+        if (syndromes[at] === 0) continue;
+        corrected += 1;
+        break;
       }
-      corrected += 1;
       continue;
     }
     for (let row = 0; row < CODEWORD; row += 1) codeword[row] = matrix[row * width + column]!;
@@ -166,7 +170,7 @@ export function decodeColumns(
 }
 
 /** The syndromes of all columns: `roots` planes of `width` bytes. */
-function syndromePlanes(matrix: Uint8Array, width: number, roots: number): Uint8Array {
+export function syndromePlanes(matrix: Uint8Array, width: number, roots: number): Uint8Array {
   const planes = new Uint8Array(roots * width);
   for (let root = 0; root < roots; root += 1) {
     const times = productTable(power(root));
@@ -178,32 +182,46 @@ function syndromePlanes(matrix: Uint8Array, width: number, roots: number): Uint8
   return planes;
 }
 
+/** `sum[i] ^= factor * values[i]` for whole planes. */
+function addProducts(sum: Uint8Array, factor: number, values: Uint8Array): void {
+  const times = productTable(factor);
+  for (let i = 0; i < sum.length; i += 1) sum[i] = sum[i]! ^ times[values[i]!]!;
+}
+
 /**
- * Solves for the errors at known places.
+ * Solves all columns for errors at the erased rows.
  *
- * @returns a function that gives them by their order, or undefined when there are errors elsewhere too.
+ * @returns the errors, a plane for each erased row, and which columns (not 0) have errors elsewhere too.
  */
-function erasureSolver(
+function solveErasures(
+  syndromes: Uint8Array,
+  width: number,
   roots: number,
   erased: readonly number[],
-): (syndromes: Uint8Array) => Uint8Array | undefined {
+): { readonly errors: Uint8Array; readonly elsewhere: Uint8Array } {
   const count = erased.length;
   const locators = erased.map(locatorExponent);
   const inverse = invertVandermonde(locators);
-  return (syndromes) => {
-    const values = new Uint8Array(count);
-    for (let i = 0; i < count; i += 1) {
-      let sum = 0;
-      for (let j = 0; j < count; j += 1) sum ^= multiply(inverse[i * count + j]!, syndromes[j]!);
-      values[i] = sum;
+  const errors = new Uint8Array(count * width);
+  const planeOf = (planes: Uint8Array, i: number): Uint8Array =>
+    planes.subarray(i * width, (i + 1) * width);
+  for (let i = 0; i < count; i += 1) {
+    for (let j = 0; j < count; j += 1) {
+      addProducts(planeOf(errors, i), inverse[i * count + j]!, planeOf(syndromes, j));
     }
-    for (let root = count; root < roots; root += 1) {
-      let sum = 0;
-      for (let i = 0; i < count; i += 1) sum ^= multiply(power(locators[i]! * root), values[i]!);
-      if (sum !== syndromes[root]) return undefined;
+  }
+  // The other syndromes must agree.
+  const elsewhere = new Uint8Array(width);
+  for (let root = count; root < roots; root += 1) {
+    const rest = planeOf(syndromes, root).slice();
+    for (const [i, locator] of locators.entries()) {
+      addProducts(rest, power(locator * root), planeOf(errors, i));
     }
-    return values;
-  };
+    for (let column = 0; column < width; column += 1) {
+      elsewhere[column] = elsewhere[column]! | rest[column]!;
+    }
+  }
+  return { errors, elsewhere };
 }
 
 /** The inverse of the matrix whose row `j` holds the locators to the power of `j`, by elimination. */

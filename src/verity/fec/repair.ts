@@ -21,7 +21,7 @@ import {
 } from '../verify-hash-tree.ts';
 import { CODEWORD, fecLayout, type FecLayout } from './layout.ts';
 import { fecMatrix, type FecMatrix } from './matrix.ts';
-import { decodeColumns } from './reed-solomon.ts';
+import { decodeColumns, syndromePlanes } from './reed-solomon.ts';
 
 /** An image and its parity; what is written to the sinks must be read back from the sources. */
 export interface RepairableImage {
@@ -189,9 +189,10 @@ async function repairRound(
   const found = new Map<CorruptBlock, Uint8Array>();
   const known = erasures.map(({ row }) => row);
   const isProved = proverOf(options);
+  const syndromes = syndromePlanes(codewords, blockSize, roots);
   const attempt = async (erased: readonly number[]): Promise<boolean> => {
     const trial = codewords.slice();
-    decodeColumns(trial, blockSize, roots, erased);
+    decodeColumns(trial, blockSize, roots, erased, syndromes);
     for (const { block, row } of erasures) {
       if (found.has(block)) continue;
       const bytes = trial.subarray(row * blockSize, (row + 1) * blockSize);
