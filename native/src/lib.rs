@@ -7,10 +7,12 @@
 
 #[allow(unsafe_code)]
 pub mod abi;
+pub mod assemble;
 pub mod bench;
 pub mod clock;
 pub mod file;
 pub mod file_hash;
 pub mod lz4;
+pub mod scan;
 pub mod sha256;
 pub mod threads;

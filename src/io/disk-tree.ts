@@ -1,22 +1,32 @@
-/** Folders and files of this machine as parts of a `FileTree`, without anything that varies between machines. */
+/**
+ * Folders and files of this machine as parts of a `FileTree`: either as they are, or without anything
+ * that varies between machines.
+ *
+ * What a folder holds is found by a scanner: the one here, or the native library's, which is faster and
+ * reads extended attributes. What becomes of it is decided here for both.
+ */
 
-import { createReadStream } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createReadStream, type BigIntStats } from 'node:fs';
+import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { FormatError, UsageError } from '../core/errors.ts';
 import {
+  device,
   directory,
   regularFile,
+  specialFile,
   symlink,
   type Directory,
   type FileContent,
   type Inode,
+  type InodeAttributes,
 } from './file-tree.ts';
+import { systemError } from './system-error.ts';
 
 /** A file on disk as content. It must not change its size between planning and writing. */
 export function fileContent(path: string, size: number): FileContent {
   return {
     size,
+    file: { path },
     async *stream() {
       if (size === 0) return;
       let done = 0;
@@ -33,32 +43,286 @@ export function fileContent(path: string, size: number): FileContent {
   };
 }
 
+/** What a scanner finds of one name. */
+export interface DiskEntry {
+  /** Number of the directory that holds it: the root has 0, every other one a larger number than its own. */
+  readonly parent: number;
+  /** Of a directory: its number. */
+  readonly number: number;
+  readonly name: string;
+  /** `st_mode`: type and permissions. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: number;
+  readonly mtimeNsec: number;
+  /** Of devices. */
+  readonly major: number;
+  readonly minor: number;
+  /** Equal for names of one file; absent when it has only one. */
+  readonly link: string | undefined;
+  /** Of symbolic links. */
+  readonly target: string;
+  /** By name; absent without any. */
+  readonly xattrs?: readonly (readonly [name: string, value: Uint8Array])[] | undefined;
+  /** What of it is not UTF-8. */
+  readonly notText?: 'name' | 'target' | undefined;
+  /** The system's error when it could not be read: then the rest may be missing. */
+  readonly errno?: number | undefined;
+}
+
+export interface ScanOptions {
+  /** Whether extended attributes are wanted. Node cannot read them: only the native library can. */
+  readonly xattrs?: boolean;
+}
+
+/** Finds all names below a folder: the root first, with no name, and a directory before what it holds. */
+export type DiskScanner = (path: string, options: ScanOptions) => Promise<Iterable<DiskEntry>>;
+
+export interface DiskTreeOptions extends ScanOptions {
+  /** The one modification time; default each file's own. */
+  readonly mtime?: number | undefined;
+  /** Whether all belongs to user and group 0. */
+  readonly allRoot?: boolean;
+  /** Leaves out what it says yes to, and all below. Paths begin with `/`, the folder itself. */
+  readonly exclude?: ((path: string) => boolean) | undefined;
+  /** Default: with Node's functions. */
+  readonly scan?: DiskScanner | undefined;
+}
+
 /**
  * A folder and everything below it: owned by root, modes 0755 (folders and what its owner may
  * execute) or 0644, one modification time. So the umask, the user and the checkout do not show.
  *
  * @throws {UsageError} `input` for a device, socket or pipe, or a name that is not UTF-8.
  */
-export async function readDiskTree(path: string, mtime: number): Promise<Directory> {
-  const root = directory({ mode: 0o755, mtime });
-  const entries = await readdir(path, { encoding: 'buffer' });
-  for (const bytes of entries) {
-    const name = bytes.toString('utf8');
-    if (!Buffer.from(name).equals(bytes)) {
-      throw new UsageError('input', `Cannot use ${join(path, name)}: its name is not UTF-8`);
+export function readDiskTree(
+  path: string,
+  mtime: number,
+  scan: DiskScanner = scanDisk,
+): Promise<Directory> {
+  const options = { mtime, allRoot: true };
+  return buildTree(path, scan, options, ({ mode, link: _link, ...entry }, at) => {
+    const type = mode & S_IFMT;
+    if (type !== S_IFDIR && type !== S_IFREG && type !== S_IFLNK) {
+      throw new UsageError('input', `Cannot use ${at}: it is not a file, folder or symbolic link`);
     }
-    root.children.set(name, await readDiskInode(join(path, name), mtime));
-  }
-  return root;
+    const isOpen = type === S_IFDIR || (mode & 0o100) !== 0;
+    const plain = type === S_IFLNK ? 0o777 : isOpen ? 0o755 : 0o644;
+    return { ...entry, mode: type | plain, link: undefined };
+  });
 }
 
-async function readDiskInode(path: string, mtime: number): Promise<Inode> {
-  const stats = await lstat(path);
-  if (stats.isDirectory()) return readDiskTree(path, mtime);
-  if (stats.isSymbolicLink()) return symlink(await readlink(path), { mtime });
-  if (stats.isFile()) {
-    const mode = (stats.mode & 0o100) === 0 ? 0o644 : 0o755;
-    return regularFile(fileContent(path, stats.size), { mode, mtime });
-  }
-  throw new UsageError('input', `Cannot use ${path}: it is not a file, folder or symbolic link`);
+/**
+ * A folder and everything below it as it is: owners, modes, times, devices, hard links.
+ *
+ * @throws {UsageError} `input` for a name that is not UTF-8; `usage` when extended attributes are asked
+ *   of a scanner that cannot read them.
+ */
+export function readExactTree(path: string, options: DiskTreeOptions = {}): Promise<Directory> {
+  return buildTree(path, options.scan ?? scanDisk, options, (entry) => entry);
 }
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
+const S_IFIFO = 0o010000;
+const S_IFSOCK = 0o140000;
+
+interface OpenDirectory {
+  readonly inode: Directory;
+  /** On disk. */
+  readonly path: string;
+  /** In the tree; empty for the root. */
+  readonly treePath: string;
+}
+
+async function buildTree(
+  root: string,
+  scan: DiskScanner,
+  options: DiskTreeOptions,
+  adjust: (entry: DiskEntry, path: string) => DiskEntry,
+): Promise<Directory> {
+  const directories = new Map<number, OpenDirectory>();
+  const links = new Map<string, Inode>();
+  const { exclude } = options;
+  for (const entry of await scan(root, { xattrs: options.xattrs === true })) {
+    const parent = directories.get(entry.parent);
+    const isRoot = directories.size === 0;
+    // What is below a directory that is left out.
+    if (parent === undefined && !isRoot) continue;
+    const path = parent === undefined ? root : join(parent.path, entry.name);
+    const treePath = parent === undefined ? '' : `${parent.treePath}/${entry.name}`;
+    if (entry.name !== '' && exclude?.(treePath) === true) continue;
+    checkEntry(entry, path);
+    const known = entry.link === undefined ? undefined : links.get(entry.link);
+    const adjusted = adjust(entry, path);
+    const inode = (adjusted.link !== undefined && known) || inodeOf(adjusted, path, options);
+    if (adjusted.link !== undefined) links.set(adjusted.link, inode);
+    if (inode.kind === 'directory') {
+      directories.set(entry.number, { inode, path, treePath });
+    } else if (isRoot) {
+      throw new UsageError('input', `Cannot use ${root}: it is not a folder`);
+    }
+    parent?.inode.children.set(entry.name, inode);
+  }
+  const found = directories.get(0);
+  if (found === undefined) throw new TypeError('A scan starts with the root');
+  return found.inode;
+}
+
+function checkEntry({ errno, notText }: DiskEntry, path: string): void {
+  if (errno !== undefined) throw systemError(errno, 'scandir', path);
+  if (notText === 'name') {
+    throw new UsageError('input', `Cannot use ${path}: its name is not UTF-8`);
+  }
+  if (notText === 'target') {
+    throw new UsageError('input', `Cannot use ${path}: where it leads to is not UTF-8`);
+  }
+}
+
+const join = (folder: string, name: string): string => (name === '' ? folder : `${folder}/${name}`);
+
+function inodeOf(entry: DiskEntry, path: string, options: DiskTreeOptions): Inode {
+  const { mode, major, minor, xattrs } = entry;
+  const attributes: InodeAttributes = {
+    mode: mode & 0o7777,
+    uid: options.allRoot === true ? 0 : entry.uid,
+    gid: options.allRoot === true ? 0 : entry.gid,
+    mtime: options.mtime ?? entry.mtime,
+    mtimeNsec: options.mtime === undefined ? entry.mtimeNsec : 0,
+  };
+  const inode = ((): Inode => {
+    switch (mode & S_IFMT) {
+      case S_IFDIR:
+        return directory(attributes);
+      case S_IFREG:
+        return regularFile(fileContent(path, entry.size), attributes);
+      case S_IFLNK:
+        return symlink(entry.target, attributes);
+      case S_IFCHR:
+        return device('char-device', major, minor, attributes);
+      case S_IFBLK:
+        return device('block-device', major, minor, attributes);
+      case S_IFIFO:
+        return specialFile('fifo', attributes);
+      case S_IFSOCK:
+        return specialFile('socket', attributes);
+      default:
+        throw new UsageError('input', `Cannot use ${path}: it is of no known kind`);
+    }
+  })();
+  for (const [name, value] of xattrs ?? []) inode.xattrs.set(name, value);
+  return inode;
+}
+
+/** Text from bytes, and whether they were text. */
+export function decodeText(bytes: Buffer): { readonly text: string; readonly isText: boolean } {
+  const text = bytes.toString('utf8');
+  // What cannot be decoded becomes U+FFFD.
+  return { text, isText: !text.includes('\ufffd') || Buffer.from(text).equals(bytes) };
+}
+
+/** How many entries of a directory are asked for at a time. */
+const AT_ONCE = 64;
+
+/** Finds all names with Node's functions. */
+async function scanDisk(root: string, { xattrs }: ScanOptions): Promise<DiskEntry[]> {
+  if (xattrs === true) {
+    throw new UsageError('usage', 'Cannot read extended attributes without the native library', {
+      hint: 'Build it with `cargo build --release -p microbuild-native`',
+    });
+  }
+  const top = await stat(root, { bigint: true });
+  const found: DiskEntry[] = [{ ...noEntry, ...statEntry(top) }];
+  const directories: Buffer[] = top.isDirectory() ? [Buffer.from(root)] : [];
+  for (let parent = 0; parent < directories.length; parent += 1) {
+    const path = directories[parent] as Buffer;
+    const readOne = async (bytes: Buffer): Promise<DiskEntry> => {
+      const { text: name, isText } = decodeText(bytes);
+      const entry = { ...noEntry, parent, name, notText: isText ? undefined : ('name' as const) };
+      const at = Buffer.concat([path, Buffer.from('/'), bytes]);
+      return orError(entry, async () => {
+        const stats = await lstat(at, { bigint: true });
+        const known = { ...entry, ...statEntry(stats) };
+        if (!stats.isSymbolicLink()) return known;
+        const target = decodeText(await readlink(at, { encoding: 'buffer' }));
+        const notText = known.notText ?? (target.isText ? undefined : 'target');
+        return { ...known, target: target.text, notText };
+      });
+    };
+    let names: Buffer[] = [];
+    try {
+      names = await readdir(path, { encoding: 'buffer' });
+    } catch (error) {
+      found.push({ ...noEntry, parent, errno: errnoOf(error) });
+    }
+    names.sort((a, b) => Buffer.compare(a, b));
+    for (let first = 0; first < names.length; first += AT_ONCE) {
+      const some = names.slice(first, first + AT_ONCE);
+      for (const [index, entry] of (await Promise.all(some.map(readOne))).entries()) {
+        const isDirectory = (entry.mode & S_IFMT) === S_IFDIR;
+        const name = some[index] as Buffer;
+        if (isDirectory) directories.push(Buffer.concat([path, Buffer.from('/'), name]));
+        found.push(isDirectory ? { ...entry, number: directories.length - 1 } : entry);
+      }
+    }
+  }
+  return found;
+}
+
+async function orError(entry: DiskEntry, read: () => Promise<DiskEntry>): Promise<DiskEntry> {
+  try {
+    return await read();
+  } catch (error) {
+    return { ...entry, errno: errnoOf(error) };
+  }
+}
+
+function errnoOf(error: unknown): number {
+  const errno = error instanceof Error ? (error as NodeJS.ErrnoException).errno : undefined;
+  if (errno === undefined) throw error;
+  return -errno;
+}
+
+/** All of an entry that nothing is known of. */
+export const noEntry: DiskEntry = {
+  parent: 0,
+  number: 0,
+  name: '',
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtime: 0,
+  mtimeNsec: 0,
+  major: 0,
+  minor: 0,
+  link: undefined,
+  target: '',
+};
+
+function statEntry(
+  stats: BigIntStats,
+): Omit<DiskEntry, 'parent' | 'number' | 'name' | 'target' | 'notText'> {
+  const { rdev, mtimeNs } = stats;
+  const mtimeNsec = ((mtimeNs % NANO) + NANO) % NANO;
+  return {
+    mode: Number(stats.mode),
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    size: Number(stats.size),
+    mtime: Number((mtimeNs - mtimeNsec) / NANO),
+    mtimeNsec: Number(mtimeNsec),
+    // The C library's form of a device number.
+    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
+    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+    link: !stats.isDirectory() && stats.nlink > 1n ? `${stats.dev}:${stats.ino}` : undefined,
+  };
+}
+
+const NANO = 1_000_000_000n;

@@ -1,15 +1,22 @@
 //! The C interface, a file for each module behind it. Negative results are errors; nothing here unwinds into the caller: the
 //! library is built to abort.
 
+mod assemble;
 mod clock;
 mod file;
 mod fs_verity;
 mod lz4;
+mod scan;
 mod sha256;
 
+pub use assemble::{
+    mb_assembly_add, mb_assembly_cancel, mb_assembly_finish, mb_assembly_progress,
+    mb_assembly_start,
+};
 pub use clock::mb_tsc_khz;
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;
+pub use scan::{mb_scan, mb_scan_take};
 pub use sha256::{mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine};
 
 use core::slice;

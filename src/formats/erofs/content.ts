@@ -1,8 +1,10 @@
 /** Reading the contents of files for an image: exactly as many bytes as planned, early where it pays. */
 
 import { UsageError } from '../../core/errors.ts';
+import { alignUp } from '../../core/math.ts';
 import type { ContentExtent, ImagePiece } from '../../io/image-pieces.ts';
 
+type BytesPiece = Extract<ImagePiece, { kind: 'bytes' }>;
 type ContentPiece = Extract<ImagePiece, { kind: 'content' }>;
 
 /**
@@ -36,7 +38,7 @@ async function* contentOf({ path, content }: ContentPiece): AsyncGenerator<Uint8
 
 /** A piece whose content can be read. */
 export type ReadPiece =
-  | Extract<ImagePiece, { kind: 'bytes' }>
+  | BytesPiece
   | {
       readonly kind: 'content';
       readonly extents: readonly ContentExtent[];
@@ -96,4 +98,65 @@ async function readable({
   if (piece.kind === 'bytes') return piece;
   const { extents } = piece;
   return { kind: 'content', extents, chunks: whole ? [await whole] : contentOf(piece) };
+}
+
+/** Blocks of this many bytes are handed on at a time. */
+const STREAM_SIZE = 1 << 18;
+
+/**
+ * A content as pieces of bytes, for those who do not read files themselves. Each is valid until the
+ * next one is asked for.
+ */
+export async function* streamPiece(
+  piece: ContentPiece,
+  blockSize: number,
+): AsyncGenerator<BytesPiece> {
+  const buffer = new Uint8Array(alignUp(Math.min(piece.content.size, STREAM_SIZE), blockSize));
+  for await (const { extent, at, bytes } of partsOf(piece.extents, contentOf(piece))) {
+    if (extent.shared) {
+      yield { kind: 'bytes', to: extent.to + at, shared: true, bytes };
+      continue;
+    }
+    for (let done = 0; done < bytes.length;) {
+      const used = (at + done) % buffer.length;
+      const part = bytes.subarray(done, done + buffer.length - used);
+      buffer.set(part, used);
+      done += part.length;
+      const end = used + part.length;
+      if (end === buffer.length || at + done === extent.size) {
+        const to = extent.to + at + done - end;
+        yield { kind: 'bytes', to, shared: false, bytes: buffer.subarray(0, end) };
+      }
+    }
+  }
+}
+
+/** Part of a content that an extent wants. */
+interface ContentPart {
+  readonly extent: ContentExtent;
+  /** Offset in the extent. */
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The parts of a content that its extents want. Reads all of it, so that its size is checked. */
+export async function* partsOf(
+  extents: readonly ContentExtent[],
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<ContentPart> {
+  let from = 0;
+  let index = 0;
+  for await (const chunk of chunks) {
+    const end = from + chunk.length;
+    for (let extent = extents[index]; extent !== undefined; extent = extents[index]) {
+      const start = Math.max(extent.from, from);
+      const stop = Math.min(extent.from + extent.size, end);
+      if (start < stop) {
+        yield { extent, at: start - extent.from, bytes: chunk.subarray(start - from, stop - from) };
+      }
+      if (extent.from + extent.size > end) break;
+      index += 1;
+    }
+    from = end;
+  }
 }

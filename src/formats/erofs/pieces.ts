@@ -9,24 +9,33 @@ const SLAB_SIZE = 1 << 16;
 
 /** The pieces of an image, in the order of its inodes. */
 export function erofsPieces(plan: ErofsPlan): ImagePieces {
-  const { blockSize, inodes } = plan;
+  const { blockSize, inodes, sharedXattrs } = plan;
   return {
     size: plan.size,
     blockSize,
     sharedSize: plan.metadataBlocks * blockSize,
-    pieceSize: inodes.reduce((sum, planned) => sum + inodeSize(planned) + planned.size, 0),
+    pieceSize: inodes.reduce(
+      (sum, planned) => sum + inodeSize(planned) + storedSize(planned),
+      sharedXattrs.bytes.length,
+    ),
     *sharedRanges() {
+      yield { offset: sharedXattrs.offset, size: sharedXattrs.bytes.length };
       for (const planned of inodes) {
         yield { offset: planned.offset, size: inodeSize(planned) + planned.tailSize };
       }
     },
     *pieces() {
       const allocate = createSlabs();
+      yield { kind: 'bytes', to: sharedXattrs.offset, shared: true, bytes: sharedXattrs.bytes };
       for (const planned of inodes) yield* inodePieces(planned, blockSize, allocate);
     },
     seal: (firstBlock) => encodeSuperblock(plan, firstBlock),
   };
 }
+
+/** Bytes of data that an inode stores itself. */
+const storedSize = ({ size, dataExtents }: PlannedInode): number =>
+  dataExtents?.reduce((sum, extent) => sum + extent.size, 0) ?? size;
 
 type Allocate = (size: number) => Uint8Array;
 
@@ -100,7 +109,15 @@ function* inodePieces(
 }
 
 function contentExtents(planned: PlannedInode, blockSize: number): ContentExtent[] {
-  const { size, tailSize, blockAddress } = planned;
+  const { size, tailSize, blockAddress, dataExtents } = planned;
+  if (dataExtents !== undefined) {
+    return dataExtents.map((extent) => ({
+      from: extent.offset,
+      size: extent.size,
+      to: extent.blockAddress * blockSize,
+      shared: false,
+    }));
+  }
   const bodySize = size - tailSize;
   const extents: ContentExtent[] = [];
   if (bodySize > 0) {

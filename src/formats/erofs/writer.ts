@@ -6,9 +6,15 @@
 import type { ImagePieces } from '../../io/image-pieces.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { createRunWriter, createSegmentWriter } from './block-writers.ts';
-import { readAhead, type ReadPiece } from './content.ts';
+import { partsOf, readAhead } from './content.ts';
 import { erofsPieces } from './pieces.ts';
 import type { ErofsPlan } from './plan.ts';
+
+export interface WriteErofsOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with how much is done, in bytes of `total`. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
 
 /**
  * Writes the image, all of its `plan.size` bytes, in whole blocks. Contents are read while it is
@@ -20,7 +26,7 @@ import type { ErofsPlan } from './plan.ts';
 export async function writeErofs(
   plan: ErofsPlan,
   sink: ImageSink,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: WriteErofsOptions = {},
 ): Promise<void> {
   await sink.truncate(plan.size);
   await writePieces(erofsPieces(plan), sink, options);
@@ -30,7 +36,7 @@ export async function writeErofs(
 async function writePieces(
   image: ImagePieces,
   sink: ImageSink,
-  { signal }: { readonly signal?: AbortSignal | undefined },
+  { signal, onProgress }: WriteErofsOptions,
 ): Promise<void> {
   const { blockSize } = image;
   const shared = createSegmentWriter(
@@ -40,44 +46,26 @@ async function writePieces(
     (first) => image.seal(first.subarray(0, blockSize)),
   );
   const own = createRunWriter(sink, blockSize);
+  let done = 0;
+  const count = (bytes: number): void => {
+    done += bytes;
+    onProgress?.(done, image.pieceSize);
+  };
   for await (const piece of readAhead(image.pieces())) {
     signal?.throwIfAborted();
     if (piece.kind === 'bytes') {
       if (piece.shared) await shared.put(piece.to, piece.bytes);
       else await own.put(piece.to, piece.bytes, true);
-    } else {
-      await writeContent(piece, signal, async (extent, at, bytes) => {
-        const to = extent.to + at;
-        if (extent.shared) await shared.put(to, bytes);
-        else await own.put(to, bytes, at + bytes.length === extent.size);
-      });
+      count(piece.bytes.length);
+      continue;
+    }
+    for await (const { extent, at, bytes } of partsOf(piece.extents, piece.chunks)) {
+      signal?.throwIfAborted();
+      const to = extent.to + at;
+      if (extent.shared) await shared.put(to, bytes);
+      else await own.put(to, bytes, at + bytes.length === extent.size);
+      count(bytes.length);
     }
   }
   await own.flush();
-}
-
-type Extent = Extract<ReadPiece, { kind: 'content' }>['extents'][number];
-
-/** Calls `put` for each part of a chunk that an extent wants. */
-async function writeContent(
-  { chunks, extents }: Extract<ReadPiece, { kind: 'content' }>,
-  signal: AbortSignal | undefined,
-  put: (extent: Extent, at: number, bytes: Uint8Array) => Promise<void>,
-): Promise<void> {
-  let from = 0;
-  let index = 0;
-  for await (const chunk of chunks) {
-    signal?.throwIfAborted();
-    const end = from + chunk.length;
-    for (let extent = extents[index]; extent !== undefined; extent = extents[index]) {
-      const start = Math.max(extent.from, from);
-      const stop = Math.min(extent.from + extent.size, end);
-      if (start < stop) {
-        await put(extent, start - extent.from, chunk.subarray(start - from, stop - from));
-      }
-      if (extent.from + extent.size > end) break;
-      index += 1;
-    }
-    from = end;
-  }
 }

@@ -1,0 +1,252 @@
+//! What an image is made of, as it comes from the caller: records of 32-bit words and a blob of bytes that they point into.
+//!
+//! | record | words |
+//! |---|---|
+//! | bytes, in blocks of their own | 0, to (2), offset in the blob, length |
+//! | bytes, in blocks shared with others | 1, to (2), offset in the blob, length |
+//! | file | 2, number, path's offset in the blob, path's length, size (2), extents, then for each extent: shares its blocks (0 or 1), from (2), to (2), length (2) |
+//!
+//! Numbers of two words have the lower one first. `to` is an offset in the image, `from` one in the file. An extent of no
+//! bytes asks for nothing but the file's size to be checked, which reading its end does as well.
+
+use core::ops::Range;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Part of a file's content and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Whether the blocks are shared: then only these bytes are written, else zeros up to the end of the block too.
+    pub shared: bool,
+    pub from: u64,
+    pub to: u64,
+    pub length: u64,
+}
+
+#[derive(Debug)]
+pub enum Piece {
+    Bytes {
+        shared: bool,
+        to: u64,
+        bytes: Range<usize>,
+    },
+    File {
+        number: u32,
+        path: Range<usize>,
+        /// Of the whole file: any other is an error.
+        size: u64,
+        extents: Vec<Extent>,
+    },
+}
+
+impl Piece {
+    /// Roughly how long it takes, in bytes that could be copied meanwhile.
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Bytes { bytes, .. } => 64 + bytes.len() as u64,
+            Self::File { extents, .. } => {
+                OPEN_COST + extents.iter().map(|extent| extent.length).sum::<u64>()
+            }
+        }
+    }
+}
+
+/// Opening and closing a file takes as long as copying this much.
+const OPEN_COST: u64 = 8 << 10;
+
+/// Pieces for one thread to do in order, together with the blob they point into.
+#[derive(Debug)]
+pub struct Task {
+    pub blob: Arc<Vec<u8>>,
+    pub pieces: Vec<Piece>,
+}
+
+impl Task {
+    pub fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        // Ranges are checked when records are decoded.
+        self.blob.get(range.clone()).unwrap_or_default()
+    }
+    pub fn path(&self, range: &Range<usize>) -> &Path {
+        Path::new(OsStr::from_bytes(self.bytes(range)))
+    }
+}
+
+/// The limits that a batch must keep.
+pub struct Limits {
+    /// Size of the image.
+    pub size: u64,
+    pub block_size: u64,
+    /// What is shared ends here.
+    pub shared_size: u64,
+    /// A task's own blocks end where they reach this many bytes: whole blocks.
+    pub task_size: u64,
+}
+
+struct Words<'a> {
+    rest: &'a [u32],
+    limits: &'a Limits,
+    blob_length: usize,
+}
+
+impl Words<'_> {
+    fn u32(&mut self) -> Option<u32> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        let low = self.u32()?;
+        Some(u64::from(low) | u64::from(self.u32()?) << 32)
+    }
+    fn blob_range(&mut self) -> Option<Range<usize>> {
+        let start = usize::try_from(self.u32()?).ok()?;
+        let end = start.checked_add(usize::try_from(self.u32()?).ok()?)?;
+        (end <= self.blob_length).then_some(start..end)
+    }
+    fn flag(&mut self) -> Option<bool> {
+        match self.u32()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+    /// Whether bytes may go there: inside the image, blocks of their own from the start of one.
+    fn fits(&self, shared: bool, to: u64, length: u64) -> bool {
+        let Limits {
+            size,
+            block_size,
+            shared_size,
+            ..
+        } = *self.limits;
+        let limit = if shared { shared_size } else { size };
+        let inside = to.checked_add(length).is_some_and(|end| end <= limit);
+        inside && (shared || to.is_multiple_of(block_size))
+    }
+    fn extent(&mut self, file_size: u64) -> Option<Extent> {
+        let shared = self.flag()?;
+        let (from, to, length) = (self.u64()?, self.u64()?, self.u64()?);
+        let in_file = from.checked_add(length)? <= file_size;
+        (in_file && self.fits(shared, to, length)).then_some(Extent {
+            shared,
+            from,
+            to,
+            length,
+        })
+    }
+    fn piece(&mut self) -> Option<Piece> {
+        match self.u32()? {
+            kind @ (0 | 1) => {
+                let shared = kind == 1;
+                let to = self.u64()?;
+                let bytes = self.blob_range()?;
+                self.fits(shared, to, bytes.len() as u64)
+                    .then_some(Piece::Bytes { shared, to, bytes })
+            }
+            2 => {
+                let number = self.u32()?;
+                let path = self.blob_range()?;
+                let size = self.u64()?;
+                let count = self.u32()?;
+                let extents = (0..count)
+                    .map(|_| self.extent(size))
+                    .collect::<Option<_>>()?;
+                Some(Piece::File {
+                    number,
+                    path,
+                    size,
+                    extents,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Decodes a batch and cuts it into tasks; `None` when a record is not what it must be.
+pub fn decode(blob: Vec<u8>, words: &[u32], limits: &Limits) -> Option<Vec<Task>> {
+    let mut words = Words {
+        rest: words,
+        limits,
+        blob_length: blob.len(),
+    };
+    let mut cutter = Cutter {
+        blob: Arc::new(blob),
+        limits,
+        tasks: Vec::new(),
+        pieces: Vec::new(),
+        cost: 0,
+    };
+    while !words.rest.is_empty() {
+        cutter.push(words.piece()?);
+    }
+    cutter.cut();
+    Some(cutter.tasks)
+}
+
+struct Cutter<'a> {
+    blob: Arc<Vec<u8>>,
+    limits: &'a Limits,
+    tasks: Vec<Task>,
+    pieces: Vec<Piece>,
+    cost: u64,
+}
+
+impl Cutter<'_> {
+    fn push(&mut self, piece: Piece) {
+        match piece {
+            Piece::File {
+                number,
+                path,
+                size,
+                extents,
+            } if extents.iter().any(|e| e.length > self.limits.task_size) => {
+                self.push_parts(number, &path, size, &extents);
+            }
+            _ => self.push_whole(piece),
+        }
+    }
+
+    /// A large file in parts, so that all threads work on it.
+    fn push_parts(&mut self, number: u32, path: &Range<usize>, size: u64, extents: &[Extent]) {
+        for extent in extents {
+            let mut done = 0;
+            while done < extent.length {
+                let length = (extent.length - done).min(self.limits.task_size);
+                self.push_whole(Piece::File {
+                    number,
+                    path: path.clone(),
+                    size,
+                    extents: vec![Extent {
+                        shared: extent.shared,
+                        from: extent.from + done,
+                        to: extent.to + done,
+                        length,
+                    }],
+                });
+                done += length;
+            }
+        }
+    }
+
+    fn push_whole(&mut self, piece: Piece) {
+        let cost = piece.cost();
+        if self.cost + cost > self.limits.task_size + OPEN_COST {
+            self.cut();
+        }
+        self.cost += cost;
+        self.pieces.push(piece);
+    }
+
+    fn cut(&mut self) {
+        self.cost = 0;
+        let pieces = core::mem::take(&mut self.pieces);
+        if !pieces.is_empty() {
+            self.tasks.push(Task {
+                blob: Arc::clone(&self.blob),
+                pieces,
+            });
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The image in the making: its file, the digests of its blocks, and the blocks that several pieces share.
+
+use super::Failure;
+use crate::sha256::{BlockHasher, Engine, DIGEST_SIZE};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Shared blocks are collected and written this many bytes at a time.
+pub const SEGMENT_SIZE: u64 = 1 << 20;
+
+/// How the blocks are hashed.
+pub struct Hashing {
+    pub engine: Engine,
+    pub block_size: usize,
+    pub salt: Vec<u8>,
+}
+
+/// What a thread hashes with.
+pub struct Hasher {
+    blocks: BlockHasher,
+    block_size: usize,
+    digests: Vec<u8>,
+}
+
+impl Hashing {
+    fn hasher(&self) -> Hasher {
+        Hasher {
+            blocks: BlockHasher::new(self.engine, self.block_size, &self.salt),
+            block_size: self.block_size,
+            digests: Vec::new(),
+        }
+    }
+
+    fn zero_leaves(&self, blocks: u64) -> Vec<u8> {
+        let mut digest = [0; DIGEST_SIZE];
+        self.hasher()
+            .blocks
+            .hash(&vec![0; self.block_size], &mut digest);
+        digest.repeat(usize::try_from(blocks).unwrap_or(0))
+    }
+}
+
+struct Segment {
+    /// As long as the segment, from the first piece to the last.
+    buffer: Vec<u8>,
+    /// Bytes that are still to come.
+    missing: u64,
+}
+
+pub struct Image {
+    file: File,
+    /// Where in the file the image starts.
+    base: u64,
+    hashing: Option<Hashing>,
+    /// The digests of the blocks so far; that of zeros where nothing was written.
+    leaves: Mutex<Vec<u8>>,
+    shared_size: u64,
+    segments: Vec<Mutex<Segment>>,
+    /// Buffers that were used, for the next segment.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds a lock, as a panic ends the process.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Image {
+    /// `missing` has the bytes that will be put into each segment of the shared area.
+    pub fn new(
+        file: File,
+        base: u64,
+        size: u64,
+        shared_size: u64,
+        missing: &[u32],
+        hashing: Option<Hashing>,
+    ) -> Self {
+        let leaves = hashing.as_ref().map_or_else(Vec::new, |hashing| {
+            hashing.zero_leaves(size / hashing.block_size as u64)
+        });
+        let segments = missing
+            .iter()
+            .map(|&missing| {
+                Mutex::new(Segment {
+                    buffer: Vec::new(),
+                    missing: u64::from(missing),
+                })
+            })
+            .collect();
+        Self {
+            file,
+            base,
+            hashing,
+            leaves: Mutex::new(leaves),
+            shared_size,
+            segments,
+            spare: Mutex::default(),
+        }
+    }
+
+    /// For one thread; `None` if nothing is hashed.
+    pub fn hasher(&self) -> Option<Hasher> {
+        self.hashing.as_ref().map(Hashing::hasher)
+    }
+
+    /// Writes whole blocks and notes their digests.
+    pub fn write(
+        &self,
+        to: u64,
+        blocks: &[u8],
+        hasher: &mut Option<Hasher>,
+    ) -> Result<(), Failure> {
+        if is_zero(blocks) {
+            // The file reads as zeros there already, and the digests say so.
+            return Ok(());
+        }
+        if let Some(hasher) = hasher {
+            let size = blocks.len() / hasher.block_size * DIGEST_SIZE;
+            hasher.digests.resize(size, 0);
+            hasher.blocks.hash(blocks, &mut hasher.digests);
+            let first = usize::try_from(to).map_err(|_| Failure::Unfinished)? / hasher.block_size;
+            let at = first * DIGEST_SIZE;
+            if let Some(leaves) = lock(&self.leaves).get_mut(at..at + size) {
+                leaves.copy_from_slice(&hasher.digests);
+            }
+        }
+        self.file
+            .write_all_at(blocks, self.base + to)
+            .map_err(|error| Failure::Write(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// Puts bytes into shared blocks; the last ones of a segment write it.
+    pub fn share(&self, to: u64, bytes: &[u8], hasher: &mut Option<Hasher>) -> Result<(), Failure> {
+        let (mut to, mut rest) = (to, bytes);
+        while !rest.is_empty() {
+            let start = to - to % SEGMENT_SIZE;
+            let size = SEGMENT_SIZE.min(self.shared_size - start);
+            let length = usize::try_from(start + size - to)
+                .unwrap_or(usize::MAX)
+                .min(rest.len());
+            let (part, behind) = rest.split_at(length);
+            self.share_within(start, size, to - start, part, hasher)?;
+            rest = behind;
+            to += length as u64;
+        }
+        Ok(())
+    }
+
+    fn share_within(
+        &self,
+        start: u64,
+        size: u64,
+        at: u64,
+        bytes: &[u8],
+        hasher: &mut Option<Hasher>,
+    ) -> Result<(), Failure> {
+        let index = usize::try_from(start / SEGMENT_SIZE).map_err(|_| Failure::Unfinished)?;
+        let (at, size) = (at as usize, size as usize);
+        let segment = self.segments.get(index).ok_or(Failure::Unfinished)?;
+        let whole = {
+            let mut segment = lock(segment);
+            segment.missing = segment
+                .missing
+                .checked_sub(bytes.len() as u64)
+                .ok_or(Failure::Unfinished)?;
+            if segment.buffer.is_empty() {
+                segment.buffer = lock(&self.spare).pop().unwrap_or_default();
+                segment.buffer.clear();
+                segment.buffer.resize(size, 0);
+            }
+            segment
+                .buffer
+                .get_mut(at..at + bytes.len())
+                .ok_or(Failure::Unfinished)?
+                .copy_from_slice(bytes);
+            (segment.missing == 0).then(|| core::mem::take(&mut segment.buffer))
+        };
+        if let Some(buffer) = whole {
+            self.write(start, &buffer, hasher)?;
+            lock(&self.spare).push(buffer);
+        }
+        Ok(())
+    }
+
+    /// Whether every shared byte came.
+    pub fn is_complete(&self) -> bool {
+        self.segments
+            .iter()
+            .all(|segment| lock(segment).missing == 0)
+    }
+
+    /// Copies the digests of all blocks; false when `target` has another size.
+    pub fn copy_leaves(&self, target: &mut [u8]) -> bool {
+        let leaves = lock(&self.leaves);
+        let fits = leaves.len() == target.len();
+        if fits {
+            target.copy_from_slice(&leaves);
+        }
+        fits
+    }
+}
+
+/// Whether all is zero, told by comparing the bytes with themselves shifted by 16.
+fn is_zero(bytes: &[u8]) -> bool {
+    let (head, rest) = bytes.split_at(bytes.len().min(16));
+    head.iter().all(|&byte| byte == 0) && bytes.get(..rest.len()) == Some(rest)
+}
