@@ -4,7 +4,8 @@
  * @see RFC 1951
  */
 
-import { canonicalCodes, codeLengths } from './huffman.ts';
+import { BitWriter } from '../bit-writer.ts';
+import { canonicalCodes, codeLengths } from '../huffman.ts';
 import { MIN_MATCH } from './matches.ts';
 
 const LITERALS = 286;
@@ -175,34 +176,6 @@ function headerCount(lengths: Uint8Array): number {
   let count = 19;
   while (count > 4 && lengths[CODE_LENGTH_ORDER[count - 1] as number] === 0) count -= 1;
   return count;
-}
-
-/** Bits from the lowest of the first byte on. */
-class BitWriter {
-  readonly #out: Uint8Array;
-  #at = 0;
-  #bits = 0;
-  #count = 0;
-
-  constructor(size: number) {
-    this.#out = new Uint8Array(size);
-  }
-
-  put(value: number, count: number): void {
-    // At most 7 bits are left over and 15 come: they fit a small integer.
-    this.#bits |= value << this.#count;
-    this.#count += count;
-    while (this.#count >= 8) {
-      this.#out[this.#at++] = this.#bits & 0xff;
-      this.#bits >>>= 8;
-      this.#count -= 8;
-    }
-  }
-
-  finish(): Uint8Array {
-    if (this.#count > 0) this.#out[this.#at++] = this.#bits & 0xff;
-    return this.#out.subarray(0, this.#at);
-  }
 }
 
 /** The bytes of a stream that is this one block. */

@@ -1,4 +1,4 @@
-/** Huffman codes as DEFLATE has them: lengths limited, codes in canonical order. */
+/** Huffman codes whose lengths are limited, as DEFLATE and Zstandard have them. */
 
 /**
  * The lengths of a Huffman code for symbols of these frequencies, none longer than `maxLength` bits.
@@ -75,7 +75,7 @@ function limitDepth(counts: Uint32Array, maxLength: number): void {
   }
 }
 
-/** The codes for these lengths, bits reversed: DEFLATE sends them from the highest bit. */
+/** The canonical codes of DEFLATE for these lengths, bits reversed: it sends them from the highest bit. */
 export function canonicalCodes(lengths: Uint8Array): Uint16Array {
   const next = new Uint16Array(17);
   for (const length of lengths) {
