@@ -1,6 +1,7 @@
 /** Which commands there are, in the order of the help. */
 
 import type { CommandDefinition, CommandGroup } from './command.ts';
+import { avbCommands } from './commands/avb/group.ts';
 import { callCommand } from './commands/call.ts';
 import { imageCommand } from './commands/image.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -15,6 +16,7 @@ export const commands: readonly (CommandDefinition | CommandGroup)[] = [
   callCommand,
   verifyCommand,
   inspectCommand,
+  avbCommands,
   lockCommand,
   schemaCommand,
 ];

@@ -84,7 +84,11 @@ function dumpStruct(vbmeta: Vbmeta, base: number): DumpNode {
       {
         name: 'header',
         fields: [
-          { name: 'required_libavb_version', value: `1.${vbmeta.requiredMinor}`, offset: base + 4 },
+          {
+            name: 'required_libavb_version',
+            value: `${vbmeta.requiredMajor}.${vbmeta.requiredMinor}`,
+            offset: base + 4,
+          },
           {
             name: 'authentication_data_block_size',
             value: vbmeta.authenticationBlock.length,
@@ -134,10 +138,13 @@ function dumpStruct(vbmeta: Vbmeta, base: number): DumpNode {
  *
  * @throws {FormatError} when the image has no vbmeta that decodes.
  */
-export async function dumpVbmeta(image: ByteSource | Uint8Array): Promise<DumpNode> {
+export async function dumpVbmeta(
+  image: ByteSource | Uint8Array,
+  options: { readonly anyVersion?: boolean } = {},
+): Promise<DumpNode> {
   const source = image instanceof Uint8Array ? bytesSource(image) : image;
   const { bytes, offset, footer } = await readVbmeta(source);
-  const vbmeta = dumpStruct(decodeVbmeta(bytes), offset);
+  const vbmeta = dumpStruct(decodeVbmeta(bytes, options), offset);
   if (footer === undefined) return vbmeta;
   const at = source.size - AVB_FOOTER_SIZE;
   return {

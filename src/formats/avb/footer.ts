@@ -20,6 +20,8 @@ export interface AvbFooter {
   readonly originalImageSize: number;
   readonly vbmetaOffset: number;
   readonly vbmetaSize: number;
+  /** Of the footer's version 1.x, where it is not 0. */
+  readonly versionMinor?: number;
 }
 
 export const AVB_FOOTER_SIZE: number = avbFooter.size;
@@ -31,7 +33,7 @@ export function encodeFooter(footer: AvbFooter): Uint8Array {
   return avbFooter.encode({
     magic: ascii.encode(AVB_FOOTER_MAGIC),
     version_major: AVB_FOOTER_VERSION_MAJOR,
-    version_minor: 0,
+    version_minor: footer.versionMinor ?? 0,
     original_image_size: BigInt(footer.originalImageSize),
     vbmeta_offset: BigInt(footer.vbmetaOffset),
     vbmeta_size: BigInt(footer.vbmetaSize),
@@ -40,7 +42,7 @@ export function encodeFooter(footer: AvbFooter): Uint8Array {
 }
 
 /** Whether these 64 bytes begin as a footer does; nothing else is checked. */
-function isFooter(data: Uint8Array): boolean {
+export function hasFooter(data: Uint8Array): boolean {
   return Buffer.from(data.subarray(0, 4)).equals(Buffer.from(AVB_FOOTER_MAGIC));
 }
 
@@ -59,7 +61,7 @@ export function decodeFooter(data: Uint8Array, imageSize: number): AvbFooter {
       `Cannot read AVB footer: image has ${imageSize} bytes`,
     );
   }
-  if (!isFooter(data)) {
+  if (!hasFooter(data)) {
     throw new FormatError('avb', 'bad-magic', 'Cannot read AVB footer: the image has none', {
       offset: base,
       field: 'footer.magic',
@@ -103,6 +105,7 @@ export function decodeFooter(data: Uint8Array, imageSize: number): AvbFooter {
     originalImageSize: toSafeNumber(raw.original_image_size, 'footer.original_image_size'),
     vbmetaOffset: toSafeNumber(raw.vbmeta_offset, 'footer.vbmeta_offset'),
     vbmetaSize: toSafeNumber(raw.vbmeta_size, 'footer.vbmeta_size'),
+    ...(raw.version_minor !== 0 && { versionMinor: raw.version_minor }),
   };
 }
 
@@ -127,7 +130,7 @@ export interface LocatedVbmeta {
  */
 export async function readVbmeta(image: ByteSource): Promise<LocatedVbmeta> {
   const tail = await readFooterBytes(image);
-  if (tail !== undefined && isFooter(tail)) {
+  if (tail !== undefined && hasFooter(tail)) {
     const footer = decodeFooter(tail, image.size);
     return {
       bytes: await image.read(footer.vbmetaOffset, footer.vbmetaSize),

@@ -4,7 +4,7 @@
  * @see avb_vbmeta_image.h, avb_footer.h, avb_*_descriptor.h of AOSP external/avb
  */
 
-import { be, bytes, struct } from '../struct.ts';
+import { be, bytes, le, struct, u8 } from '../struct.ts';
 
 export const AVB_MAGIC = 'AVB0';
 export const AVB_FOOTER_MAGIC = 'AVBf';
@@ -122,4 +122,56 @@ export const chainPartitionDescriptor = struct('AvbChainPartitionDescriptor', 76
 export const rsaPublicKeyHeader = struct('AvbRSAPublicKeyHeader', 8, {
   key_num_bits: be.u32,
   n0inv: be.u32,
+});
+
+/** `AvbMLDSAPublicKeyHeader`; then the raw key of FIPS 204. */
+export const mldsaPublicKeyHeader = struct('AvbMLDSAPublicKeyHeader', 4, {
+  key_num_bytes: be.u32,
+});
+
+/** `AvbCertCertificateSignedData`, little-endian, of avb_cert_types.h. */
+export const certificateSignedData = struct('AvbCertCertificateSignedData', 1108, {
+  version: le.u32,
+  public_key: bytes(1032),
+  subject: bytes(32),
+  usage: bytes(32),
+  key_version: le.u64,
+});
+
+/** `AvbCertPublicKeyMetadata`: two certificates, each signed data and a signature of 512 bytes. */
+export const certificateMetadata = struct('AvbCertPublicKeyMetadata', 3244, {
+  version: le.u32,
+  product_intermediate_key_certificate: bytes(1620),
+  product_signing_key_certificate: bytes(1620),
+});
+
+/** `AvbCertPermanentAttributes`. */
+export const permanentAttributes = struct('AvbCertPermanentAttributes', 1052, {
+  version: le.u32,
+  product_root_public_key: bytes(1032),
+  product_id: bytes(16),
+});
+
+/** `AvbCertUnlockCredential` without its last field, the signature of the challenge. */
+export const unlockCredential = struct('AvbCertUnlockCredential', 3244, {
+  version: le.u32,
+  product_intermediate_key_certificate: bytes(1620),
+  product_unlock_key_certificate: bytes(1620),
+});
+
+/** `AvbABData` of avb_ab_flow.h without its last field, a CRC-32 of the rest. */
+export const abData = struct('AvbABData', 28, {
+  magic: bytes(4),
+  version_major: u8,
+  version_minor: u8,
+  reserved1: bytes(2),
+  a_priority: u8,
+  a_tries_remaining: u8,
+  a_successful_boot: u8,
+  a_reserved: u8,
+  b_priority: u8,
+  b_tries_remaining: u8,
+  b_successful_boot: u8,
+  b_reserved: u8,
+  reserved2: bytes(12),
 });

@@ -1,13 +1,16 @@
 /**
- * AVB's own encoding of an RSA public key: size, two precomputed Montgomery values, modulus.
- * The exponent is always 65537 and not stored.
+ * AVB's own encodings of public keys.
  *
- * @see avb_crypto.h, `AvbRSAPublicKeyHeader`
+ * RSA: size, two precomputed Montgomery values, modulus; the exponent is always 65537 and not stored.
+ * ML-DSA: size and the raw key of FIPS 204.
+ *
+ * @see avb_crypto.h, `AvbRSAPublicKeyHeader`; avb_mldsa.h, `AvbMLDSAPublicKeyHeader`
  */
 
 import { FormatError } from '../../core/errors.ts';
 import { equalBytes, toHex } from '../../core/digest.ts';
-import { rsaPublicKeyHeader } from './layout.ts';
+import { avbAlgorithm, type AvbAlgorithm } from './algorithm.ts';
+import { mldsaPublicKeyHeader, rsaPublicKeyHeader } from './layout.ts';
 
 export interface RsaPublicKey {
   /** Big-endian, without leading zeros: 256, 512 or 1024 bytes. */
@@ -89,4 +92,46 @@ export function decodeRsaPublicKey(data: Uint8Array): RsaPublicKey {
   }
   if (!equalBytes(expected, data)) refuse('bad-value', 'n0inv or rr do not belong to the modulus');
   return { modulus };
+}
+
+/** Which ML-DSA a raw public key of this size belongs to. */
+function mldsaOfSize(rawSize: number): AvbAlgorithm | undefined {
+  return [avbAlgorithm('MLDSA65'), avbAlgorithm('MLDSA87')].find(
+    ({ publicKeySize }) => publicKeySize === mldsaPublicKeyHeader.size + rawSize,
+  );
+}
+
+/**
+ * @param raw The public key as FIPS 204 encodes it.
+ * @throws {RangeError} when it is neither ML-DSA-65 nor ML-DSA-87.
+ */
+export function encodeMldsaPublicKey(raw: Uint8Array): Uint8Array {
+  if (mldsaOfSize(raw.length) === undefined) {
+    throw new RangeError(
+      `Cannot use ML-DSA key for AVB: ${raw.length} bytes are neither ML-DSA-65 nor ML-DSA-87`,
+    );
+  }
+  const out = new Uint8Array(mldsaPublicKeyHeader.size + raw.length);
+  out.set(mldsaPublicKeyHeader.encode({ key_num_bytes: raw.length }));
+  out.set(raw, mldsaPublicKeyHeader.size);
+  return out;
+}
+
+/**
+ * @throws {FormatError} when the bytes are not such a key.
+ */
+export function decodeMldsaPublicKey(data: Uint8Array): {
+  readonly algorithm: AvbAlgorithm;
+  readonly raw: Uint8Array;
+} {
+  const raw = data.slice(mldsaPublicKeyHeader.size);
+  const algorithm = mldsaOfSize(raw.length);
+  if (algorithm === undefined || mldsaPublicKeyHeader.decode(data).key_num_bytes !== raw.length) {
+    throw new FormatError(
+      'avb',
+      'bad-value',
+      `Cannot read ML-DSA public key: ${data.length} bytes are not one of ML-DSA-65 or ML-DSA-87`,
+    );
+  }
+  return { algorithm, raw };
 }

@@ -41,7 +41,7 @@ export interface VbmetaContent {
   readonly algorithm: AvbAlgorithmName;
   /** In the order in which they stand in the image. */
   readonly descriptors: readonly Descriptor[];
-  /** AVB's encoding (`encodeRsaPublicKey`); empty for algorithm NONE. */
+  /** AVB's encoding (`encodeRsaPublicKey`, `encodeMldsaPublicKey`); empty for algorithm NONE. */
   readonly publicKey: Uint8Array;
   readonly publicKeyMetadata: Uint8Array;
   /** 0..2^64-1; a device refuses an image with a lower one than it has seen. */
@@ -56,6 +56,8 @@ export interface VbmetaContent {
 }
 
 export interface Vbmeta extends VbmetaContent {
+  /** The libavb that a reader needs: 1, unless `decodeVbmeta` was told to take any. */
+  readonly requiredMajor: number;
   readonly requiredMinor: number;
   /** Empty for algorithm NONE. */
   readonly hash: Uint8Array;
@@ -120,9 +122,10 @@ function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
  */
 export function encodeUnsignedVbmeta(content: VbmetaContent): UnsignedVbmeta {
   const algorithm = avbAlgorithm(content.algorithm);
-  if (content.publicKey.length > 0 !== algorithm.keyBits > 0) {
+  if (content.publicKey.length !== algorithm.publicKeySize) {
     throw new RangeError(
-      `Cannot encode vbmeta: algorithm ${algorithm.name} and public key disagree`,
+      `Cannot encode vbmeta: a public key of ${content.publicKey.length} bytes does not go with ` +
+        `${algorithm.name}, which has ${algorithm.publicKeySize}`,
     );
   }
   const descriptors = content.descriptors.map(encodeDescriptor);
@@ -133,7 +136,7 @@ export function encodeUnsignedVbmeta(content: VbmetaContent): UnsignedVbmeta {
     metadataOffset + content.publicKeyMetadata.length,
     AVB_BLOCK_ALIGNMENT,
   );
-  const signatureSize = algorithm.keyBits / 8;
+  const { signatureSize } = algorithm;
   const authenticationSize = alignUp(algorithm.hashSize + signatureSize, AVB_BLOCK_ALIGNMENT);
   const total = vbmetaHeader.size + authenticationSize + auxiliarySize;
   if (total > AVB_VBMETA_MAX_SIZE) {
@@ -187,7 +190,7 @@ export function encodeVbmeta(
   signature: Uint8Array,
 ): Uint8Array {
   const { algorithm, header, auxiliaryBlock, authenticationSize } = unsigned;
-  if (hash.length !== algorithm.hashSize || signature.length !== algorithm.keyBits / 8) {
+  if (hash.length !== algorithm.hashSize || signature.length !== algorithm.signatureSize) {
     throw new RangeError(
       `Cannot encode vbmeta: hash of ${hash.length} and signature of ${signature.length} bytes` +
         ` are not those of ${algorithm.name}`,
@@ -201,7 +204,7 @@ export function encodeVbmeta(
 
 type Header = ReturnType<typeof vbmetaHeader.decode>;
 
-function decodeHeader(data: Uint8Array): Header {
+function decodeHeader(data: Uint8Array, anyVersion: boolean): Header {
   if (data.length < vbmetaHeader.size) {
     throw new FormatError(
       'avb',
@@ -217,7 +220,7 @@ function decodeHeader(data: Uint8Array): Header {
     });
   }
   const { required_libavb_version_major: major, required_libavb_version_minor: minor } = header;
-  if (major !== AVB_VERSION_MAJOR || minor > AVB_VERSION_MINOR) {
+  if (!anyVersion && (major !== AVB_VERSION_MAJOR || minor > AVB_VERSION_MINOR)) {
     throw new FormatError(
       'avb',
       'bad-version',
@@ -265,10 +268,14 @@ function requireUnusedZero(
  * Decodes a vbmeta image. Says nothing about who signed it.
  *
  * @param data Begins with the header; bytes behind the auxiliary block are not looked at.
+ * @param options `anyVersion` is for showing an image that no libavb known here would take.
  * @throws {FormatError} when any part, any descriptor included, is not as the format says.
  */
-export function decodeVbmeta(data: Uint8Array): Vbmeta {
-  const header = decodeHeader(data);
+export function decodeVbmeta(
+  data: Uint8Array,
+  options: { readonly anyVersion?: boolean } = {},
+): Vbmeta {
+  const header = decodeHeader(data, options.anyVersion === true);
   const releaseString = decodePaddedText(header.release_string, 'release_string', 128, true);
   requireZero(header.reserved, 'header.reserved', 176);
 
@@ -337,10 +344,10 @@ export function decodeVbmeta(data: Uint8Array): Vbmeta {
   if (hash.length !== algorithm.hashSize) {
     refuse('hash_size', `is ${hash.length}, ${algorithm.name} makes ${algorithm.hashSize}`);
   }
-  if (signature.length !== algorithm.keyBits / 8) {
+  if (signature.length !== algorithm.signatureSize) {
     refuse(
       'signature_size',
-      `is ${signature.length}, ${algorithm.name} makes ${algorithm.keyBits / 8}`,
+      `is ${signature.length}, ${algorithm.name} makes ${algorithm.signatureSize}`,
     );
   }
 
@@ -357,6 +364,7 @@ export function decodeVbmeta(data: Uint8Array): Vbmeta {
     rollbackIndexLocation: header.rollback_index_location,
     flags: header.flags,
     releaseString,
+    requiredMajor: header.required_libavb_version_major,
     requiredMinor: header.required_libavb_version_minor,
     hash,
     signature,

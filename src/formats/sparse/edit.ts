@@ -12,6 +12,8 @@ export interface SparseEditor {
   truncate(size: number): void;
   /** Adds whole blocks, as a chunk of their own. */
   appendRaw(bytes: Uint8Array): Promise<void>;
+  /** Adds whole blocks that repeat 4 bytes, as a chunk of their own. */
+  appendFill(pattern: Uint8Array, size: number): Promise<void>;
   /** Adds whole blocks that nobody reads, as a chunk of their own. */
   appendHole(size: number): Promise<void>;
   /** Writes the new header, then cuts the file. Until then the old header counts. */
@@ -69,6 +71,7 @@ export function editSparse(image: SparseImage, file: ImageSink): SparseEditor {
       checksums = countChecksums(chunks);
     },
     appendRaw: (bytes) => append('raw', bytes.length, bytes),
+    appendFill: (pattern, bytes) => append('fill', bytes, pattern),
     appendHole: (bytes) => append('hole', bytes),
     async finish() {
       if (changed !== undefined) {

@@ -22,6 +22,7 @@ import {
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { Signer } from '../signer.ts';
+import type { MldsaSigner } from './mldsa.ts';
 import { avbPublicKey } from './public-key.ts';
 
 /** What `release_string` says when nothing else is asked for. */
@@ -33,7 +34,7 @@ const NO_BYTES = new Uint8Array(0);
 export interface VbmetaSigning {
   /** Default NONE, which goes with no signer. */
   readonly algorithm?: AvbAlgorithmName;
-  readonly signer?: Signer;
+  readonly signer?: Signer | MldsaSigner;
   readonly rollbackIndex?: bigint;
   readonly rollbackIndexLocation?: number;
   /** 1: hash trees disabled, 2: verification disabled. */
@@ -72,18 +73,16 @@ export async function signVbmeta(
       requiredLibavbMinor({ descriptors, rollbackIndexLocation }),
     ),
   });
-  const { hash } = unsigned.algorithm;
-  if (signer === undefined || hash === undefined) {
-    return encodeVbmeta(unsigned, NO_BYTES, NO_BYTES);
-  }
-  if (publicKey.length - 8 !== unsigned.algorithm.keyBits / 4) {
-    throw new RangeError(
-      `Cannot sign vbmeta with ${algorithm}: the key has ${(publicKey.length - 8) * 4} bits`,
-    );
-  }
+  if (signer === undefined) return encodeVbmeta(unsigned, NO_BYTES, NO_BYTES);
   const data = new Uint8Array(unsigned.header.length + unsigned.auxiliaryBlock.length);
   data.set(unsigned.header);
   data.set(unsigned.auxiliaryBlock, unsigned.header.length);
+  const { hash } = unsigned.algorithm;
+  if ('signMessage' in signer)
+    return encodeVbmeta(unsigned, NO_BYTES, await signer.signMessage(data));
+  if (hash === undefined) {
+    throw new RangeError(`Cannot sign vbmeta with ${algorithm}: the signer makes RSA signatures`);
+  }
   const digest = new Uint8Array(createHash(hash).update(data).digest());
   const signature = await signer.sign(data, { hash, scheme: 'rsa-pkcs1' });
   return encodeVbmeta(unsigned, digest, signature);
@@ -95,6 +94,11 @@ function checkLocations(descriptors: readonly Descriptor[], own: number): void {
   for (const descriptor of descriptors) {
     if (descriptor.kind !== 'chain-partition') continue;
     const { rollbackIndexLocation, partitionName } = descriptor;
+    if (rollbackIndexLocation < 1) {
+      throw new RangeError(
+        `Cannot chain partition "${partitionName}": rollback index location 0 is that of the top-level vbmeta`,
+      );
+    }
     if (used.has(rollbackIndexLocation)) {
       throw new RangeError(
         `Cannot chain partition "${partitionName}": rollback index location ` +
@@ -114,6 +118,7 @@ export interface HashDescriptorOptions {
   readonly persistentDigest?: boolean;
   /** 1: the partition has no A/B slots. */
   readonly flags?: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Hashes an image, streaming, into the descriptor that pins it. */
@@ -123,7 +128,10 @@ export async function computeHashDescriptor(
 ): Promise<HashDescriptor> {
   const { hashAlgorithm = 'sha256', salt } = options;
   const hash = createHash(hashAlgorithm).update(salt);
-  for await (const chunk of streamOf(image)) hash.update(chunk);
+  for await (const chunk of streamOf(image)) {
+    options.signal?.throwIfAborted();
+    hash.update(chunk);
+  }
   return hashDescriptorOf(image.size, hash.digest(), options);
 }
 

@@ -8,6 +8,7 @@ import { FormatError, VerificationError } from '../../core/errors.ts';
 import type { HashtreeDescriptor } from '../../formats/avb/descriptor.ts';
 import { decodeVbmeta, type Vbmeta } from '../../formats/avb/vbmeta.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
+import type { BlockHasher, TreeAlgorithm } from '../../verity/block-hasher.ts';
 import { verifyHashTree } from '../../verity/verify-hash-tree.ts';
 import type { AvbErrorCode } from './verify.ts';
 
@@ -15,8 +16,13 @@ function refuse(link: string, code: AvbErrorCode, message: string, cause?: unkno
   throw new VerificationError(link, code, `Cannot verify ${link}: ${message}`, { cause });
 }
 
-const isTreeAlgorithm = (name: string): name is 'sha1' | 'sha256' | 'sha512' =>
-  name === 'sha1' || name === 'sha256' || name === 'sha512';
+const TREE_ALGORITHMS: readonly string[] = ['sha1', 'sha256', 'sha512', 'blake2b-256'];
+
+/** Whether AVB takes hash trees with this algorithm. */
+export const isTreeAlgorithm = (
+  name: string,
+): name is Extract<TreeAlgorithm, 'sha1' | 'sha256' | 'sha512' | 'blake2b-256'> =>
+  TREE_ALGORITHMS.includes(name);
 
 /** Data and tree must tile without overlap inside the partition; which blocks lie where is the tree's own matter. */
 function checkGeometry(image: ByteSource, descriptor: HashtreeDescriptor, link: string): void {
@@ -50,6 +56,10 @@ export async function verifyHashtreeImage(
   image: ByteSource,
   descriptor: HashtreeDescriptor,
   link: string = descriptor.partitionName,
+  options: {
+    readonly hasher?: BlockHasher | undefined;
+    readonly signal?: AbortSignal | undefined;
+  } = {},
 ): Promise<void> {
   const { hashAlgorithm, imageSize, treeOffset, treeSize, salt, rootDigest } = descriptor;
   checkGeometry(image, descriptor, link);
@@ -61,16 +71,30 @@ export async function verifyHashtreeImage(
     report = await verifyHashTree(
       sliceSource(image, 0, imageSize),
       sliceSource(image, treeOffset, treeSize),
-      { algorithm: hashAlgorithm, blockSize: descriptor.dataBlockSize, salt, rootDigest },
+      {
+        algorithm: hashAlgorithm,
+        blockSize: descriptor.dataBlockSize,
+        salt,
+        rootDigest,
+        ...options,
+      },
     );
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     return refuse(link, 'InvalidMetadata', cause.message, cause);
   }
   const first = report.corrupt[0];
+  const stray = report.strayBytes[0];
+  if (first === undefined && stray !== undefined) {
+    return refuse(
+      link,
+      'Verification',
+      `hash block ${stray.index} of level ${stray.level} holds more than digests`,
+    );
+  }
   if (first === undefined) return undefined;
   const block = first.level === 'data' ? 'data block' : `hash block of level ${first.level}`;
-  const more = report.corrupt.length === 1 ? '' : ` and ${report.corrupt.length - 1} more`;
+  const more = report.corruptBlocks === 1 ? '' : ` and ${report.corruptBlocks - 1} more`;
   throw new VerificationError(
     link,
     'Verification',

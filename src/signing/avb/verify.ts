@@ -5,14 +5,14 @@
  * `UnsupportedVersion`, `Verification`, `PublicKeyRejected`, `RollbackIndex`.
  */
 
-import { constants, createHash, verify } from 'node:crypto';
-import { equalBytes, toHex } from '../../core/digest.ts';
+import { constants, createHash, verify, type KeyObject } from 'node:crypto';
+import { digestSize, equalBytes, toHex } from '../../core/digest.ts';
 import { FormatError, VerificationError } from '../../core/errors.ts';
 import { avbAlgorithm } from '../../formats/avb/algorithm.ts';
 import type { HashDescriptor } from '../../formats/avb/descriptor.ts';
 import { decodeVbmeta, type Vbmeta } from '../../formats/avb/vbmeta.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
-import { publicKeyOfAvb } from './public-key.ts';
+import { mldsaKeyOfAvb, publicKeyOfAvb } from './public-key.ts';
 
 export type AvbErrorCode =
   | 'Io'
@@ -52,29 +52,7 @@ function decode(data: Uint8Array, link: string): Vbmeta {
  */
 export function verifyVbmeta(data: Uint8Array, trust: VbmetaTrust, link = 'vbmeta'): Vbmeta {
   const vbmeta = decode(data, link);
-  const algorithm = avbAlgorithm(vbmeta.algorithm);
-  if (algorithm.hash === undefined) {
-    throw new VerificationError(link, 'Verification', `Cannot verify ${link}: it is not signed`);
-  }
-  const signed = Buffer.concat([vbmeta.header, vbmeta.auxiliaryBlock]);
-  const digest = createHash(algorithm.hash).update(signed).digest();
-  if (!equalBytes(digest, vbmeta.hash)) {
-    throw new VerificationError(
-      link,
-      'Verification',
-      `Cannot verify ${link}: its hash is not that of its content`,
-      { expected: toHex(vbmeta.hash), actual: toHex(digest) },
-    );
-  }
-  const key = embeddedKey(vbmeta, link);
-  const padding = constants.RSA_PKCS1_PADDING;
-  if (!verify(algorithm.hash, signed, { key, padding }, vbmeta.signature)) {
-    throw new VerificationError(
-      link,
-      'Verification',
-      `Cannot verify ${link}: its signature was not made by its key`,
-    );
-  }
+  verifySignature(vbmeta, link);
   if (!equalBytes(vbmeta.publicKey, trust.trustedKey)) {
     throw new VerificationError(
       link,
@@ -95,16 +73,46 @@ export function verifyVbmeta(data: Uint8Array, trust: VbmetaTrust, link = 'vbmet
   return vbmeta;
 }
 
+/**
+ * Proves that a vbmeta was signed by the key it holds: not yet a reason to trust it.
+ *
+ * @throws {VerificationError} `Verification` when it is not, or not signed at all.
+ * @throws {EnvironmentError} when it is signed with ML-DSA and this Node has none.
+ */
+export function verifySignature(vbmeta: Vbmeta, link: string): void {
+  const fail = (why: string, detail = {}): never => {
+    throw new VerificationError(link, 'Verification', `Cannot verify ${link}: ${why}`, detail);
+  };
+  const { hash, scheme } = avbAlgorithm(vbmeta.algorithm);
+  if (scheme === 'none') return fail('it is not signed');
+  const signed = Buffer.concat([vbmeta.header, vbmeta.auxiliaryBlock]);
+  if (hash === undefined) {
+    if (verify(null, signed, embeddedKey(vbmeta, link), vbmeta.signature)) return undefined;
+    return fail('its signature was not made by its key');
+  }
+  const digest = createHash(hash).update(signed).digest();
+  if (!equalBytes(digest, vbmeta.hash)) {
+    return fail('its hash is not that of its content', {
+      expected: toHex(vbmeta.hash),
+      actual: toHex(digest),
+    });
+  }
+  const key = embeddedKey(vbmeta, link);
+  const padding = constants.RSA_PKCS1_PADDING;
+  if (verify(hash, signed, { key, padding }, vbmeta.signature)) return undefined;
+  return fail('its signature was not made by its key');
+}
+
 const keyDigest = (blob: Uint8Array): string =>
   blob.length === 0 ? 'none' : `sha256:${createHash('sha256').update(blob).digest('hex')}`;
 
-function embeddedKey(vbmeta: Vbmeta, link: string): ReturnType<typeof publicKeyOfAvb> {
+function embeddedKey(vbmeta: Vbmeta, link: string): KeyObject {
+  const { name, scheme, publicKeySize } = avbAlgorithm(vbmeta.algorithm);
   try {
-    const key = publicKeyOfAvb(vbmeta.publicKey);
-    if ((vbmeta.publicKey.length - 8) * 4 !== avbAlgorithm(vbmeta.algorithm).keyBits) {
-      throw new FormatError('avb', 'bad-value', `Its key is not one of ${vbmeta.algorithm}`);
+    if (vbmeta.publicKey.length !== publicKeySize) {
+      throw new FormatError('avb', 'bad-value', `Its key is not one of ${name}`);
     }
-    return key;
+    return scheme === 'ml-dsa' ? mldsaKeyOfAvb(vbmeta.publicKey) : publicKeyOfAvb(vbmeta.publicKey);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new VerificationError(link, 'Verification', `Cannot verify ${link}: ${cause.message}`, {
@@ -126,6 +134,7 @@ export function computeVbmetaDigest(
  * Computes the digest of an image as its hash descriptor says and compares.
  *
  * @param image Its first `imageSize` bytes are hashed; whether more may follow is the caller's rule.
+ * @param options `sha1` takes that hash too, which libavb refuses: for looking at old images.
  * @returns the digest.
  * @throws {VerificationError} `Verification` when the image is another one, `InvalidMetadata` when the
  *   descriptor asks for what libavb does not do.
@@ -134,9 +143,11 @@ export async function verifyHashDescriptor(
   image: ByteSource,
   descriptor: HashDescriptor,
   link: string,
+  options: { readonly sha1?: boolean; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Uint8Array> {
   const { hashAlgorithm, salt, imageSize, digest } = descriptor;
-  if (hashAlgorithm !== 'sha256' && hashAlgorithm !== 'sha512') {
+  const isOldHash = hashAlgorithm === 'sha1' && options.sha1 === true;
+  if (hashAlgorithm !== 'sha256' && hashAlgorithm !== 'sha512' && !isOldHash) {
     throw new VerificationError(
       link,
       'InvalidMetadata',
@@ -152,14 +163,17 @@ export async function verifyHashDescriptor(
     );
   }
   const hash = createHash(hashAlgorithm).update(salt);
-  if (digest.length !== (hashAlgorithm === 'sha256' ? 32 : 64)) {
+  if (digest.length !== digestSize[hashAlgorithm]) {
     throw new VerificationError(
       link,
       'InvalidMetadata',
       `Cannot verify ${link}: its descriptor holds a digest of ${digest.length} bytes`,
     );
   }
-  for await (const chunk of streamOf(image, 0, imageSize)) hash.update(chunk);
+  for await (const chunk of streamOf(image, 0, imageSize)) {
+    options.signal?.throwIfAborted();
+    hash.update(chunk);
+  }
   const actual = new Uint8Array(hash.digest());
   if (!equalBytes(actual, digest)) {
     throw new VerificationError(

@@ -1,0 +1,81 @@
+/** Opening images for `avb` verbs, and finding those of partitions beside them. */
+
+import { stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { openImage } from '../../../signing/avb/edit-image.ts';
+import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
+import { createNativeBlockHasher } from '../../../native/block-hasher.ts';
+import { loadNativeLibrary } from '../../../native/library.ts';
+import type { BlockHasher } from '../../../verity/block-hasher.ts';
+import type { FecEncoder } from '../../../verity/fec-encoder.ts';
+import type { CommandArguments, CommandContext } from '../../command.ts';
+import { listOption, splitAtColons } from './options.ts';
+
+export const openForReading: Pick<ImageFinder, 'open'> = {
+  open: async (path) => (await openImage(path)).source,
+};
+
+export const partitionImageOptions = {
+  partition_image: listOption(
+    'Where the image of a partition is, as NAME:PATH; else NAME with the extension of --image, beside it',
+  ),
+};
+
+/** Partitions of a vbmeta have their images beside it, named after them, unless the options say where. */
+export function imageFinder(args: CommandArguments, path: string): ImageFinder {
+  const named = new Map<string, string>();
+  for (const text of args.list('partition_image')) {
+    const [name = '', at = ''] = splitAtColons(text, 2, 'NAME:PATH');
+    named.set(name, at);
+  }
+  return {
+    ...openForReading,
+    pathOf(partition) {
+      // A name out of the image must not lead out of its folder.
+      const safe = partition.replaceAll(/[/\\\0]/g, '_');
+      const folder = path.slice(0, path.lastIndexOf('/') + 1);
+      return named.get(partition) ?? `${folder}${safe}${extname(path)}`;
+    },
+  };
+}
+
+/** What hashes and makes parity: the native library where it is there. */
+export async function engine(): Promise<{
+  readonly hasher: BlockHasher | undefined;
+  readonly fecEncoder: FecEncoder | undefined;
+}> {
+  const library = await loadNativeLibrary();
+  return {
+    hasher: library && createNativeBlockHasher(library),
+    fecEncoder: undefined,
+  };
+}
+
+/** Work on images below this size is done before anybody wonders. */
+const SHOWN_SIZE = 1 << 28;
+
+/** Reports a step while it runs, when the image is large. */
+export async function step<T>(
+  { reporter }: CommandContext,
+  title: string,
+  path: string,
+  work: (onProgress: (done: number) => void) => Promise<T>,
+): Promise<T> {
+  const total = (await stat(path)).size;
+  if (total < SHOWN_SIZE) return work(() => undefined);
+  const name = 'avb';
+  const start = performance.now();
+  reporter.report({ kind: 'step-start', step: name, title });
+  try {
+    const result = await work((done) =>
+      reporter.report({ kind: 'step-progress', step: name, done, total }),
+    );
+    const milliseconds = Math.round(performance.now() - start);
+    reporter.report({ kind: 'step-done', step: name, title, cached: false, milliseconds });
+    return result;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    reporter.report({ kind: 'step-failed', step: name, title, message });
+    throw error;
+  }
+}
