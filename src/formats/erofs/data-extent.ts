@@ -2,6 +2,12 @@
 
 import type { AlgorithmName } from './compressed-layout.ts';
 
+/** Bytes of an image. */
+export interface ImageExtent {
+  readonly offset: number;
+  readonly size: number;
+}
+
 interface Part {
   /** In the file, in bytes. */
   readonly start: number;

@@ -124,9 +124,6 @@ interface ChunkIndexPlace {
 export function chunkIndexOf(inode: ErofsInode, geometry: Geometry): ChunkIndexPlace {
   const format = inode.union & 0xffff;
   const where = { offset: inode.offset, field: 'i_u' };
-  if (!geometry.chunks) {
-    throw bad('bad-value', `inode ${inode.nid} has chunks, of which the image has none`, where);
-  }
   const known = EROFS_CHUNK_FORMAT_BLKBITS_MASK | EROFS_CHUNK_FORMAT_INDEXES;
   if ((format & ~known) !== 0) {
     throw bad('unsupported', `inode ${inode.nid} has chunks of format ${format}`, where);

@@ -5,11 +5,12 @@
 
 import type { ByteSource } from '../../io/byte-source.ts';
 import { cachedSource } from './cached-source.ts';
+import type { ImageExtent } from './data-extent.ts';
 import { createDataReader, type DataPart } from './data-reader.ts';
 import { createDirectoryDecoder, type ErofsDirent } from './directory.ts';
 import { readInode, type ErofsInode } from './inode.ts';
 import { EROFS_SUPER_OFFSET, type SuperBlockValues } from './layout.ts';
-import { bad, readSuperblock, type Geometry } from './superblock.ts';
+import { bad, readSuperblock, throwProblem, type Geometry, type OnProblem } from './superblock.ts';
 import { createXattrReader } from './xattr-reader.ts';
 
 export interface ErofsReader {
@@ -33,6 +34,8 @@ export interface ErofsReader {
   modificationTime(inode: ErofsInode): { readonly mtime: number; readonly mtimeNsec: number };
   readSymlink(inode: ErofsInode): Promise<string>;
   readXattrs(inode: ErofsInode): Promise<Map<string, Uint8Array>>;
+  /** Where the attributes are that the inode shares with others. */
+  sharedXattrs(inode: ErofsInode): Promise<readonly ImageExtent[]>;
 }
 
 function expectKind(inode: ErofsInode, kind: ErofsInode['kind']): void {
@@ -42,11 +45,15 @@ function expectKind(inode: ErofsInode, kind: ErofsInode['kind']): void {
 /**
  * Opens an image. The source stays the caller's to close.
  *
+ * @param onProblem Is given a wrong checksum of the superblock, instead of throwing it.
  * @throws {FormatError} when the superblock or the root is not usable; `unsupported` when it needs
  *   features that are not known here. All methods throw it too.
  */
-export async function openErofs(source: ByteSource): Promise<ErofsReader> {
-  const { superblock, geometry } = await readSuperblock(source);
+export async function openErofs(
+  source: ByteSource,
+  onProblem: OnProblem = throwProblem,
+): Promise<ErofsReader> {
+  const { superblock, geometry } = await readSuperblock(source, onProblem);
   const metadata = cachedSource(source);
   const root = await readInode(metadata, geometry, BigInt(superblock.root_nid));
   if (root.kind !== 'directory') {
@@ -110,6 +117,7 @@ export async function openErofs(source: ByteSource): Promise<ErofsReader> {
       }
     },
     readXattrs: (inode) => xattrs.read(inode),
+    sharedXattrs: (inode) => xattrs.shared(inode),
   };
 }
 

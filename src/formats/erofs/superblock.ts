@@ -59,7 +59,6 @@ export interface Geometry {
   readonly fragments: boolean;
   /** Compressed data may stand behind its index. */
   readonly tailPacking: boolean;
-  readonly chunks: boolean;
   /** Bit mask of `algorithmNames`. */
   readonly algorithms: number;
 }
@@ -75,14 +74,23 @@ const at = (field: string, offset: number): { field: string; offset: number } =>
   offset: EROFS_SUPER_OFFSET + offset,
 });
 
+/** What to do about a problem that need not end the reading: throw it, or tell it and go on. */
+export type OnProblem = (error: FormatError) => void;
+
+export const throwProblem: OnProblem = (error) => {
+  throw error;
+};
+
 /**
  * Reads and checks the superblock.
  *
- * @throws {FormatError} on a wrong magic or checksum, features we do not know (`unsupported`), and
- *   on an image that is longer than the source.
+ * @param onProblem Is given a wrong checksum.
+ * @throws {FormatError} on a wrong magic, features we do not know (`unsupported`), and on an image
+ *   that is longer than the source.
  */
 export async function readSuperblock(
   source: ByteSource,
+  onProblem: OnProblem = throwProblem,
 ): Promise<{ superblock: SuperBlockValues; geometry: Geometry }> {
   if (source.size < EROFS_SUPER_OFFSET + SuperBlock.size) {
     throw bad('truncated', `${source.name} has ${source.size} bytes, too few for a superblock`);
@@ -119,7 +127,7 @@ export async function readSuperblock(
       at('blocks', 36),
     );
   }
-  await checkChecksum(source, superblock, record, blockSize);
+  await checkChecksum(source, superblock, record, blockSize, onProblem);
   if (superblock.extra_devices !== 0) {
     throw bad(
       'unsupported',
@@ -145,7 +153,6 @@ export async function readSuperblock(
     secondAlgorithm: has(EROFS_FEATURE_INCOMPAT_DEVICE_TABLE),
     fragments: has(EROFS_FEATURE_INCOMPAT_FRAGMENTS),
     tailPacking: has(EROFS_FEATURE_INCOMPAT_ZTAILPACKING),
-    chunks: has(EROFS_FEATURE_INCOMPAT_CHUNKED_FILE),
     // Without a list of algorithms the field is the largest distance of LZ4, the only one then.
     algorithms: has(EROFS_FEATURE_INCOMPAT_COMPR_CFGS) ? superblock.available_compr_algs : 1,
   };
@@ -174,6 +181,7 @@ async function checkChecksum(
   superblock: SuperBlockValues,
   record: Uint8Array,
   blockSize: number,
+  onProblem: OnProblem,
 ): Promise<void> {
   if ((superblock.feature_compat & EROFS_FEATURE_COMPAT_SB_CHKSUM) === 0) return;
   const size = checksummedSize(blockSize);
@@ -185,10 +193,7 @@ async function checkChecksum(
   covered.fill(0, 4, 8);
   const actual = crc32c(covered);
   if (actual !== superblock.checksum) {
-    throw bad(
-      'bad-checksum',
-      `superblock checksum is 0x${superblock.checksum.toString(16)}, computed 0x${actual.toString(16)}`,
-      at('checksum', 4),
-    );
+    const problem = `superblock checksum is 0x${superblock.checksum.toString(16)}, computed 0x${actual.toString(16)}`;
+    onProblem(bad('bad-checksum', problem, at('checksum', 4)));
   }
 }

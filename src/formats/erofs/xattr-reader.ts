@@ -1,6 +1,7 @@
 /** Reading extended attributes: those in an inode, and those that inodes share. */
 
 import type { ByteSource } from '../../io/byte-source.ts';
+import type { ImageExtent } from './data-extent.ts';
 import type { ErofsInode } from './inode.ts';
 import {
   EROFS_XATTR_LONG_PREFIX,
@@ -26,6 +27,8 @@ export interface XattrReader {
    *   prefix we do not know.
    */
   read(inode: ErofsInode): Promise<Map<string, Uint8Array>>;
+  /** Where the attributes are that an inode shares. */
+  shared(inode: ErofsInode): Promise<ImageExtent[]>;
 }
 
 /**
@@ -38,7 +41,7 @@ export function createXattrReader(
   geometry: Geometry,
   packed: PackedRange,
 ): XattrReader {
-  const shared = new Map<number, Entry>();
+  const shared = new Map<number, Entry & ImageExtent>();
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let budget = geometry.imageSize;
 
@@ -100,7 +103,7 @@ export function createXattrReader(
     }
   };
 
-  const readShared = async (index: number): Promise<Entry> => {
+  const readShared = async (index: number): Promise<Entry & ImageExtent> => {
     const known = shared.get(index);
     if (known !== undefined) return known;
     const offset = geometry.sharedXattrOffset + index * 4;
@@ -113,39 +116,61 @@ export function createXattrReader(
     if (size > room) {
       throw bad('out-of-range', `shared extended attribute ${index} leaves the image`, { offset });
     }
-    const entry = await decodeEntry(await source.read(offset, size), 0, offset);
+    const { name, value } = await decodeEntry(await source.read(offset, size), 0, offset);
+    const entry = { name, value, offset, size };
     shared.set(index, entry);
     return entry;
+  };
+
+  /** The area of an inode, the numbers of its shared attributes and where its own begin. */
+  const readArea = async (
+    inode: ErofsInode,
+  ): Promise<{ area: Uint8Array; indexes: number[]; inline: number }> => {
+    if (inode.xattrSize === 0) return { area: new Uint8Array(0), indexes: [], inline: 0 };
+    const area = await source.read(inode.xattrOffset, inode.xattrSize);
+    const { h_shared_count } = XattrIbodyHeader.decode(area);
+    const inline = XattrIbodyHeader.size + h_shared_count * 4;
+    if (inline > area.length) {
+      throw bad('out-of-range', `inode ${inode.nid} shares ${h_shared_count} attributes`, {
+        offset: inode.xattrOffset,
+        field: 'h_shared_count',
+      });
+    }
+    const view = new DataView(area.buffer, area.byteOffset, area.length);
+    const indexes = Array.from({ length: h_shared_count }, (_, i) =>
+      view.getUint32(XattrIbodyHeader.size + i * 4, true),
+    );
+    return { area, indexes, inline };
   };
 
   return {
     async read(inode) {
       const xattrs = new Map<string, Uint8Array>();
-      if (inode.xattrSize === 0) return xattrs;
       const add = ({ name, value }: Entry): void => {
         if (xattrs.has(name)) {
-          throw bad('duplicate', `inode ${inode.nid} has the extended attribute ${name} twice`);
+          throw bad('duplicate', `inode ${inode.nid} has the extended attribute ${name} twice`, {
+            offset: inode.xattrOffset,
+            field: 'e_name',
+          });
         }
         xattrs.set(name, value);
       };
-      const area = await source.read(inode.xattrOffset, inode.xattrSize);
-      const { h_shared_count } = XattrIbodyHeader.decode(area);
-      const inline = XattrIbodyHeader.size + h_shared_count * 4;
-      if (inline > area.length) {
-        throw bad('out-of-range', `inode ${inode.nid} shares ${h_shared_count} attributes`, {
-          offset: inode.xattrOffset,
-        });
-      }
-      const view = new DataView(area.buffer, area.byteOffset, area.length);
-      for (let at = XattrIbodyHeader.size; at < inline; at += 4) {
-        add(await readShared(view.getUint32(at, true)));
-      }
+      const { area, indexes, inline } = await readArea(inode);
+      for (const index of indexes) add(await readShared(index));
       for (let at = inline; at < area.length;) {
         const entry = await decodeEntry(area, at, inode.xattrOffset + at);
         add(entry);
         at = entry.end + (-entry.end & 3);
       }
       return xattrs;
+    },
+    async shared(inode) {
+      const extents: ImageExtent[] = [];
+      for (const index of (await readArea(inode)).indexes) {
+        const { offset, size } = await readShared(index);
+        extents.push({ offset, size });
+      }
+      return extents;
     },
   };
 }
