@@ -9,10 +9,17 @@
 pub mod abi;
 pub mod assemble;
 pub mod bench;
+mod bits;
 pub mod clock;
+pub mod clusters;
+pub mod deflate;
+pub mod fec;
 pub mod file;
 pub mod file_hash;
+mod huffman;
 pub mod lz4;
+mod repeats;
 pub mod scan;
 pub mod sha256;
 pub mod threads;
+pub mod zstd;

@@ -3,6 +3,8 @@
 
 mod assemble;
 mod clock;
+mod clusters;
+mod fec;
 mod file;
 mod fs_verity;
 mod lz4;
@@ -14,6 +16,8 @@ pub use assemble::{
     mb_assembly_start,
 };
 pub use clock::mb_tsc_khz;
+pub use clusters::mb_compress_clusters;
+pub use fec::{mb_fec_encode, mb_fec_encode_files, mb_fec_engine};
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;
 pub use scan::{mb_scan, mb_scan_take};
