@@ -1,0 +1,21 @@
+// Compiles test/bench and runs it. `node scripts/bench.js --help` says what it can; docs/benchmarks.md how to read it.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const compile = (project) => {
+  const { status } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', join(root, project)], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (status !== 0) process.exit(1);
+};
+if (!existsSync(join(root, 'dist/cli/main.js'))) compile('tsconfig.build.json');
+compile('test/bench/tsconfig.json');
+const { runBench } = await import(pathToFileURL(join(root, 'target/bench/main.js')).href);
+const { text, exitCode } = await runBench(process.argv.slice(2), root, (line) =>
+  process.stderr.write(`${line}\n`),
+);
+process.stdout.write(`${text}\n`);
+process.exitCode = exitCode;
