@@ -1,0 +1,161 @@
+/** A file whose data arrives compressed, an extent at a time: what of it is where. */
+
+import type { CompressedData } from '../../compression/cluster-compressor.ts';
+import { divCeil } from '../../core/math.ts';
+import type { CompressedSegment } from './compress-ahead.ts';
+import type { Tail } from './compress-tail.ts';
+import { encodeClusterIndex, indexLayout, type StoredExtent } from './encode-cluster-index.ts';
+import type { ImageAppender } from './image-appender.ts';
+import { flatLayout, recordSize, type PlannedInode } from './plan.ts';
+
+/** Extents by the million: two numbers each. */
+interface ExtentList extends Iterable<StoredExtent> {
+  readonly count: number;
+  readonly blocks: number;
+  /** Whether none is compressed. */
+  readonly isPlain: boolean;
+  add(extent: StoredExtent): void;
+}
+
+function createExtentList(): ExtentList {
+  let numbers = new Uint32Array(16);
+  let count = 0;
+  let blocks = 0;
+  let isPlain = true;
+  return {
+    get count() {
+      return count;
+    },
+    get blocks() {
+      return blocks;
+    },
+    get isPlain() {
+      return isPlain;
+    },
+    add(extent) {
+      if (count * 2 === numbers.length) {
+        const grown = new Uint32Array(numbers.length * 2);
+        grown.set(numbers);
+        numbers = grown;
+      }
+      numbers[count * 2] = extent.length * 2 + (extent.isPlain ? 1 : 0);
+      numbers[count * 2 + 1] = extent.blocks;
+      count += 1;
+      blocks += extent.blocks;
+      isPlain &&= extent.isPlain;
+    },
+    *[Symbol.iterator]() {
+      for (let at = 0; at < count * 2; at += 2) {
+        const [first = 0, second = 0] = numbers.subarray(at, at + 2);
+        yield { length: Math.floor(first / 2), blocks: second, isPlain: first % 2 === 1 };
+      }
+    },
+  };
+}
+
+interface FileCompression {
+  readonly blockSize: number;
+  readonly bigPclusters: boolean;
+  /** The number of the format for the algorithm. */
+  readonly algorithm: number;
+}
+
+/** Bytes that fit behind the index of a file. */
+export function roomBehindIndex(planned: PlannedInode, blockSize: number): number {
+  const head = recordSize(planned);
+  return blockSize - head - indexLayout(planned.size, head, blockSize).size;
+}
+
+/** How a file came to be stored. */
+interface WrittenFile {
+  readonly isCompressed: boolean;
+  /** What stands behind the inode and its index. */
+  readonly tail: Uint8Array;
+}
+
+/**
+ * Writes the data of a file and fills in how it is stored.
+ *
+ * @param segments The next ones are the file's.
+ */
+export async function writeFile(
+  planned: PlannedInode,
+  segments: AsyncGenerator<CompressedSegment>,
+  image: ImageAppender,
+  format: FileCompression,
+): Promise<WrittenFile> {
+  const extents = createExtentList();
+  const firstBlock = image.nextBlock;
+  for (;;) {
+    const { value: segment, done } = await segments.next();
+    if (done === true || segment.planned !== planned) throw new TypeError('Files come in order');
+    const { data, tail, isLast } = segment;
+    const isFlat = isLast && extents.isPlain && data.extents.every(({ isPlain }) => isPlain);
+    // A file of one compressed tail has no other extents.
+    const isAllTail = tail !== undefined && extents.count + data.extents.length === 0;
+    if (isFlat && !isAllTail) return writeFlatEnd(planned, segment, firstBlock, image, format);
+    await appendExtents(data, image, format.blockSize, extents);
+    if (isLast) {
+      setCompressed(planned, extents, firstBlock, tail, format);
+      return { isCompressed: true, tail: tail?.bytes ?? new Uint8Array(0) };
+    }
+  }
+}
+
+/** Writes extents, each in its own blocks: compressed data stands at their end, other at their start. */
+async function appendExtents(
+  { extents, bytes }: CompressedData,
+  image: ImageAppender,
+  blockSize: number,
+  list: ExtentList,
+): Promise<void> {
+  let at = 0;
+  for (const { isPlain, length, storedLength } of extents) {
+    const blocks = divCeil(storedLength, blockSize);
+    const before = isPlain ? 0 : blocks * blockSize - storedLength;
+    await image.appendBlocks(bytes.subarray(at, at + storedLength), before);
+    at += storedLength;
+    list.add({ length, blocks, isPlain });
+  }
+}
+
+/** The last segment of a file of which nothing was compressed: its blocks are those of a flat file. */
+async function writeFlatEnd(
+  planned: PlannedInode,
+  { data, tail }: CompressedSegment,
+  firstBlock: number,
+  image: ImageAppender,
+  { blockSize }: FileCompression,
+): Promise<WrittenFile> {
+  Object.assign(planned, flatLayout(planned.size, recordSize(planned), blockSize));
+  const bytes = tail === undefined ? data.bytes : Buffer.concat([data.bytes, tail.input]);
+  const body = bytes.length - planned.tailSize;
+  if (body > 0) await image.appendBlocks(bytes.subarray(0, body));
+  if (planned.bodyBlocks > 0) planned.blockAddress = firstBlock;
+  return { isCompressed: false, tail: bytes.subarray(body) };
+}
+
+/** Fills in how a file with compressed data is stored. */
+function setCompressed(
+  planned: PlannedInode,
+  extents: ExtentList,
+  firstBlock: number,
+  tail: Tail | undefined,
+  { blockSize, bigPclusters, algorithm }: FileCompression,
+): void {
+  const layout = indexLayout(planned.size, recordSize(planned), blockSize);
+  planned.dataLayout = layout.dataLayout;
+  planned.word = extents.blocks;
+  planned.bodyBlocks = extents.blocks;
+  planned.tailSize = tail?.bytes.length ?? 0;
+  // A tail counts as a block like any other, although it has none.
+  if (tail !== undefined) extents.add({ length: tail.length, blocks: 1, isPlain: tail.isPlain });
+  planned.indexes = encodeClusterIndex(layout, {
+    extents,
+    firstBlock,
+    blockSize,
+    bigPclusters,
+    algorithm,
+    inlineSize: planned.tailSize,
+  });
+}

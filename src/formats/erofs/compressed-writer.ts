@@ -1,0 +1,215 @@
+/**
+ * Writes an image whose files are compressed, in one pass over them: what goes where is known only
+ * when it was compressed.
+ *
+ *   first blocks       1024 bytes of zeros, superblock, compression settings, shared xattrs, the root
+ *   data blocks        of files and long symbolic links, in the order of the inodes; when much metadata
+ *                      of them has come together, it stands between them
+ *   metadata area      the inodes of all other files, then those of directories
+ *   directory blocks   the other data of directories
+ *
+ * So memory holds a bounded part of the image: data on its way, and one group of metadata.
+ */
+
+import type { ClusterCompressor } from '../../compression/cluster-compressor.ts';
+import type { Directory } from '../../io/file-tree.ts';
+import type { ImageSink } from '../../io/image-sink.ts';
+import { compressAhead, SEGMENT_SIZE, type CompressedSegment } from './compress-ahead.ts';
+import { roomBehindIndex, writeFile } from './compressed-file.ts';
+import { algorithmNames } from './compressed-layout.ts';
+import { compressionRecord, RECORD_ROOM } from './compression-record.ts';
+import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
+import { createImageAppender } from './image-appender.ts';
+import {
+  EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
+  EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
+  EROFS_SUPER_OFFSET,
+  SuperBlock,
+} from './layout.ts';
+import { createMetadataAllocator } from './metadata-allocator.ts';
+import { createMetadataGroups } from './metadata-groups.ts';
+import {
+  checkBlocks,
+  checkedOptions,
+  inodeSize,
+  planInodes,
+  type ErofsOptions,
+  type PlannedInode,
+} from './plan.ts';
+
+export interface CompressedErofsOptions extends Omit<ErofsOptions, 'chunks'> {
+  readonly compressor: ClusterCompressor;
+  /** The most that data compressed together takes, in bytes: whole blocks. Default one block. */
+  readonly clusterSize?: number;
+  /** Whether the last compressed data of a file stands behind its inode. Default true. */
+  readonly tailPacking?: boolean;
+  /** How many batches are compressed at the same time. It does not show in the image. Default 4. */
+  readonly parallel?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Called now and then with how many bytes of contents are compressed and written. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+export interface CompressedErofs {
+  /** Of the image, in bytes. */
+  readonly size: number;
+  readonly inodes: number;
+  /** Files that are compressed; all others are stored as they are. */
+  readonly compressedFiles: number;
+}
+
+const SUPER_END = EROFS_SUPER_OFFSET + SuperBlock.size;
+const MAX_CLUSTER_SIZE = 1 << 20;
+
+/**
+ * Writes the image of a tree, in whole blocks: one after the other, the first ones last.
+ *
+ * @throws {UsageError} `input` when something of the tree cannot be stored, or a content has not the
+ *   size it said; the message has its path.
+ * @throws {RangeError} on options that are out of range.
+ * @throws the signal's reason when it is aborted; what was written is not an image then.
+ */
+export async function writeCompressedErofs(
+  root: Directory,
+  options: CompressedErofsOptions,
+  sink: ImageSink,
+): Promise<CompressedErofs> {
+  const { blockSize, ...names } = checkedOptions(options);
+  const { compressor, signal } = options;
+  const clusterSize = checkedClusterSize(options, blockSize);
+  const sharedOffset = SUPER_END + RECORD_ROOM;
+  const { inodes, shared } = planInodes(root, options, sharedOffset);
+  const first = inodes[0] as PlannedInode;
+  const allocator = createMetadataAllocator(blockSize, sharedOffset + shared.length);
+  first.offset = allocator.place(inodeSize(first), first.tailSize);
+  const start = new Uint8Array(allocator.blocks() * blockSize);
+
+  const image = createImageAppender(sink, blockSize, allocator.blocks());
+  const groups = createMetadataGroups(image, blockSize);
+  const algorithm = compressor.algorithm === 'lz4hc' ? 'lz4' : compressor.algorithm;
+  const format = {
+    blockSize,
+    bigPclusters: clusterSize > blockSize,
+    algorithm: algorithmNames.indexOf(algorithm),
+  };
+  const segments = compressFiles(inodes, options, blockSize, clusterSize);
+  let compressedFiles = 0;
+  let hasTails = false;
+  let done = 0;
+  for (const planned of inodes) {
+    signal?.throwIfAborted();
+    const { inode, size } = planned;
+    if (inode.kind === 'directory') continue;
+    let tail: Uint8Array = new Uint8Array(0);
+    if (inode.kind === 'file' && size > 0) {
+      const written = await writeFile(planned, segments, image, format);
+      tail = written.tail;
+      if (written.isCompressed) {
+        compressedFiles += 1;
+        hasTails ||= tail.length > 0;
+      }
+      done += size;
+      options.onProgress?.(done);
+    } else if (inode.kind === 'symlink') {
+      const target = new Uint8Array(Buffer.from(inode.target));
+      const body = target.subarray(0, size - planned.tailSize);
+      if (body.length > 0) planned.blockAddress = await image.appendBlocks(body);
+      tail = target.subarray(body.length);
+    }
+    await groups.add(planned, recordOf(planned, tail));
+  }
+
+  const directories = inodes.filter(({ inode }) => inode.kind === 'directory');
+  const placeDirectories = (nextBlock: number): void => {
+    let next = nextBlock;
+    for (const planned of directories) {
+      if (planned.bodyBlocks === 0) continue;
+      planned.blockAddress = next;
+      next += planned.bodyBlocks;
+    }
+    checkBlocks(next);
+  };
+  await groups.finish(directories.slice(1), placeDirectories, directoryRecord);
+  for (const planned of directories) {
+    for (let index = 0; index < planned.bodyBlocks; index += 1) {
+      const block = new Uint8Array(blockSize);
+      encodeDirectoryBlock(planned, index, block);
+      await image.appendBlocks(block);
+    }
+  }
+  await image.flush();
+
+  const isCompressed = compressedFiles > 0;
+  const hasRecord = isCompressed && (format.bigPclusters || algorithm !== 'lz4');
+  if (hasRecord) start.set(compressionRecord(algorithm, clusterSize / blockSize), SUPER_END);
+  start.set(shared, sharedOffset);
+  start.set(directoryRecord(first), first.offset);
+  encodeSuperblock(
+    {
+      ...names,
+      blockSize,
+      inodes,
+      blocks: image.nextBlock,
+      featureIncompat:
+        (isCompressed ? EROFS_FEATURE_INCOMPAT_ZERO_PADDING : 0) |
+        (hasRecord ? EROFS_FEATURE_INCOMPAT_COMPR_CFGS : 0) |
+        (hasTails ? EROFS_FEATURE_INCOMPAT_ZTAILPACKING : 0),
+      algorithms: hasRecord ? 1 << format.algorithm : 0,
+    },
+    start.subarray(0, blockSize),
+  );
+  await sink.write(0, start);
+  const size = image.nextBlock * blockSize;
+  await sink.truncate(size);
+  return { size, inodes: inodes.length, compressedFiles };
+}
+
+function checkedClusterSize(options: CompressedErofsOptions, blockSize: number): number {
+  const { clusterSize = blockSize, parallel = 1 } = options;
+  const isWhole = clusterSize % blockSize === 0 && clusterSize >= blockSize;
+  if (!isWhole || clusterSize > MAX_CLUSTER_SIZE) {
+    throw new RangeError(`Cannot compress EROFS into clusters of ${clusterSize} bytes`);
+  }
+  if (!Number.isInteger(parallel) || parallel < 1) {
+    throw new RangeError(`Cannot compress ${parallel} batches at the same time`);
+  }
+  return clusterSize;
+}
+
+function compressFiles(
+  inodes: readonly PlannedInode[],
+  { compressor, tailPacking = true, parallel = 4, signal }: CompressedErofsOptions,
+  blockSize: number,
+  clusterSize: number,
+): AsyncGenerator<CompressedSegment> {
+  return compressAhead(
+    inodes.filter(({ inode, size }) => inode.kind === 'file' && size > 0),
+    {
+      compressor,
+      blockSize,
+      clusterSize,
+      parallel,
+      signal,
+      tailRoom: tailPacking
+        ? (planned) => ({
+            behindIndex: roomBehindIndex(planned, blockSize),
+            isWhole: planned.size <= SEGMENT_SIZE,
+          })
+        : undefined,
+    },
+  );
+}
+
+/** An inode with everything behind it. */
+function recordOf(planned: PlannedInode, tail: Uint8Array): Uint8Array {
+  const record = new Uint8Array(inodeSize(planned) + tail.length);
+  record.set(tail, encodeInode(planned, record));
+  return record;
+}
+
+function directoryRecord(planned: PlannedInode): Uint8Array {
+  const tail = new Uint8Array(planned.tailSize);
+  if (tail.length > 0) encodeDirectoryBlock(planned, planned.bodyBlocks, tail);
+  return recordOf(planned, tail);
+}

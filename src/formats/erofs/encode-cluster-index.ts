@@ -1,0 +1,254 @@
+/**
+ * The bytes of an index of compressed data: for each logical cluster of a file, whether compressed
+ * data starts in it and where that is, or how far back it started.
+ *
+ * @see fs/erofs/zmap.c of Linux, which reads it
+ */
+
+import { alignUp, divCeil } from '../../core/math.ts';
+import {
+  LclusterIndex,
+  MapHeader,
+  Z_EROFS_ADVISE_BIG_PCLUSTER_1,
+  Z_EROFS_ADVISE_BIG_PCLUSTER_2,
+  Z_EROFS_ADVISE_COMPACTED_2B,
+  Z_EROFS_ADVISE_INLINE_PCLUSTER,
+  Z_EROFS_LCLUSTER_TYPE_HEAD1,
+  Z_EROFS_LCLUSTER_TYPE_NONHEAD,
+  Z_EROFS_LCLUSTER_TYPE_PLAIN,
+  Z_EROFS_LI_D0_CBLKCNT,
+} from './compressed-layout.ts';
+import { EROFS_INODE_COMPRESSED_COMPACT, EROFS_INODE_COMPRESSED_FULL } from './layout.ts';
+
+/** Compressed, or plain, data of consecutive bytes of a file. */
+export interface StoredExtent {
+  /** In the file, in bytes. */
+  readonly length: number;
+  /** In the image. The blocks of a file's extents follow one another. */
+  readonly blocks: number;
+  readonly isPlain: boolean;
+}
+
+export interface IndexLayout {
+  readonly dataLayout: number;
+  /** Bytes behind the inode and its xattrs, padding for the alignment included. */
+  readonly size: number;
+  /** Of the header, in these bytes. */
+  readonly padding: number;
+  readonly clusters: number;
+  /** How many clusters have entries of four bytes first, and of two bytes then. */
+  readonly initial: number;
+  readonly middle: number;
+}
+
+/** Older kernels have eight bytes of no use between the header and a full index. */
+const FULL_INDEX_GAP = 8;
+/** Entries are 32 bytes together: sixteen of two bytes. */
+const PACK_SIZE_2B = 32;
+const PER_PACK_2B = 16;
+const PACK_SIZE_4B = 8;
+const PER_PACK_4B = 2;
+
+/**
+ * Where the parts of an index are. It is compact, with two bytes for most clusters, where the format
+ * can do so: blocks of 4096 bytes; with four bytes up to blocks of 16384.
+ *
+ * @param head Bytes of the inode and its xattrs.
+ */
+export function indexLayout(size: number, head: number, blockSize: number): IndexLayout {
+  const clusters = divCeil(size, blockSize);
+  const padding = alignUp(head, 8) - head;
+  const start = padding + MapHeader.size;
+  if (blockSize > 1 << 14) {
+    return {
+      dataLayout: EROFS_INODE_COMPRESSED_FULL,
+      size: start + FULL_INDEX_GAP + clusters * LclusterIndex.size,
+      padding,
+      clusters,
+      initial: 0,
+      middle: 0,
+    };
+  }
+  // Packs of two bytes an entry start at multiples of their size.
+  const toAlign = (-(head + start) & (PACK_SIZE_2B - 1)) / 4;
+  const has2B = blockSize === 4096 && toAlign < clusters;
+  const initial = has2B ? toAlign : 0;
+  const middle = has2B ? clusters - initial - ((clusters - initial) % PER_PACK_2B) : 0;
+  const rest = divCeil(clusters - initial - middle, PER_PACK_4B) * PACK_SIZE_4B;
+  return {
+    dataLayout: EROFS_INODE_COMPRESSED_COMPACT,
+    size: start + initial * 4 + middle * 2 + rest,
+    padding,
+    clusters,
+    initial,
+    middle,
+  };
+}
+
+export interface IndexedFile {
+  /** In order, without gaps. */
+  readonly extents: Iterable<StoredExtent>;
+  /** Of the first extent's data. */
+  readonly firstBlock: number;
+  readonly blockSize: number;
+  /** Whether extents may take several blocks. */
+  readonly bigPclusters: boolean;
+  /** The number of the format for the algorithm. */
+  readonly algorithm: number;
+  /** Bytes of the last extent's data, when they stand behind the index. */
+  readonly inlineSize: number;
+}
+
+/** The header and the index, with the padding before them. */
+export function encodeClusterIndex(layout: IndexLayout, file: IndexedFile): Uint8Array {
+  const { blockSize, bigPclusters, inlineSize } = file;
+  const isFull = layout.dataLayout === EROFS_INODE_COMPRESSED_FULL;
+  const bytes = new Uint8Array(layout.size);
+  const view = new DataView(bytes.buffer);
+  MapHeader.encodeInto(view, layout.padding, {
+    h_fragmentoff: inlineSize * 2 ** 16,
+    h_advise:
+      (!isFull && blockSize === 4096 ? Z_EROFS_ADVISE_COMPACTED_2B : 0) |
+      (bigPclusters ? Z_EROFS_ADVISE_BIG_PCLUSTER_1 : 0) |
+      // Both or none, although there is no second algorithm.
+      (bigPclusters && !isFull ? Z_EROFS_ADVISE_BIG_PCLUSTER_2 : 0) |
+      (inlineSize > 0 ? Z_EROFS_ADVISE_INLINE_PCLUSTER : 0),
+    h_algorithmtype: file.algorithm,
+    h_clusterbits: 0,
+  });
+  const clusters = listClusters(layout.clusters, file);
+  const start = layout.padding + MapHeader.size;
+  if (isFull) {
+    encodeFull(view, start + FULL_INDEX_GAP, clusters);
+    return bytes;
+  }
+  const packer = createPacker(bytes.subarray(start), clusters, file);
+  packer.pack(layout.initial, PER_PACK_4B, PACK_SIZE_4B);
+  packer.pack(layout.middle, PER_PACK_2B, PACK_SIZE_2B);
+  packer.pack(layout.clusters - layout.initial - layout.middle, PER_PACK_4B, PACK_SIZE_4B);
+  return bytes;
+}
+
+/** The entries of an index, by cluster. */
+interface Clusters {
+  readonly type: Uint8Array;
+  /** Of heads: where in the cluster the data starts; of others `delta[0]`. */
+  readonly low: Uint16Array;
+  /** Of heads: the block; of others `delta[1]`. */
+  readonly high: Uint32Array;
+}
+
+function listClusters(
+  count: number,
+  { extents, firstBlock, blockSize, bigPclusters }: IndexedFile,
+): Clusters {
+  const type = new Uint8Array(count);
+  const low = new Uint16Array(count);
+  const high = new Uint32Array(count);
+  let offset = 0;
+  let block = firstBlock;
+  for (const { length, blocks, isPlain } of extents) {
+    const head = Math.floor(offset / blockSize);
+    const end = Math.floor((offset + length) / blockSize);
+    type[head] = isPlain ? Z_EROFS_LCLUSTER_TYPE_PLAIN : Z_EROFS_LCLUSTER_TYPE_HEAD1;
+    low[head] = offset % blockSize;
+    high[head] = block;
+    for (let cluster = head + 1; cluster < end; cluster += 1) {
+      type[cluster] = Z_EROFS_LCLUSTER_TYPE_NONHEAD;
+      // The first of them tells the size of the data, which is one cluster back then.
+      const isCount = bigPclusters && cluster === head + 1;
+      low[cluster] = isCount ? blocks | Z_EROFS_LI_D0_CBLKCNT : cluster - head;
+      high[cluster] = end - cluster;
+    }
+    offset += length;
+    block += blocks;
+    // What ends within a cluster where nothing starts ends at a head that has no data.
+    const rest = offset % blockSize;
+    if (rest > 0 && end > head && end < count) {
+      type[end] = Z_EROFS_LCLUSTER_TYPE_PLAIN;
+      low[end] = rest;
+      high[end] = 0;
+    }
+  }
+  return { type, low, high };
+}
+
+function encodeFull(view: DataView, start: number, { type, low, high }: Clusters): void {
+  for (let cluster = 0; cluster < type.length; cluster += 1) {
+    const isHead = type[cluster] !== Z_EROFS_LCLUSTER_TYPE_NONHEAD;
+    const [first = 0, second = 0] = [low[cluster], high[cluster]];
+    LclusterIndex.encodeInto(view, start + cluster * LclusterIndex.size, {
+      di_advise: type[cluster] ?? 0,
+      di_clusterofs: isHead ? first : 0,
+      di_u: isHead ? second : ((second << 16) | first) >>> 0,
+    });
+  }
+}
+
+interface Packer {
+  /** Encodes the next entries in packs, the last of which may be filled in part. */
+  pack(count: number, perPack: number, packSize: number): void;
+}
+
+/**
+ * A pack holds some bits for each cluster and one block address; those of its heads follow by
+ * counting the blocks of the data before. Which data a pack counts differs: by its head when all
+ * take one block; else by the entry behind the head, or by the next head when there is none.
+ */
+function createPacker(
+  target: Uint8Array,
+  { type, low, high }: Clusters,
+  { firstBlock, blockSize, bigPclusters }: IndexedFile,
+): Packer {
+  const lowBits = Math.max(Math.log2(blockSize), 12);
+  const view = new DataView(target.buffer, target.byteOffset, target.length);
+  let next = 0;
+  let at = 0;
+  /** The address from which the next head's is counted. */
+  let base = bigPclusters ? firstBlock : firstBlock - 1;
+  /** Whether the newest head is not counted yet: its data may take one block. */
+  let pending = false;
+
+  const packOne = (count: number, perPack: number, packSize: number): void => {
+    const bits = ((packSize - 4) * 8) / perPack;
+    if (bigPclusters && pending && type[next] !== Z_EROFS_LCLUSTER_TYPE_NONHEAD) {
+      base += 1;
+      pending = false;
+    }
+    view.setUint32(at + packSize - 4, base >>> 0, true);
+    for (let i = 0; i < count; i += 1) {
+      const cluster = next + i;
+      const kind = type[cluster] ?? 0;
+      let value = low[cluster] ?? 0;
+      if (kind !== Z_EROFS_LCLUSTER_TYPE_NONHEAD) {
+        if (!bigPclusters || pending) base += 1;
+        pending = bigPclusters;
+      } else if (bigPclusters && (value & Z_EROFS_LI_D0_CBLKCNT) !== 0) {
+        base += value & ~Z_EROFS_LI_D0_CBLKCNT;
+        pending = false;
+      } else if (i === perPack - 1) {
+        // The last of a pack looks ahead; how far back its data started follows from the one before.
+        value = Math.min(high[cluster] ?? 0, Z_EROFS_LI_D0_CBLKCNT - 1);
+      }
+      putBits(target, at * 8 + i * bits, (kind << lowBits) | value);
+    }
+    next += count;
+    at += packSize;
+  };
+
+  return {
+    pack(count, perPack, packSize) {
+      for (let left = count; left > 0; left -= perPack) {
+        packOne(Math.min(left, perPack), perPack, packSize);
+      }
+    },
+  };
+}
+
+/** Sets up to 16 bits of zeros. */
+function putBits(target: Uint8Array, bit: number, value: number): void {
+  const shifted = value << (bit & 7);
+  for (let byte = bit >>> 3, rest = shifted; rest !== 0; byte += 1, rest >>>= 8) {
+    target[byte] = (target[byte] ?? 0) | (rest & 0xff);
+  }
+}

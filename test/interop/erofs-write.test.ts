@@ -1,0 +1,123 @@
+/** Our EROFS images judged by fsck.erofs, the Linux kernel and our own reader. */
+
+import fc from 'fast-check';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ClusterCompressor } from '../../src/compression/cluster-compressor.ts';
+import { createDeflateCompressor } from '../../src/compression/deflate/compressor.ts';
+import {
+  writeCompressedErofs,
+  type CompressedErofsOptions,
+} from '../../src/formats/erofs/compressed-writer.ts';
+import { openErofs } from '../../src/formats/erofs/reader.ts';
+import { readTree } from '../../src/formats/erofs/read-tree.ts';
+import { openFileSource } from '../../src/io/byte-source.ts';
+import { bytesContent, directory, regularFile, type Directory } from '../../src/io/file-tree.ts';
+import { createFileSink } from '../../src/io/image-sink.ts';
+import { tmpDir } from '../support/tmp-dir.ts';
+import { runTool } from '../support/tools.ts';
+import { simpleLz4 } from '../unit/formats/erofs/simple-lz4.ts';
+import { BUILD_TIME, describeTree, testBytes, treeArbitrary } from '../unit/formats/erofs/trees.ts';
+import { kernelReadable } from './kernel-readable.ts';
+import { canMountErofs, readMountedTree, withMountedErofs } from './mounted-erofs.ts';
+
+const now = { mtime: BUILD_TIME };
+const uuid = testBytes(16);
+const isMountable = await canMountErofs();
+
+interface Judges {
+  /** erofs-utils 1.5 knows LZ4 and LZMA only. */
+  readonly fsck: boolean;
+}
+
+/** Writes an image and has everybody read it. */
+async function expectAccepted(
+  root: Directory,
+  options: Omit<CompressedErofsOptions, 'buildTime' | 'uuid'>,
+  { fsck }: Judges = { fsck: true },
+): Promise<void> {
+  const image = join(tmpDir(), 'ours.erofs');
+  const sink = await createFileSink(image);
+  await writeCompressedErofs(root, { buildTime: BUILD_TIME, uuid, ...options }, sink);
+  await sink.close();
+  const expected = await describeTree(root);
+  if (fsck) {
+    const checked = runTool('fsck.erofs', ['--extract', image]);
+    expect(checked).toEqual({ status: 0, stdout: '', stderr: '' });
+  }
+  const source = await openFileSource(image);
+  expect(await describeTree(await readTree(await openErofs(source)))).toEqual(expected);
+  await source.close();
+  if (!isMountable) return;
+  await withMountedErofs(image, async (path) => {
+    expect(await describeTree(readMountedTree(path))).toEqual(expected);
+  });
+}
+
+/** Data that compresses well, badly and by turns, in files of many sizes. */
+function mixedTree(): Directory {
+  const text = Buffer.from(Array.from({ length: 200_000 }, (_, i) => `${i * i} `).join(''));
+  const noise = Buffer.concat(
+    Array.from({ length: 6000 }, (_, i) => createHash('sha512').update(`${i}`).digest()),
+  );
+  const turns = Buffer.concat(
+    Array.from({ length: 40 }, (_, i) => [
+      text.subarray(i * 9000, i * 9000 + 7000 + i * 321),
+      noise.subarray(i * 5000, i * 5000 + 9000 - i * 123),
+      Buffer.alloc(i * 1000),
+    ]).flat(),
+  );
+  const root = directory(now);
+  const put = (name: string, bytes: Uint8Array): void => {
+    root.children.set(name, regularFile(bytesContent(new Uint8Array(bytes)), now));
+  };
+  for (const [name, bytes] of Object.entries({
+    text,
+    noise,
+    turns,
+    zeros: Buffer.alloc(6e6 + 1),
+  })) {
+    put(name, bytes);
+    for (const size of [
+      1, 511, 600, 2000, 4000, 4096, 4097, 6000, 8192, 20_000, 100_000, 262_144,
+    ]) {
+      put(`${name}-${size}`, bytes.subarray(0, size));
+      put(`${name}-end-${size}`, bytes.subarray(bytes.length - size));
+    }
+  }
+  return root;
+}
+
+const deflate = createDeflateCompressor(1);
+const settings: [string, ClusterCompressor, number, boolean, Judges][] = [
+  ['LZ4', simpleLz4(), 4096, true, { fsck: true }],
+  ['LZ4 without tails', simpleLz4(), 4096, false, { fsck: true }],
+  ['LZ4 in clusters of 16 KiB', simpleLz4(), 16384, true, { fsck: true }],
+  ['LZ4 in clusters of 64 KiB', simpleLz4(), 65536, true, { fsck: true }],
+  ['LZ4 in clusters of 64 KiB without tails', simpleLz4(), 65536, false, { fsck: true }],
+  ['deflate', deflate, 4096, true, { fsck: false }],
+  ['deflate in clusters of 64 KiB', deflate, 65536, true, { fsck: false }],
+];
+
+describe.skipIf(!isMountable).each(settings)(
+  '%s',
+  (_, compressor, clusterSize, tailPacking, judges) => {
+    const options = { compressor, clusterSize, tailPacking };
+
+    test('files of every kind of data read back everywhere', async () => {
+      await expect(expectAccepted(mixedTree(), options, judges)).resolves.toBeUndefined();
+    });
+
+    test('random trees read back everywhere', async () => {
+      await fc.assert(
+        fc.asyncProperty(treeArbitrary, async (root) => {
+          await expect(
+            expectAccepted(kernelReadable(root), options, judges),
+          ).resolves.toBeUndefined();
+        }),
+        { numRuns: 6 },
+      );
+    });
+  },
+);
