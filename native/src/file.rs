@@ -66,6 +66,10 @@ impl PageBuffer {
         Self { bytes, start }
     }
 
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.bytes.len() - PAGE]
+    }
+
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         let end = self.bytes.len() - PAGE;
         &mut self.bytes[self.start..self.start + end]
