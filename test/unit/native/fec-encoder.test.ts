@@ -108,12 +108,7 @@ describe.skipIf(built === undefined)('createNativeFecEncoder()', () => {
               width,
               parity,
             );
-            await createNativeFecEncoder(library, 1, 'portable').encode(
-              roots,
-              rows,
-              width,
-              portable,
-            );
+            await tableFecEncoder.encode(roots, rows, width, twin);
             expect(parity.equals(twin)).toBe(true);
           },
         ),
