@@ -1,7 +1,7 @@
 // Writes what is generated from the program's own definitions: the JSON Schema and the reference pages.
 // `node scripts/generate.js --check` changes nothing and fails when a file is stale.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { commands } from '../dist/cli/commands.js';
+import { loadCommands } from '../dist/cli/commands.js';
 import { cliReference, recipeReference } from '../dist/cli/reference.js';
 import { recipeJsonSchema } from '../dist/recipe/schema.js';
 
@@ -9,7 +9,7 @@ const schema = recipeJsonSchema();
 const files = {
   'schema/recipe.schema.json': `${JSON.stringify(schema, undefined, 2)}\n`,
   'docs/recipe.md': recipeReference(schema),
-  'docs/cli.md': cliReference(commands),
+  'docs/cli.md': cliReference(await loadCommands()),
 };
 const check = process.argv.includes('--check');
 for (const [path, text] of Object.entries(files)) {

@@ -1,22 +1,32 @@
 /** Which commands there are, in the order of the help. */
 
 import type { CommandDefinition, CommandGroup } from './command.ts';
-import { avbCommands } from './commands/avb/group.ts';
-import { callCommand } from './commands/call.ts';
-import { imageCommand } from './commands/image.ts';
-import { inspectCommand } from './commands/inspect.ts';
-import { lockCommand } from './commands/lock.ts';
-import { runCommand } from './commands/run.ts';
-import { schemaCommand } from './commands/schema.ts';
-import { verifyCommand } from './commands/verify.ts';
 
-export const commands: readonly (CommandDefinition | CommandGroup)[] = [
-  imageCommand,
-  runCommand,
-  callCommand,
-  verifyCommand,
-  inspectCommand,
-  avbCommands,
-  lockCommand,
-  schemaCommand,
-];
+type Command = CommandDefinition | CommandGroup;
+
+/** The code of a command is loaded when it is called: that of all takes longer than most of them run. */
+const loaders: Readonly<Record<string, () => Promise<Command>>> = {
+  image: async () => (await import('./commands/image.ts')).imageCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
+  call: async () => (await import('./commands/call.ts')).callCommand,
+  verify: async () => (await import('./commands/verify.ts')).verifyCommand,
+  inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
+  avb: async () => (await import('./commands/avb/group.ts')).avbCommands,
+  lock: async () => (await import('./commands/lock.ts')).lockCommand,
+  erofs: async () => (await import('./commands/erofs.ts')).erofsGroup,
+  schema: async () => (await import('./commands/schema.ts')).schemaCommand,
+};
+
+/**
+ * The commands that a command line can mean: one where it names one, else all.
+ *
+ * @param argv Words behind `microbuild`; without any, all commands.
+ */
+export async function loadCommands(argv: readonly string[] = []): Promise<Command[]> {
+  // The options in front of a command take no values.
+  const name = argv.find((word) => !word.startsWith('-')) ?? '';
+  const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+  return load === undefined
+    ? Promise.all(Object.values(loaders).map((each) => each()))
+    : [await load()];
+}

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { runCommandLine } from './command.ts';
-import { commands } from './commands.ts';
+import { loadCommands } from './commands.ts';
 import { packageRoot } from './package-root.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -14,7 +14,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupt);
-  return runCommandLine(argv, commands, {
+  return runCommandLine(argv, await loadCommands(argv), {
     terminal: openTerminal(process.env),
     env: process.env,
     signal: interruption.signal,

@@ -1,0 +1,253 @@
+/** An EROFS image of a folder of this machine, with its dm-verity tree. */
+
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { sha256, toHex } from '../core/digest.ts';
+import { UsageError } from '../core/errors.ts';
+import type { Reporter } from '../core/events.ts';
+import { planErofs, type ErofsPlan } from '../formats/erofs/plan.ts';
+import { openFileSource, sliceSource, streamOf } from '../io/byte-source.ts';
+import { readExactTree } from '../io/disk-tree.ts';
+import { globMatcher } from '../io/glob.ts';
+import { createFileSink, type FileSink } from '../io/image-sink.ts';
+import { replaceFiles } from '../io/replace-files.ts';
+import { loadNativeLibrary } from '../native/library.ts';
+import { createNativeScanner } from '../native/scan-tree.ts';
+import type { BlockHasher } from '../verity/block-hasher.ts';
+import { formatDmVerity } from '../verity/dm-verity.ts';
+import { deriveUuid, parseUuid, uuidText } from '../verity/uuid.ts';
+import { writeErofsImage } from './erofs-image.ts';
+
+export interface CreateErofsOptions {
+  readonly folder: string;
+  readonly image: string;
+  /** Whether a hash tree is made: in `hashFile`, else behind the data. */
+  readonly verity: boolean;
+  readonly hashFile: string | undefined;
+  /** At most 256 bytes; undefined to derive one. */
+  readonly salt: Uint8Array | undefined;
+  readonly blockSize: number;
+  /** Text; undefined to derive it. */
+  readonly uuid: string | undefined;
+  readonly label: string | undefined;
+  /** Seconds since 1970: of the superblock and, unless times are kept, of every file. */
+  readonly buildTime: number;
+  readonly keepTimes: boolean;
+  readonly allRoot: boolean;
+  readonly xattrs: boolean;
+  /** Patterns as `globMatcher` takes them. */
+  readonly exclude: readonly string[];
+  /** Whether the SHA-256 of the image is wanted. */
+  readonly digest: boolean;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+export interface CreatedErofs {
+  readonly image: {
+    readonly path: string;
+    /** In bytes, the tree behind the data included. */
+    readonly size: number;
+    readonly blockSize: number;
+    readonly inodes: number;
+    readonly uuid: string;
+    readonly label: string;
+    readonly buildTime: number;
+    readonly sha256: string | undefined;
+  };
+  readonly verity:
+    | {
+        readonly path: string;
+        readonly algorithm: 'sha256';
+        readonly rootDigest: string;
+        readonly salt: string;
+        readonly uuid: string;
+        readonly blockSize: number;
+        readonly dataBlocks: number;
+        /** Where superblock and tree are in the file, in bytes. */
+        readonly hashOffset: number;
+        readonly treeOffset: number;
+        readonly treeSize: number;
+      }
+    | undefined;
+}
+
+/**
+ * Makes the image. Nothing of it is random or from a clock; equal trees give equal images.
+ *
+ * @throws {UsageError} when options or the folder cannot be used.
+ */
+export async function createErofsImage(options: CreateErofsOptions): Promise<CreatedErofs> {
+  const { folder, image, hashFile, blockSize, buildTime, reporter, signal } = options;
+  const uuid = options.uuid === undefined ? undefined : parseUuid(options.uuid);
+  if (options.uuid !== undefined && uuid === undefined) {
+    throw new UsageError('usage', `Cannot use the UUID ${options.uuid}: it is none`);
+  }
+  if (Buffer.byteLength(options.label ?? '') > 15) {
+    throw new UsageError('usage', `Cannot use the label ${options.label}: it is over 15 bytes`);
+  }
+  const exclude = options.exclude.length === 0 ? undefined : globMatcher(options.exclude);
+  const outputs = hashFile === undefined ? [image] : [image, hashFile];
+  await checkOutputs(outputs, folder);
+
+  const title = `Write ${image}`;
+  const started = performance.now();
+  reporter.report({ kind: 'step-start', step: 'erofs', title });
+  try {
+    const library = await loadNativeLibrary();
+    const root = await readExactTree(folder, {
+      ...(options.keepTimes ? {} : { mtime: buildTime }),
+      allRoot: options.allRoot,
+      xattrs: options.xattrs,
+      exclude,
+      scan: library && createNativeScanner(library),
+    });
+    signal.throwIfAborted();
+    const label = options.label === undefined ? {} : { volumeName: options.label };
+    const unnamed = planErofs(root, { buildTime, uuid: new Uint8Array(16), blockSize, ...label });
+    const seed = planSeed(unnamed);
+    const plan = { ...unnamed, uuid: uuid ?? deriveUuid('microbuild erofs', seed) };
+    const salt = options.salt ?? sha256(Buffer.from('microbuild erofs salt\0'), seed);
+
+    const created = await replaceFiles(outputs, async ([path = '', hashPath]) => {
+      const sink = await createFileSink(path);
+      try {
+        const hasher = await writeErofsImage(plan, sink, {
+          library,
+          signal,
+          onProgress: (done, total) => report(reporter, done, total),
+          ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
+        });
+        const verity = options.verity
+          ? await writeTree(plan, path, sink, hashPath, { hasher, salt, signal })
+          : undefined;
+        const size = hashFile === undefined ? (verity?.end ?? plan.size) : plan.size;
+        const digest = options.digest ? await digestOfFile(path, signal) : undefined;
+        return {
+          image: {
+            path: image,
+            size,
+            blockSize,
+            inodes: plan.inodes.length,
+            uuid: uuidText(plan.uuid),
+            label: options.label ?? '',
+            buildTime,
+            sha256: digest,
+          },
+          verity: verity && { ...verity.told, path: hashFile ?? image },
+        };
+      } finally {
+        await sink.close();
+      }
+    });
+    const milliseconds = performance.now() - started;
+    reporter.report({ kind: 'step-done', step: 'erofs', title, cached: false, milliseconds });
+    return created;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    reporter.report({ kind: 'step-failed', step: 'erofs', title, message });
+    throw error;
+  }
+}
+
+const report = throttled((reporter: Reporter, done: number, total: number): void => {
+  reporter.report({ kind: 'step-progress', step: 'erofs', done, total });
+});
+
+/** Passes on a call for each hundredth of the way only. */
+function throttled(
+  call: (reporter: Reporter, done: number, total: number) => void,
+): (reporter: Reporter, done: number, total: number) => void {
+  let last = -1;
+  return (reporter, done, total) => {
+    const percent = Math.floor((done / Math.max(total, 1)) * 100);
+    if (percent === last) return;
+    last = percent;
+    call(reporter, done, total);
+  };
+}
+
+/** What stands for a tree when identifiers are derived: names, sizes, owners, modes and times, not contents. */
+function planSeed(plan: ErofsPlan): Uint8Array {
+  const { inodes, volumeName, blockSize, buildTime } = plan;
+  const facts = new Float64Array(2 + inodes.length * 7);
+  facts.set([blockSize, buildTime]);
+  for (const [index, { inode, size, nlink, mtime, mtimeNsec }] of inodes.entries()) {
+    facts.set([inode.mode, inode.uid, inode.gid, size, nlink, mtime, mtimeNsec], 2 + index * 7);
+  }
+  const names = inodes.map(({ path, inode }) => `${inode.kind} ${path}`).join('\0');
+  return sha256(volumeName, new Uint8Array(facts.buffer), Buffer.from(names));
+}
+
+async function writeTree(
+  plan: ErofsPlan,
+  path: string,
+  sink: FileSink,
+  hashPath: string | undefined,
+  options: { hasher: BlockHasher; salt: Uint8Array; signal: AbortSignal },
+): Promise<{
+  readonly end: number;
+  readonly told: Omit<NonNullable<CreatedErofs['verity']>, 'path'>;
+}> {
+  const { blockSize } = plan;
+  const image = await openFileSource(path);
+  const target = hashPath === undefined ? sink : await createFileSink(hashPath);
+  try {
+    const hashOffset = hashPath === undefined ? plan.size : 0;
+    const area = await formatDmVerity(sliceSource(image, 0, plan.size), target, {
+      algorithm: 'sha256',
+      dataBlockSize: blockSize,
+      hashBlockSize: blockSize,
+      hashType: 1,
+      hasSuperblock: true,
+      hashOffset,
+      ...options,
+    });
+    return {
+      end: area.end,
+      told: {
+        algorithm: 'sha256',
+        rootDigest: toHex(area.rootDigest),
+        salt: toHex(area.salt),
+        uuid: area.uuid === undefined ? '' : uuidText(area.uuid),
+        blockSize,
+        dataBlocks: area.dataBlocks,
+        hashOffset,
+        treeOffset: area.treeOffset,
+        treeSize: area.layout.treeSize,
+      },
+    };
+  } finally {
+    await image.close();
+    if (target !== sink) await target.close();
+  }
+}
+
+async function digestOfFile(path: string, signal: AbortSignal): Promise<string> {
+  const { createHash } = await import('node:crypto');
+  const hash = createHash('sha256');
+  const source = await openFileSource(path);
+  try {
+    for await (const chunk of streamOf(source)) {
+      signal.throwIfAborted();
+      hash.update(chunk);
+    }
+  } finally {
+    await source.close();
+  }
+  return hash.digest('hex');
+}
+
+/** An image in the folder that it is made from would be part of the next one. */
+async function checkOutputs(outputs: readonly string[], folder: string): Promise<void> {
+  const source = await realpath(folder);
+  const places = new Set<string>();
+  for (const path of outputs) {
+    const place = join(await realpath(dirname(resolve(path))), basename(path));
+    if (`${place}${sep}`.startsWith(`${source}${sep}`)) {
+      throw new UsageError('output', `Cannot write ${path}: it is in ${folder}, which is stored`);
+    }
+    if (places.has(place)) throw new UsageError('output', `Cannot write ${path} twice`);
+    places.add(place);
+  }
+}
