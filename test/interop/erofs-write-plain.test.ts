@@ -204,7 +204,7 @@ describe('large directories', () => {
     root.children.set('large', large);
     const file = regularFile(bytesContent(testBytes(10)), now);
     for (let i = 0; i < 100_000; i += 1) {
-      const name = i % 1000 === 0 ? `${i}-`.padEnd(130, 'é') : `name-${i}`;
+      const name = i % 1000 === 0 ? `${i}-`.padEnd(128, 'é').slice(0, 126) : `name-${i}`;
       large.children.set(name, file);
     }
     large.children.set('y'.repeat(255), file);
