@@ -109,11 +109,29 @@ export function bytesContent(bytes: Uint8Array): FileContent {
   };
 }
 
+/**
+ * The order of two names' UTF-8 bytes. That of JavaScript's own comparison differs where a character
+ * beyond U+FFFF, of two units from 0xd800 on, meets one of U+E000 to U+FFFF.
+ */
+export function compareNames(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i += 1) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x === y) continue;
+    const isPair = x >= 0xd800 && x < 0xe000;
+    if (isPair !== (y >= 0xd800 && y < 0xe000)) {
+      if (isPair && y >= 0xe000) return 1;
+      if (!isPair && x >= 0xe000) return -1;
+    }
+    return x - y;
+  }
+  return a.length - b.length;
+}
+
 /** The children of a directory, ordered by the bytes of their names. */
 export function sortedChildren(parent: Directory): [name: string, inode: Inode][] {
-  return [...parent.children.entries()].sort(([a], [b]) =>
-    Buffer.compare(Buffer.from(a), Buffer.from(b)),
-  );
+  return [...parent.children].sort(([a], [b]) => compareNames(a, b));
 }
 
 /** Calls `visit` for every path below `root` (and for `/` itself), parents first, in name order. */

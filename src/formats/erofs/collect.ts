@@ -4,20 +4,22 @@
  */
 
 import { UsageError } from '../../core/errors.ts';
-import type { Directory, Inode } from '../../io/file-tree.ts';
+import { compareNames, type Directory, type Inode } from '../../io/file-tree.ts';
 import { Dirent } from './layout.ts';
 import { nameProblem } from './limits.ts';
 
 interface Named {
-  readonly name: Uint8Array;
-  readonly inode: Inode;
+  readonly name: string;
+  readonly found: FoundInode;
 }
 export interface FoundInode {
   /** The first by name order; a hard link has more. */
-  readonly path: string;
+  path: string;
   readonly inode: Inode;
+  /** Its place in the order. */
+  index: number;
   /** Of directories: with `.` and `..`, by the bytes of their names. */
-  readonly entries: readonly Named[];
+  entries: readonly Named[];
   /** Names that lead here; of a directory as usual 2 and one for each directory in it. */
   nlink: number;
 }
@@ -31,51 +33,70 @@ export const unusable = (path: string, problem: string, cause?: unknown): UsageE
  * @throws {UsageError} `input` on names that cannot be stored and on a directory with two parents.
  */
 export function collectInodes(root: Directory): FoundInode[] {
-  const found = new Map<Inode, FoundInode>();
-  const stack: { path: string; inode: Inode; parent: Inode }[] = [
-    { path: '/', inode: root, parent: root },
+  const known = new Map<Inode, FoundInode>();
+  const find = (inode: Inode): FoundInode => {
+    let found = known.get(inode);
+    if (found === undefined) {
+      found = { path: '', inode, index: 0, entries: NO_ENTRIES, nlink: 1 };
+      known.set(inode, found);
+    }
+    return found;
+  };
+  const order: FoundInode[] = [];
+  const top = find(root);
+  const stack: { path: string; found: FoundInode; parent: FoundInode }[] = [
+    { path: '/', found: top, parent: top },
   ];
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
-    const { path, inode, parent } = at;
-    const known = found.get(inode);
-    if (known !== undefined) {
+    const { path, found, parent } = at;
+    const { inode } = found;
+    if (found.path !== '') {
       if (inode.kind === 'directory') {
-        throw unusable(path, `it is the same directory as ${known.path}`);
+        throw unusable(path, `it is the same directory as ${found.path}`);
       }
-      known.nlink += 1;
+      found.nlink += 1;
       continue;
     }
-    if (inode.kind !== 'directory') {
-      found.set(inode, { path, inode, entries: [], nlink: 1 });
-      continue;
+    found.path = path;
+    found.index = order.length;
+    order.push(found);
+    if (inode.kind !== 'directory') continue;
+
+    const children = namedChildren(path, inode, find);
+    found.nlink = 2;
+    for (let i = children.length - 1; i >= 0; i -= 1) {
+      const { name, found: child } = children[i] as Named;
+      if (child.inode.kind === 'directory') found.nlink += 1;
+      stack.push({ path: join(path, name), found: child, parent: found });
     }
-    const children = namedChildren(path, inode);
-    const entries = [{ name: DOT, inode }, { name: DOT_DOT, inode: parent }, ...children];
     // `.` and `..` have their place in the order: `!` and `-` come before them.
-    entries.sort((a, b) => Buffer.compare(a.name, b.name));
-    const subdirectories = children.filter((child) => child.inode.kind === 'directory').length;
-    found.set(inode, { path, inode, entries, nlink: 2 + subdirectories });
-    for (const child of children.toReversed()) {
-      stack.push({ path: child.path, inode: child.inode, parent: inode });
-    }
+    children.unshift({ name: '.', found }, { name: '..', found: parent });
+    found.entries = children.sort(byName);
   }
-  return [...found.values()];
+  return order;
 }
+
+const NO_ENTRIES: readonly Named[] = [];
+
+const byName = (a: Named, b: Named): number => compareNames(a.name, b.name);
+
+const join = (parent: string, name: string): string =>
+  parent === '/' ? `/${name}` : `${parent}/${name}`;
 
 /** The children of a directory, in the order of their names' bytes; the names must be usable. */
-function namedChildren(parent: string, directory: Directory): (Named & { path: string })[] {
-  const children = [...directory.children].map(([text, inode]) => {
-    const path = `${parent === '/' ? '' : parent}/${text}`;
-    const problem = nameProblem(text);
-    if (problem !== undefined) throw unusable(path, problem);
-    const name = new Uint8Array(Buffer.from(text));
-    return { name, path, inode };
-  });
-  return children.sort((a, b) => Buffer.compare(a.name, b.name));
+function namedChildren(
+  parent: string,
+  { children }: Directory,
+  find: (inode: Inode) => FoundInode,
+): Named[] {
+  const named: Named[] = [];
+  for (const [name, inode] of children) {
+    const problem = nameProblem(name);
+    if (problem !== undefined) throw unusable(join(parent, name), problem);
+    named.push({ name, found: find(inode) });
+  }
+  return named.sort(byName);
 }
-
-const DOT = new Uint8Array([0x2e]);
-const DOT_DOT = new Uint8Array([0x2e, 0x2e]);
 
 /**
  * Fills blocks with entries.
@@ -89,13 +110,15 @@ export function splitDirents(
 ): { starts: number[]; size: number } {
   const starts = [0];
   let used = 0;
-  for (const [index, { name }] of entries.entries()) {
-    const need = Dirent.size + name.length;
+  let index = 0;
+  for (const { name } of entries) {
+    const need = Dirent.size + Buffer.byteLength(name);
     if (used + need > blockSize) {
       starts.push(index);
       used = 0;
     }
     used += need;
+    index += 1;
   }
   return { starts, size: (starts.length - 1) * blockSize + used };
 }

@@ -65,31 +65,39 @@ const NO_BYTES = new Uint8Array(16);
 export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
   const { inode } = planned;
   const view = new DataView(target.buffer, target.byteOffset, target.length);
-  const shared = {
-    i_xattr_icount: xattrCount(planned.xattrs.length),
-    i_mode: kindCodes[inode.kind].format | inode.mode,
-    i_u: inodeUnion(planned),
-    i_ino: planned.number,
-    i_uid: inode.uid,
-    i_gid: inode.gid,
-    i_nlink: planned.nlink,
-    i_reserved: 0,
-  };
+  const i_xattr_icount = xattrCount(planned.xattrs.length);
+  const i_mode = kindCodes[inode.kind].format | inode.mode;
+  const i_u = inodeUnion(planned);
   const format = planned.dataLayout << 1;
+  // Written out twice: putting objects together takes fifteen times as long as all else here.
   if (planned.extended) {
     InodeExtended.encodeInto(view, 0, {
-      ...shared,
       i_format: format | EROFS_INODE_LAYOUT_EXTENDED,
+      i_xattr_icount,
+      i_mode,
+      i_reserved: 0,
       i_size: BigInt(planned.size),
+      i_u,
+      i_ino: planned.number,
+      i_uid: inode.uid,
+      i_gid: inode.gid,
       i_mtime: BigInt.asUintN(64, BigInt(planned.mtime)),
       i_mtime_nsec: planned.mtimeNsec,
+      i_nlink: planned.nlink,
       i_reserved2: NO_BYTES,
     });
   } else {
     InodeCompact.encodeInto(view, 0, {
-      ...shared,
       i_format: format | EROFS_INODE_LAYOUT_COMPACT,
+      i_xattr_icount,
+      i_mode,
+      i_nlink: planned.nlink,
       i_size: planned.size,
+      i_reserved: 0,
+      i_u,
+      i_ino: planned.number,
+      i_uid: inode.uid,
+      i_gid: inode.gid,
       i_reserved2: 0,
     });
   }
@@ -113,16 +121,18 @@ export function encodeDirectoryBlock(
   target: Uint8Array,
 ): void {
   const view = new DataView(target.buffer, target.byteOffset, target.length);
+  const bytes = Buffer.from(target.buffer, target.byteOffset, target.length);
   const entries = dirents.slice(direntBlocks[index], direntBlocks[index + 1]);
   let nameoff = entries.length * Dirent.size;
-  for (const [i, { name, target: to }] of entries.entries()) {
-    Dirent.encodeInto(view, i * Dirent.size, {
+  let at = 0;
+  for (const { name, target: to } of entries) {
+    Dirent.encodeInto(view, at, {
       nid: BigInt(nidOf(to)),
       nameoff,
       file_type: kindCodes[to.inode.kind].fileType,
       reserved: 0,
     });
-    target.set(name, nameoff);
-    nameoff += name.length;
+    nameoff += bytes.write(name, nameoff);
+    at += Dirent.size;
   }
 }

@@ -44,7 +44,7 @@ export interface ErofsOptions {
 }
 
 interface PlannedDirent {
-  readonly name: Uint8Array;
+  readonly name: string;
   readonly target: PlannedInode;
 }
 
@@ -224,24 +224,22 @@ export function planInodes(
     sharedOffset,
     (inode, error) => unusable(pathOf(inode), error.message, error),
   );
-  const planned = new Map<Inode, PlannedInode>();
-  for (const entry of found) {
-    const area = xattrs.areaOf(entry.inode);
-    planned.set(entry.inode, planInode(entry, planned.size + 1, area, options));
-  }
+  const inodes = found.map((entry) => planInode(entry, xattrs.areaOf(entry.inode), options));
   // Entries point back and forth, so they are filled in when all inodes are there.
-  for (const { inode, entries } of found) {
-    const dirents = planned.get(inode)?.dirents as PlannedDirent[];
-    for (const { name, inode: to } of entries) {
-      dirents.push({ name, target: planned.get(to) as PlannedInode });
+  for (const { index, entries } of found) {
+    const dirents = inodes[index]?.dirents as PlannedDirent[];
+    for (const { name, found: to } of entries) {
+      dirents.push({ name, target: inodes[to.index] as PlannedInode });
     }
   }
-  return { inodes: [...planned.values()], shared: xattrs.shared };
+  return { inodes, shared: xattrs.shared };
 }
 
+const NO_DIRENTS: readonly PlannedDirent[] = [];
+const NO_STARTS: readonly number[] = [];
+
 function planInode(
-  { path, inode, nlink, entries }: FoundInode,
-  number: number,
+  { path, inode, index, nlink, entries }: FoundInode,
   xattrs: Uint8Array,
   { buildTime, times = 'keep', blockSize = 4096 }: ErofsOptions,
 ): PlannedInode {
@@ -251,7 +249,7 @@ function planInode(
   const { starts, size } =
     inode.kind === 'directory'
       ? splitDirents(entries, blockSize)
-      : { starts: [], size: contentSize(inode) };
+      : { starts: NO_STARTS, size: contentSize(inode) };
   const extended =
     inode.uid > 0xffff ||
     inode.gid > 0xffff ||
@@ -262,7 +260,7 @@ function planInode(
   return {
     path,
     inode,
-    number,
+    number: index + 1,
     nlink,
     mtime,
     mtimeNsec,
@@ -270,7 +268,7 @@ function planInode(
     extended,
     size,
     xattrs,
-    dirents: [],
+    dirents: inode.kind === 'directory' ? [] : NO_DIRENTS,
     direntBlocks: starts,
     blockAddress: EROFS_NULL_ADDR,
     ...flatLayout(size, recordSize({ extended, xattrs }), blockSize),
