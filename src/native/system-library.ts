@@ -29,3 +29,9 @@ export async function openSystemLibrary(name: SystemLibraryName): Promise<System
     });
   }
 }
+
+/** The version of what calls these libraries. @throws when koffi has no build for this machine. */
+export async function koffiVersion(): Promise<string> {
+  const koffi = await import('koffi');
+  return koffi.version;
+}
