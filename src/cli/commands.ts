@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   avb: async () => (await import('./commands/avb/group.ts')).avbCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
   erofs: async () => (await import('./commands/erofs.ts')).erofsGroup,
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   schema: async () => (await import('./commands/schema.ts')).schemaCommand,
 };
 
