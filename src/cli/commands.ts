@@ -12,6 +12,8 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
   avb: async () => (await import('./commands/avb/group.ts')).avbCommands,
+  verity: async () => (await import('./commands/verity.ts')).verityCommands,
+  fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
   erofs: async () => (await import('./commands/erofs.ts')).erofsGroup,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,

@@ -53,19 +53,13 @@ export function treeOffsetOf(
   return hasSuperblock ? alignUp(hashOffset + SUPERBLOCK_SIZE, hashBlockSize) : hashOffset;
 }
 
-export interface FormatOptions extends Omit<DmVerityParameters, 'salt' | 'dataBlocks'>, HashArea {
+export interface PlanOptions extends Omit<DmVerityParameters, 'salt' | 'dataBlocks'>, HashArea {
   /** At most 256 bytes; undefined to derive one of 32 bytes. */
   readonly salt: Uint8Array | undefined;
-  /** 16 bytes; undefined to derive it from the root digest. Not used without a superblock. */
-  readonly uuid?: Uint8Array | undefined;
-  readonly hasher?: BlockHasher | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
-export interface FormattedHashArea extends DmVerityParameters {
-  readonly rootDigest: Uint8Array;
-  readonly uuid: Uint8Array | undefined;
+/** All that is known of a hash area before anything is hashed. */
+export interface HashAreaPlan extends DmVerityParameters, HashArea {
   readonly layout: HashTreeLayout;
   /** In bytes from the start of the hash file. */
   readonly treeOffset: number;
@@ -74,19 +68,14 @@ export interface FormattedHashArea extends DmVerityParameters {
 }
 
 /**
- * Writes superblock and tree. The superblock comes last: what was left half-written has none.
+ * Decides where everything goes, and the salt.
  *
  * @param data All that is to be protected: whole blocks, at least one.
- * @param target Of the hash area; what is not part of it stays as it is.
  * @throws {UsageError} when data or hash area are not at whole blocks, or the algorithm is sha1.
  * @throws {FormatError} on parameters that a superblock cannot hold.
  */
-export async function formatDmVerity(
-  data: ByteSource,
-  target: Pick<ImageSink, 'write'>,
-  options: FormatOptions,
-): Promise<FormattedHashArea> {
-  const { algorithm, dataBlockSize, hashBlockSize, hashType, hasSuperblock } = options;
+export async function planHashArea(data: ByteSource, options: PlanOptions): Promise<HashAreaPlan> {
+  const { algorithm, dataBlockSize, hashBlockSize, hashType, hashOffset, hasSuperblock } = options;
   if (algorithm === 'sha1') {
     throw new UsageError('usage', 'Cannot format with sha1: collisions of it can be made', {
       hint: 'Take sha256; sha1 is for verifying what others made',
@@ -94,10 +83,11 @@ export async function formatDmVerity(
   }
   const dataBlocks = data.size / dataBlockSize;
   const known = { algorithm, dataBlockSize, hashBlockSize, hashType };
+  const { salt: given } = options;
   checkParameters({
     ...known,
     dataBlocks: Math.ceil(dataBlocks),
-    salt: options.salt ?? new Uint8Array(0),
+    salt: given ?? new Uint8Array(0),
   });
   if (!Number.isInteger(dataBlocks)) {
     throw new UsageError(
@@ -109,22 +99,72 @@ export async function formatDmVerity(
     );
   }
   const treeOffset = treeOffsetOf(options, hashBlockSize);
-  const salt = options.salt ?? (await deriveSalt(data, { ...known, dataBlocks }));
+  const salt = given ?? (await deriveSalt(data, { ...known, dataBlocks }));
   const parameters: DmVerityParameters = { ...known, dataBlocks, salt };
+  const layout = layoutOf(parameters);
+  const end = treeOffset + layout.treeSize;
+  return { ...parameters, hashOffset, hasSuperblock, layout, treeOffset, end };
+}
+
+export interface WriteHashAreaOptions {
+  /** 16 bytes; undefined to derive it from the root digest. Not used without a superblock. */
+  readonly uuid?: Uint8Array | undefined;
+  readonly hasher?: BlockHasher | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+/**
+ * Writes tree and superblock. The superblock comes last: what was left half-written has none.
+ *
+ * @param data What the plan was made for.
+ * @param target Of the hash file; what is not part of the hash area stays as it is.
+ */
+export async function writeHashArea(
+  data: ByteSource,
+  target: Pick<ImageSink, 'write'>,
+  plan: HashAreaPlan,
+  options: WriteHashAreaOptions = {},
+): Promise<{ readonly rootDigest: Uint8Array; readonly uuid: Uint8Array | undefined }> {
+  const { treeOffset } = plan;
   const tree = { write: (at: number, chunk: Uint8Array) => target.write(treeOffset + at, chunk) };
   const { hasher, signal, onProgress } = options;
-  const written = await writeHashTree(data, tree, { ...parameters, hasher, signal, onProgress });
-  const { rootDigest, layout } = written;
-  const end = treeOffset + layout.treeSize;
-  if (!hasSuperblock)
-    return { ...parameters, rootDigest, uuid: undefined, layout, treeOffset, end };
+  const { rootDigest } = await writeHashTree(data, tree, { ...plan, hasher, signal, onProgress });
+  const uuid = await writeSuperblock(target, plan, rootDigest, options.uuid);
+  return { rootDigest, uuid };
+}
 
-  const uuid = options.uuid ?? deriveUuid('microbuild dm-verity', rootDigest);
-  // Up to the tree: what stood there before must not remain.
-  const head = new Uint8Array(treeOffset - options.hashOffset);
-  head.set(encodeSuperblock({ ...parameters, uuid }));
-  await target.write(options.hashOffset, head);
-  return { ...parameters, rootDigest, uuid, layout, treeOffset, end };
+type FormatOptions = PlanOptions & WriteHashAreaOptions;
+
+/** Plans a hash area and writes it; see `planHashArea` and `writeHashArea`. */
+export async function formatDmVerity(
+  data: ByteSource,
+  target: Pick<ImageSink, 'write'>,
+  options: FormatOptions,
+): Promise<HashAreaPlan & Awaited<ReturnType<typeof writeHashArea>>> {
+  const plan = await planHashArea(data, options);
+  return { ...plan, ...(await writeHashArea(data, target, plan, options)) };
+}
+
+/**
+ * Writes the superblock of a plan that has one, and zeros from there to the tree: what stood there before must not
+ * remain.
+ *
+ * @param given Undefined to derive the UUID from the root digest.
+ * @returns the UUID, or undefined where there is no superblock.
+ */
+export async function writeSuperblock(
+  target: Pick<ImageSink, 'write'>,
+  plan: HashAreaPlan,
+  rootDigest: Uint8Array,
+  given?: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  if (!plan.hasSuperblock) return undefined;
+  const uuid = given ?? deriveUuid('microbuild dm-verity', rootDigest);
+  const head = new Uint8Array(plan.treeOffset - plan.hashOffset);
+  head.set(encodeSuperblock({ ...plan, uuid }));
+  await target.write(plan.hashOffset, head);
+  return uuid;
 }
 
 /** The salt of data that was given none: 32 bytes. */

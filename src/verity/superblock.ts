@@ -13,6 +13,7 @@ import { bytes, le, struct, type Values } from '../formats/struct.ts';
 import type { TreeAlgorithm } from './block-hasher.ts';
 import { hashTreeLevels, isBlockSize } from './hash-tree-layout.ts';
 import type { TreeParameters } from './tree-parameters.ts';
+import { uuidText } from './uuid.ts';
 
 export const SUPERBLOCK_SIZE = 512;
 /** What a salt may have: the superblock has no room for more, the kernel takes no more. */
@@ -121,9 +122,18 @@ export function decodeSuperblock(source: Uint8Array, offset = 0): Superblock {
   return superblock;
 }
 
-/** The fields by name and place, as `dump` shows them. */
+/** The fields by name and place, as `dump` shows them: text as text, padding not at all. */
 export function dumpSuperblock(source: Uint8Array, offset: number): DumpField[] {
-  return dumpFields(fields, VeritySb.decode(source), offset);
+  const values = VeritySb.decode(source);
+  const shown: Readonly<Record<string, string>> = {
+    signature: cString(values.signature) ?? hex(values.signature),
+    algorithm: cString(values.algorithm) ?? hex(values.algorithm),
+    uuid: uuidText(values.uuid),
+    salt: hex(values.salt.subarray(0, values.salt_size)) || '-',
+  };
+  return dumpFields(fields, values, offset)
+    .filter(({ name }) => !name.startsWith('_'))
+    .map((field) => ({ ...field, value: shown[field.name] ?? field.value }));
 }
 
 /**

@@ -7,7 +7,12 @@ import { describe, expect, test } from 'vitest';
 import { fromHex, toHex } from '../../src/core/digest.ts';
 import { openFileSource, sliceSource } from '../../src/io/byte-source.ts';
 import { MemorySink } from '../../src/io/image-sink.ts';
-import { formatDmVerity, treeOffsetOf, type FormatOptions } from '../../src/verity/dm-verity.ts';
+import {
+  planHashArea,
+  treeOffsetOf,
+  writeHashArea,
+  type PlanOptions,
+} from '../../src/verity/dm-verity.ts';
 import { decodeSuperblock } from '../../src/verity/superblock.ts';
 import { parseUuid } from '../../src/verity/uuid.ts';
 import { verifyHashTree } from '../../src/verity/verify-hash-tree.ts';
@@ -72,16 +77,14 @@ async function withSource<T>(
 const formatHere = (
   dataPath: string,
   each: Case,
-  more: Partial<FormatOptions> = {},
+  more: Partial<PlanOptions> & { readonly uuid?: Uint8Array | undefined } = {},
 ): Promise<{ rootDigest: Uint8Array; file: Uint8Array }> =>
   withSource(dataPath, async (source) => {
     const target = new MemorySink();
     const data = sliceSource(source, 0, each.blocks * each.dataBlockSize);
-    const { rootDigest } = await formatDmVerity(data, target, {
-      ...each,
-      uuid: parseUuid(UUID),
-      ...more,
-    });
+    const plan = await planHashArea(data, { ...each, ...more });
+    const uuid = 'uuid' in more ? more.uuid : parseUuid(UUID);
+    const { rootDigest } = await writeHashArea(data, target, plan, { uuid });
     return { rootDigest, file: target.bytes() };
   });
 

@@ -1,0 +1,204 @@
+/** fs-verity: digests of files, with the names of the fsverity program where it has them. */
+
+import { readFile } from 'node:fs/promises';
+import type { Options } from 'yargs';
+import { toHex } from '../../core/digest.ts';
+import { UsageError } from '../../core/errors.ts';
+import { openFileSource } from '../../io/byte-source.ts';
+import { writeFileAtomic } from '../../io/atomic-output.ts';
+import { enableFsVerity, measureFsVerity } from '../../native/fs-verity-ioctl.ts';
+import { digestWithLibfsverity } from '../../native/libfsverity.ts';
+import { formattedDigest, fsVerityDigest, type FsVerityAlgorithm } from '../../verity/fs-verity.ts';
+import type {
+  CommandArguments,
+  CommandContext,
+  CommandDefinition,
+  CommandGroup,
+} from '../command.ts';
+import { engineOption, openEngine, type Engine } from '../engine.ts';
+import { openWorkFiles } from './verity-files.ts';
+import { lastText, optionalSalt, optionalSize, step, textOption } from './verity-options.ts';
+
+const parameterOptions: Readonly<Record<string, Options>> = {
+  'hash-alg': textOption('Hash algorithm: sha256 (default) or sha512'),
+  'block-size': textOption('Bytes a block, of data and tree; default 4096'),
+  salt: textOption('In hexadecimal, at most 32 bytes'),
+};
+
+interface Parameters {
+  readonly algorithm: FsVerityAlgorithm;
+  readonly blockSize: number;
+  readonly salt: Uint8Array;
+}
+
+function parametersOf(args: CommandArguments): Parameters {
+  const algorithm = lastText(args, 'hash-alg') ?? 'sha256';
+  if (algorithm !== 'sha256' && algorithm !== 'sha512') {
+    throw new UsageError(
+      'usage',
+      `Cannot use --hash-alg ${algorithm}: fs-verity does not have it`,
+      {
+        hint: 'It has sha256 and sha512',
+      },
+    );
+  }
+  const blockSize = optionalSize(args, 'block-size') ?? 4096;
+  return { algorithm, blockSize, salt: optionalSalt(args) ?? new Uint8Array(0) };
+}
+
+const filesPositional = {
+  files: { type: 'string', array: true, describe: 'Files' },
+} as const;
+
+const digestCommand: CommandDefinition = {
+  name: 'digest',
+  summary: 'Compute the digest that the kernel would measure of files',
+  positionals: filesPositional,
+  options: {
+    ...parameterOptions,
+    'out-merkle-tree': textOption('Write the Merkle tree to this file'),
+    'out-descriptor': textOption('Write the descriptor to this file'),
+    compact: { type: 'boolean', default: false, describe: 'Print the digest alone' },
+    'for-builtin-sig': {
+      type: 'boolean',
+      default: false,
+      describe: 'Print what a built-in signature signs: the digest with its header',
+    },
+    engine: engineOption,
+  },
+  examples: [
+    ['fsverity digest app.apk', 'as the fsverity program prints it'],
+    ['fsverity digest *.so --hash-alg sha512 --salt 1234', 'of several files'],
+    ['fsverity digest app.apk --out-merkle-tree tree --out-descriptor descriptor', 'metadata too'],
+  ],
+  async run(args, context) {
+    const paths = args.list('files');
+    const parameters = parametersOf(args);
+    const tree = lastText(args, 'out-merkle-tree');
+    const descriptor = lastText(args, 'out-descriptor');
+    if (paths.length > 1 && (tree ?? descriptor) !== undefined) {
+      throw new UsageError(
+        'usage',
+        'Only one file can be named with --out-merkle-tree or -descriptor',
+      );
+    }
+    const engine = await openEngine(lastText(args, 'engine'));
+    if (engine.name === 'system' && (tree ?? descriptor) !== undefined) {
+      throw new UsageError('usage', 'The system engine gives digests only', {
+        hint: 'Leave --engine system away to get tree and descriptor',
+      });
+    }
+    const files: { path: string; digest: string; signed: string }[] = [];
+    try {
+      for (const path of paths) {
+        const digest = await digestFile(context, path, parameters, { engine, tree, descriptor });
+        const signed = toHex(formattedDigest(parameters.algorithm, digest));
+        files.push({ path, digest: toHex(digest), signed });
+      }
+    } finally {
+      await engine.close();
+    }
+    const forSignature = args.flag('for-builtin-sig');
+    const { algorithm, blockSize, salt } = parameters;
+    return {
+      text: files
+        .map(({ path, digest, signed }) => {
+          const shown = forSignature ? signed : digest;
+          if (args.flag('compact')) return shown;
+          return forSignature ? `${shown} ${path}` : `${algorithm}:${shown} ${path}`;
+        })
+        .join('\n'),
+      json: files.map(({ path, digest, signed }) => ({
+        path,
+        algorithm,
+        blockSize,
+        salt: toHex(salt),
+        digest,
+        ...(forSignature ? { formattedDigest: signed } : {}),
+      })),
+    };
+  },
+};
+
+interface Outputs {
+  readonly engine: Engine;
+  readonly tree: string | undefined;
+  readonly descriptor: string | undefined;
+}
+
+async function digestFile(
+  context: CommandContext,
+  path: string,
+  parameters: Parameters,
+  { engine, tree, descriptor }: Outputs,
+): Promise<Uint8Array> {
+  const { signal } = context;
+  if (engine.name === 'system') return digestWithLibfsverity(path, parameters);
+  const source = await openFileSource(path);
+  const outputs = openWorkFiles();
+  try {
+    const treeFile = tree === undefined ? undefined : await outputs.create(tree);
+    const result = await step(context, `Digest ${path}`, source.size, (onProgress) =>
+      fsVerityDigest(source, {
+        ...parameters,
+        tree: treeFile,
+        hasher: engine.hasher,
+        signal,
+        onProgress,
+      }),
+    );
+    await outputs.commit();
+    if (descriptor !== undefined) await writeFileAtomic(descriptor, result.descriptor);
+    return result.digest;
+  } finally {
+    await outputs.discard();
+    await source.close();
+  }
+}
+
+const measureCommand: CommandDefinition = {
+  name: 'measure',
+  summary: 'Ask the kernel for the digest of verity files',
+  positionals: filesPositional,
+  options: {},
+  examples: [['fsverity measure app.apk', 'compare it with what was signed']],
+  async run(args) {
+    const files: { path: string; algorithm: string; digest: string }[] = [];
+    for (const path of args.list('files')) {
+      const { algorithm, digest } = await measureFsVerity(path);
+      files.push({ path, algorithm, digest: toHex(digest) });
+    }
+    return {
+      text: files.map(({ path, algorithm, digest }) => `${algorithm}:${digest} ${path}`).join('\n'),
+      json: files,
+    };
+  },
+};
+
+const enableCommand: CommandDefinition = {
+  name: 'enable',
+  summary: 'Make a file a verity file: read-only from then on, and checked by the kernel',
+  positionals: { file: { type: 'string', describe: 'File, on ext4, f2fs or btrfs with verity' } },
+  options: {
+    ...parameterOptions,
+    signature: textOption('File of a built-in signature (PKCS#7, DER)'),
+  },
+  examples: [['fsverity enable app.apk --salt 1234', 'there is no way back but to copy the file']],
+  async run(args) {
+    const path = args.text('file');
+    const signature = lastText(args, 'signature');
+    const parameters = parametersOf(args);
+    await enableFsVerity(path, {
+      ...parameters,
+      signature: signature === undefined ? undefined : await readFile(signature),
+    });
+    return { text: '', json: { path, ...parameters, salt: toHex(parameters.salt) } };
+  },
+};
+
+export const fsverityCommands: CommandGroup = {
+  name: 'fsverity',
+  summary:
+    'Digests of single files (fs-verity): compute, ask the kernel, and make files verity files',
+  commands: [digestCommand, measureCommand, enableCommand],
+};

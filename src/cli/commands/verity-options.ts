@@ -1,0 +1,162 @@
+/** What the verbs of `verity` and `fsverity` share: options with the names of veritysetup, and reading them. */
+
+import { readFile } from 'node:fs/promises';
+import { performance } from 'node:perf_hooks';
+import type { Options } from 'yargs';
+import { digestSize, fromHex } from '../../core/digest.ts';
+import { UsageError } from '../../core/errors.ts';
+import type { CommandArguments, CommandContext } from '../command.ts';
+import { isTreeAlgorithm } from '../../verity/superblock.ts';
+import type { TreeAlgorithm } from '../../verity/block-hasher.ts';
+
+/** A text, of which the last one counts when it is given again. */
+export const textOption = (describe: string): Options => ({
+  type: 'string',
+  requiresArg: true,
+  describe,
+});
+
+const sizeOption = (describe: string): Options => ({
+  type: 'string',
+  requiresArg: true,
+  describe,
+});
+
+/** Of every verb that reads or writes a tree. */
+export const treeOptions: Readonly<Record<string, Options>> = {
+  hash: textOption('Hash algorithm: sha256 (default), sha384, sha512, blake2b-256; sha1 to verify'),
+  format: textOption('Hash type: 1 (default), or 0 of the first Chromium OS'),
+  'data-block-size': sizeOption('Bytes a data block; default 4096'),
+  'hash-block-size': sizeOption('Bytes a hash block; default 4096'),
+  'data-blocks': sizeOption('How many blocks are protected; default all of DATA'),
+  salt: textOption('In hexadecimal, at most 256 bytes; - for none'),
+  superblock: {
+    type: 'boolean',
+    default: true,
+    describe: 'A superblock in front of the tree; --no-superblock for none',
+  },
+  'hash-offset': sizeOption('Where the hash area starts in its file, in bytes'),
+  'root-hash-file': textOption('File of the root digest, in hexadecimal'),
+};
+
+export const fecOptions: Readonly<Record<string, Options>> = {
+  'fec-device': textOption('File of the parity; may be that of the tree, or DATA'),
+  'fec-offset': sizeOption('Where the parity starts in its file, in bytes'),
+  'fec-roots': sizeOption('Parity bytes of a codeword, 2 to 24; default 2'),
+};
+
+/** The last value of an option that may be given again and again. */
+export function lastText(args: CommandArguments, name: string): string | undefined {
+  const value = args.optionalText(name) as string | string[] | undefined;
+  return Array.isArray(value) ? value.at(-1) : value;
+}
+
+/** @throws {UsageError} when it is no whole number of 0 to 2^53. */
+export function optionalSize(args: CommandArguments, name: string): number | undefined {
+  const text = lastText(args, name);
+  if (text === undefined) return undefined;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value)) return value;
+  throw new UsageError('usage', `Cannot use --${name} ${text}: it is no whole number`, {
+    hint: 'Sizes and offsets are bytes, in decimal',
+  });
+}
+
+/** @throws {UsageError} when the algorithm is not known. */
+export function optionalAlgorithm(args: CommandArguments): TreeAlgorithm | undefined {
+  const name = lastText(args, 'hash')?.toLowerCase();
+  if (name === undefined || isTreeAlgorithm(name)) return name;
+  throw new UsageError('usage', `Cannot use --hash ${name}: it is not known`, {
+    hint: 'Known are sha256, sha384, sha512, blake2b-256 and, to verify, sha1',
+  });
+}
+
+/** @throws {UsageError} when the number is neither 0 nor 1. */
+export function optionalHashType(args: CommandArguments): 0 | 1 | undefined {
+  const value = optionalSize(args, 'format');
+  if (value === undefined || value === 0 || value === 1) return value;
+  throw new UsageError('usage', `Cannot use --format ${value}: hash types are 0 and 1`);
+}
+
+/** Hexadecimal; `-` and nothing are an empty salt. */
+export function optionalSalt(args: CommandArguments): Uint8Array | undefined {
+  const text = lastText(args, 'salt');
+  if (text === undefined) return undefined;
+  return text === '-' ? new Uint8Array(0) : parseHex(text, '--salt');
+}
+
+/** @throws {UsageError} when the text is not hexadecimal. */
+export function parseHex(text: string, what: string): Uint8Array {
+  try {
+    return fromHex(text);
+  } catch (cause) {
+    throw new UsageError('usage', `Cannot use ${what} ${text.slice(0, 80)}: not hexadecimal`, {
+      cause,
+    });
+  }
+}
+
+/** No root digest is longer, in hexadecimal with a newline behind it. */
+const MAX_ROOT_FILE = 4096;
+
+/**
+ * The root digest of the command line or of `--root-hash-file`.
+ *
+ * @throws {UsageError} when there is none or two, or it is not as long as the algorithm's.
+ */
+export async function rootDigest(
+  args: CommandArguments,
+  algorithm: TreeAlgorithm,
+): Promise<Uint8Array> {
+  const text = args.optionalText('root');
+  const path = lastText(args, 'root-hash-file');
+  if ((text === undefined) === (path === undefined)) {
+    throw new UsageError(
+      'usage',
+      text === undefined
+        ? 'Nothing can be verified without a root digest'
+        : 'The root digest is given twice',
+      { hint: 'Give it behind DATA and TREE, or with --root-hash-file' },
+    );
+  }
+  const digits = text ?? (await readRootFile(path ?? ''));
+  const digest = parseHex(digits, 'the root digest');
+  if (digest.length === digestSize[algorithm]) return digest;
+  throw new UsageError(
+    'usage',
+    `Cannot use the root digest: it has ${digest.length} bytes, ${algorithm} gives ${digestSize[algorithm]}`,
+  );
+}
+
+async function readRootFile(path: string): Promise<string> {
+  const bytes = await readFile(path);
+  return bytes.subarray(0, MAX_ROOT_FILE).toString('latin1').trim();
+}
+
+/** Work on less than this is done before anybody wonders. */
+const SHOWN_SIZE = 1 << 28;
+
+/** Reports a step while it runs, when there is much to do. */
+export async function step<T>(
+  { reporter }: CommandContext,
+  title: string,
+  total: number,
+  work: (onProgress: (done: number) => void) => Promise<T>,
+): Promise<T> {
+  if (total < SHOWN_SIZE) return work(() => undefined);
+  const name = 'verity';
+  const start = performance.now();
+  reporter.report({ kind: 'step-start', step: name, title });
+  try {
+    const result = await work((done) =>
+      reporter.report({ kind: 'step-progress', step: name, done, total }),
+    );
+    const milliseconds = Math.round(performance.now() - start);
+    reporter.report({ kind: 'step-done', step: name, title, cached: false, milliseconds });
+    return result;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    reporter.report({ kind: 'step-failed', step: name, title, message });
+    throw error;
+  }
+}
