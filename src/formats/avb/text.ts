@@ -53,7 +53,9 @@ export function encodePaddedText(
 ): Uint8Array {
   const data = encodeText(text, field);
   if (data.length > (terminated ? size - 1 : size)) {
-    throw new RangeError(`Cannot store ${field} "${text}": at most ${size} bytes fit`);
+    throw new RangeError(
+      `Cannot store ${field} "${text}": at most ${terminated ? size - 1 : size} bytes fit`,
+    );
   }
   return data;
 }

@@ -14,6 +14,7 @@ import {
   cutOldFooter,
   findFooter,
 } from './image-footer.ts';
+import { isZero } from './undoable-file.ts';
 
 /** The first bytes of a tree, or parity, that was emptied: it can be made again. */
 const ZEROED_MARK = new TextEncoder().encode('ZeRoHaSH');
@@ -159,7 +160,7 @@ async function readTail(image: ByteSource, start: number): Promise<(Uint8Array |
   const parts: (Uint8Array | number)[] = [];
   let kept = 0;
   for await (const chunk of streamOf(sliceSource(image, start, image.size - start))) {
-    if (chunk.every((byte) => byte === 0)) {
+    if (isZero(chunk)) {
       parts.push(chunk.length);
       continue;
     }

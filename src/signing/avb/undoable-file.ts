@@ -31,7 +31,11 @@ interface Saved {
   readonly copyOffset: number | undefined;
 }
 
-const isZero = (data: Uint8Array): boolean => data.every((byte) => byte === 0);
+const ZEROS = new Uint8Array(STREAM_CHUNK);
+
+/** At most a chunk. */
+export const isZero = (data: Uint8Array): boolean =>
+  Buffer.compare(data, ZEROS.subarray(0, data.length)) === 0;
 
 async function readFully(handle: FileHandle, offset: number, length: number): Promise<Uint8Array> {
   const data = new Uint8Array(length);

@@ -1,6 +1,9 @@
-/** Reads the recorded runs of avbtool 1.3.0 and plays their inputs and arguments. */
+/** Reads the recorded runs of avbtool 1.3.0 and plays them through `microbuild avb`, in a folder each. */
 
-import { readFileSync } from 'node:fs';
+import { copyFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { avbCommands } from '../../../src/cli/commands/avb/group.ts';
+import { runCommandLine } from '../../../src/cli/command.ts';
 import { corpusPath } from '../../support/corpus.ts';
 
 export interface GoldenStep {
@@ -44,45 +47,94 @@ export function goldenInput(input: GoldenInput): Uint8Array {
   return new Uint8Array(readFileSync(corpusPath('avb', input.copy_of)));
 }
 
-/** The options of one command line, in order; a flag without value has none. */
-export class Arguments {
-  readonly verb: string;
-  readonly #options: { readonly name: string; readonly value: string | undefined }[] = [];
-  readonly #used = new Set<string>();
+/** Options whose value is a path, or ends with one behind the last of so many colons. */
+const WHOLE_PATHS =
+  'image output key vbmeta_image output_vbmeta_image output_pubkey include_descriptors_from_image ' +
+  'setup_rootfs_from_kernel public_key_metadata misc_image subject subject_key authority_key ' +
+  'root_authority_key product_id intermediate_key_certificate product_key_certificate ' +
+  'unlock_key_certificate challenge unlock_key signing_helper signing_helper_with_files';
 
-  constructor(argv: readonly string[]) {
-    const [verb = '', ...rest] = argv;
-    this.verb = verb;
-    for (let at = 0; at < rest.length; at++) {
-      const name = (rest[at] ?? '').replace(/^--/, '');
-      const next = rest[at + 1];
-      // A value never begins with two dashes; an empty one is an empty salt.
-      const value = next !== undefined && !next.startsWith('--') ? next : undefined;
-      if (value !== undefined) at++;
-      this.#options.push({ name, value });
-    }
+const PATHS: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(WHOLE_PATHS.split(' ').map((name) => [name, 0])),
+  prop_from_file: 1,
+  chain_partition: 2,
+  chain_partition_do_not_use_ab: 2,
+  expected_chain_partition: 2,
+};
+
+/** Where a file of a case is: made by it, by an earlier case, or part of the collection. */
+function locate(name: string, folder: string, shared: string): string {
+  const own = join(folder, name);
+  if (existsSync(own)) return own;
+  if (existsSync(join(shared, name))) return join(shared, name);
+  for (const place of ['avb', 'avb/keys']) {
+    const path = corpusPath(place, name);
+    if (!existsSync(path)) continue;
+    if (!name.endsWith('.pem')) return path;
+    // A private key that others may read is refused.
+    copyFileSync(path, own);
+    chmodSync(own, 0o600);
+    return own;
   }
+  return own;
+}
 
-  flag(name: string): boolean {
-    this.#used.add(name);
-    return this.#options.some((option) => option.name === name);
+/** avbtool's arguments with our paths, and with its defaults where ours differ. */
+function ourArguments(argv: readonly string[], folder: string, shared: string): string[] {
+  const [verb = '', ...rest] = argv;
+  const args = rest.map((value, index) => {
+    const option = (rest[index - 1] ?? '').replace(/^--/, '');
+    const colons = rest[index - 1]?.startsWith('--') === true ? PATHS[option] : undefined;
+    if (colons === undefined || value.startsWith('--')) return value;
+    const parts = value.split(':');
+    const path = parts.slice(colons).join(':');
+    return [...parts.slice(0, colons), locate(path, folder, shared)].join(':');
+  });
+  const lacks = (name: string): boolean => !argv.includes(`--${name}`);
+  const isSigning = ['make_vbmeta_image', 'add_hash_footer', 'add_hashtree_footer'].includes(verb);
+  if (isSigning && lacks('internal_release_string')) {
+    args.push('--internal_release_string', 'avbtool 1.3.0');
   }
-
-  all(name: string): string[] {
-    this.#used.add(name);
-    return this.#options.flatMap((option) => (option.name === name ? [option.value ?? ''] : []));
+  if (verb === 'add_hashtree_footer' && lacks('hash_algorithm')) {
+    args.push('--hash_algorithm', 'sha1');
   }
+  return ['avb', verb, ...args];
+}
 
-  one(name: string): string | undefined {
-    return this.all(name).at(-1);
-  }
+export interface OurRun {
+  readonly status: number;
+  /** Without the folder's own name in it. */
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
-  has(name: string): boolean {
-    return this.#options.some((option) => option.name === name);
-  }
+/** Runs one step as the command line does, in this process. */
+export async function runStep(
+  argv: readonly string[],
+  folder: string,
+  shared: string,
+): Promise<OurRun> {
+  let stdout = '';
+  let stderr = '';
+  const status = await runCommandLine(ourArguments(argv, folder, shared), [avbCommands], {
+    terminal: {
+      interactive: false,
+      out: (text) => (stdout += `${text}\n`),
+      err: (text) => (stderr += `${text}\n`),
+      style: (_style, text) => text,
+    },
+    env: process.env,
+    signal: new AbortController().signal,
+    version: '0',
+  });
+  const plain = (text: string): string =>
+    text.replaceAll(`${folder}/`, '').replaceAll(`${shared}/`, '');
+  return { status, stdout: plain(stdout), stderr: plain(stderr) };
+}
 
-  /** Names that nothing asked for: an option that we do not have must not be dropped in silence. */
-  unused(): string[] {
-    return this.#options.map(({ name }) => name).filter((name) => !this.#used.has(name));
+/** Puts a case's inputs into its folder. */
+export function writeInputs(golden: GoldenCase, folder: string): void {
+  for (const [name, input] of Object.entries(golden.inputs)) {
+    writeFileSync(join(folder, name), goldenInput(input));
   }
 }

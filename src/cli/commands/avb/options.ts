@@ -46,7 +46,8 @@ const NUMBER = /^(?:0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0+|[1-9][0-9]*)$/;
 
 /** @throws {UsageError} when the text is no number, or is negative or too large. */
 export function parseNumber(text: string, name: string, max: bigint): bigint {
-  const trimmed = text.trim();
+  // As in Python, digits may be grouped with underscores.
+  const trimmed = text.trim().replaceAll(/(?<=[0-9a-fA-F])_(?=[0-9a-fA-F])/g, '');
   if (!NUMBER.test(trimmed)) {
     const negative = /^-\d/.test(trimmed) ? 'it is negative' : 'it is no number';
     throw new UsageError('usage', `Cannot use --${name} ${text}: ${negative}`);
