@@ -2,7 +2,7 @@
 
 import type { Inode } from '../../io/file-tree.ts';
 import { Dirent, EROFS_NAME_LEN, kindCodes } from './layout.ts';
-import { bad } from './superblock.ts';
+import { bad, throwProblem, type OnProblem } from './superblock.ts';
 
 export interface ErofsDirent {
   readonly name: string;
@@ -24,26 +24,45 @@ export interface DirectoryDecoder {
   decodeBlock(block: Uint8Array): ErofsDirent[];
 }
 
-/** @param nid Of the directory, for errors. */
-export function createDirectoryDecoder(nid: number): DirectoryDecoder {
+/**
+ * @param directory Its number and its place in the image, for errors.
+ * @param onProblem Is given what is wrong, instead of throwing it; entries that can still be used are.
+ */
+export function createDirectoryDecoder(
+  { nid, offset }: { readonly nid: number; readonly offset: number },
+  onProblem: OnProblem = throwProblem,
+): DirectoryDecoder {
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let previous: Uint8Array | undefined;
-  const refuse = (problem: string, cause?: unknown): Error =>
-    bad('bad-value', `directory ${nid}: ${problem}`, { cause });
+  const report = (
+    field: 'nameoff' | 'name' | 'file_type',
+    problem: string,
+    code: 'bad-value' | 'duplicate' = 'bad-value',
+    cause?: unknown,
+  ): void => onProblem(bad(code, `directory ${nid}: ${problem}`, { offset, field, cause }));
 
-  const textOf = (name: Uint8Array): string => {
-    if (name.length === 0 || name.length > EROFS_NAME_LEN) {
-      throw refuse(`a name of ${name.length} bytes`);
+  /** The name as text, or undefined when it cannot be used as one. */
+  const textOf = (name: Uint8Array): string | undefined => {
+    if (name.length > EROFS_NAME_LEN) {
+      report('name', `a name of ${name.length} bytes`);
+      return undefined;
     }
-    if (name.includes(0) || name.includes(0x2f)) throw refuse('a name holds NUL or a slash');
+    if (name.includes(0) || name.includes(0x2f)) {
+      report('name', 'a name holds NUL or a slash');
+      return undefined;
+    }
     const order = previous === undefined ? -1 : Buffer.compare(previous, name);
-    if (order === 0) throw bad('duplicate', `directory ${nid}: two entries of one name`);
-    if (order > 0) throw refuse('its entries are not in order');
     previous = name.slice();
+    if (order === 0) {
+      report('name', 'two entries of one name', 'duplicate');
+      return undefined;
+    }
+    if (order > 0) report('name', 'its entries are not in order');
     try {
       return utf8.decode(name);
     } catch (error) {
-      throw refuse('a name is not UTF-8', error);
+      report('name', 'a name is not UTF-8', 'bad-value', error);
+      return undefined;
     }
   };
 
@@ -51,21 +70,26 @@ export function createDirectoryDecoder(nid: number): DirectoryDecoder {
     decodeBlock(block) {
       const first = block.length < Dirent.size ? 0 : Dirent.decode(block).nameoff;
       if (first === 0 || first % Dirent.size !== 0 || first > block.length) {
-        throw refuse(`the first name is at ${first} of ${block.length}`);
+        report('nameoff', `the first name is at ${first} of ${block.length}`);
+        return [];
       }
       const records = Array.from({ length: first / Dirent.size }, (_, index) =>
         Dirent.decode(block, index * Dirent.size),
       );
-      return records.map(({ nid: target, nameoff, file_type }, index) => {
+      const entries: ErofsDirent[] = [];
+      for (const [index, { nid: target, nameoff, file_type }] of records.entries()) {
         const next = records[index + 1];
         const end = next === undefined ? endOfNames(block, nameoff) : next.nameoff;
-        if (end === undefined || end <= nameoff || end > block.length) {
-          throw refuse(`name ${index} is at ${nameoff} of ${block.length}`);
+        if (nameoff < first || end === undefined || end <= nameoff || end > block.length) {
+          report('nameoff', `name ${index} is at ${nameoff} of ${block.length}`);
+          continue;
         }
         const kind = kindOfFileType.get(file_type);
-        if (kind === undefined) throw refuse(`file type ${file_type}`);
-        return { name: textOf(block.subarray(nameoff, end)), nid: target, kind };
-      });
+        if (kind === undefined) report('file_type', `file type ${file_type}`);
+        const name = textOf(block.subarray(nameoff, end));
+        if (name !== undefined && kind !== undefined) entries.push({ name, nid: target, kind });
+      }
+      return entries;
     },
   };
 }

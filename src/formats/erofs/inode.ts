@@ -58,7 +58,10 @@ export async function readInode(
 ): Promise<ErofsInode> {
   const limit = BigInt(geometry.imageSize - geometry.metadataOffset - InodeCompact.size);
   if (limit < 0n || nid * BigInt(EROFS_SLOTSIZE) > limit) {
-    throw bad('out-of-range', `nid ${nid} is outside of the image`, { field: 'nid' });
+    throw bad('out-of-range', `nid ${nid} is outside of the image`, {
+      offset: geometry.metadataOffset,
+      field: 'nid',
+    });
   }
   const offset = geometry.metadataOffset + Number(nid) * EROFS_SLOTSIZE;
   const refuse = (

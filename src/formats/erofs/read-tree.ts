@@ -14,9 +14,7 @@ import type { ErofsInode } from './inode.ts';
 import { decodeDevice } from './layout.ts';
 import type { ErofsReader } from './reader.ts';
 import { bad } from './superblock.ts';
-
-/** Deeper trees than a path can name (PATH_MAX) would only exhaust those who walk them. */
-const MAX_DEPTH = 2048;
+import { MAX_DEPTH } from './walk-image.ts';
 
 interface PendingDirectory {
   readonly read: ErofsInode;
@@ -42,8 +40,15 @@ export async function readTree(reader: ErofsReader): Promise<Directory> {
 
   const load = async (read: ErofsInode, parent: ErofsInode, depth: number): Promise<Inode> => {
     if (read.kind !== 'file') budget -= read.size;
-    if (budget < 0) throw bad('too-large', 'its directories take more bytes than the image has');
-    if (depth > MAX_DEPTH) throw bad('too-large', `directories are nested over ${MAX_DEPTH} deep`);
+    const { offset } = read;
+    if (budget < 0) {
+      const problem = 'its directories take more bytes than the image has';
+      throw bad('too-large', problem, { offset, field: 'i_size' });
+    }
+    if (depth > MAX_DEPTH) {
+      const problem = `directories are nested over ${MAX_DEPTH} deep`;
+      throw bad('too-large', problem, { offset, field: 'nid' });
+    }
     const inode = await convert(reader, read);
     for (const [name, value] of await reader.readXattrs(read)) inode.xattrs.set(name, value);
     known.set(read.nid, { read, inode });
@@ -56,6 +61,7 @@ export async function readTree(reader: ErofsReader): Promise<Directory> {
     if (found?.read.kind === 'directory') {
       throw bad('bad-value', `directory ${found.read.nid} has two names`, {
         offset: found.read.offset,
+        field: 'nid',
       });
     }
     const read = found?.read ?? (await reader.readInode(entry.nid));
@@ -63,9 +69,7 @@ export async function readTree(reader: ErofsReader): Promise<Directory> {
       throw bad(
         'bad-value',
         `an entry says that inode ${read.nid} is a ${entry.kind}, it is a ${read.kind}`,
-        {
-          offset: read.offset,
-        },
+        { offset: read.offset, field: 'file_type' },
       );
     }
     return found?.inode ?? load(read, at.read, at.depth + 1);
@@ -84,11 +88,19 @@ export async function readTree(reader: ErofsReader): Promise<Directory> {
         continue;
       }
       if (entry.nid !== BigInt(expected) || entry.kind !== 'directory') {
-        throw bad('bad-value', `"${entry.name}" of directory ${at.read.nid} is ${entry.nid}`);
+        throw bad('bad-value', `"${entry.name}" of directory ${at.read.nid} is ${entry.nid}`, {
+          offset: at.read.offset,
+          field: entry.name,
+        });
       }
       dots.delete(entry.name);
     }
-    if (dots.size > 0) throw bad('bad-value', `directory ${at.read.nid} lacks "." or ".."`);
+    if (dots.size > 0) {
+      throw bad('bad-value', `directory ${at.read.nid} lacks "." or ".."`, {
+        offset: at.read.offset,
+        field: 'name',
+      });
+    }
   }
   return root as Directory;
 }

@@ -22,8 +22,12 @@ export interface ErofsReader {
   /** The image, read in small pieces and kept for a while. */
   readonly metadata: ByteSource;
   readInode(nid: bigint): Promise<ErofsInode>;
-  /** The entries, `.` and `..` among them, in the order of their names' bytes. */
-  listDirectory(inode: ErofsInode): AsyncIterable<ErofsDirent>;
+  /**
+   * The entries, `.` and `..` among them, in the order of their names' bytes.
+   *
+   * @param onProblem Is given what is wrong with entries, instead of throwing it.
+   */
+  listDirectory(inode: ErofsInode, onProblem?: OnProblem): AsyncIterable<ErofsDirent>;
   /** The data of a file, decompressed: in chunks of at most 1 MiB, or of what was compressed at once. */
   readData(inode: ErofsInode): AsyncIterable<Uint8Array>;
   /** The same, with counts in the place of bytes that are stored nowhere. */
@@ -80,9 +84,9 @@ export async function openErofs(
     packed,
     metadata,
     readInode: (nid) => readInode(metadata, geometry, nid),
-    async *listDirectory(inode) {
+    async *listDirectory(inode, entryProblem) {
       expectKind(inode, 'directory');
-      const decoder = createDirectoryDecoder(inode.nid);
+      const decoder = createDirectoryDecoder(inode, entryProblem);
       for await (const block of blocksOf(data.bytes(inode), geometry.blockSize)) {
         yield* decoder.decodeBlock(block);
       }

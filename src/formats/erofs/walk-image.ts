@@ -57,7 +57,8 @@ export async function* walkImage(
       onProblem(path, bad('too-large', `directories are nested over ${MAX_DEPTH} deep`));
       return;
     }
-    const entries = reader.listDirectory(inode)[Symbol.asyncIterator]();
+    const listed = reader.listDirectory(inode, (error) => onProblem(path, error));
+    const entries = listed[Symbol.asyncIterator]();
     opened.push({ path, inode, entries });
   };
 
