@@ -25,6 +25,8 @@ const BATCH_COUNT = 1024;
 /** A part of a file, compressed. */
 export interface CompressedSegment {
   readonly planned: PlannedInode;
+  /** As they were. */
+  readonly bytes: Uint8Array;
   readonly data: CompressedData;
   /** Of the last segment: what may stand behind the inode in place of the last extent. */
   readonly tail: Tail | undefined;
@@ -152,9 +154,9 @@ async function compressBatch(
           })),
           options,
         );
-  return segments.map(({ planned, isLast, data: whole }, index) => {
+  return segments.map((segment, index) => {
     const tail = tails[index];
-    return { planned, isLast, data: tail?.data ?? whole, tail: tail?.tail };
+    return { ...segment, data: tail?.data ?? segment.data, tail: tail?.tail };
   });
 }
 

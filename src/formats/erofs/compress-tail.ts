@@ -13,7 +13,7 @@ import { checkClusters } from './check-clusters.ts';
 
 /** Bytes that a tail of a file can have. */
 export interface TailRoom {
-  /** Behind inode, xattrs, header and index; 0 or less when there is no room at all. */
+  /** Behind inode, xattrs, header and index. */
   readonly behindIndex: number;
   /** Whether the segment is the whole file. */
   readonly isWhole: boolean;
@@ -24,8 +24,6 @@ export interface Tail {
   readonly isPlain: boolean;
   readonly length: number;
   readonly bytes: Uint8Array;
-  /** The bytes of the file that it stands for. */
-  readonly input: Uint8Array;
 }
 
 interface TailInput {
@@ -47,7 +45,7 @@ const SMALL_BLOCK = 512;
 
 /**
  * Finds what can stand behind inodes, a segment each; undefined where the last extent has to stay
- * where it is. Plain tails of whole files, which stay flat, are not told.
+ * where it is.
  */
 export async function packTails(
   inputs: readonly TailInput[],
@@ -64,16 +62,11 @@ export async function packTails(
       extents: kept,
       bytes: stored.subarray(0, stored.length - last.storedLength),
     };
-    const input = bytes.subarray(bytes.length - length);
     const end = stored.subarray(stored.length - last.storedLength);
     const compressed = last.isPlain ? small.get(index) : end;
-    if (compressed !== undefined) {
-      if (compressed.length > room.behindIndex) return undefined;
-      return { data, tail: { isPlain: false, length, bytes: compressed, input } };
-    }
-    const staysFlat = room.isWhole && kept.every(({ isPlain }) => isPlain);
-    if (staysFlat || length > room.behindIndex) return undefined;
-    return { data, tail: { isPlain: true, length, bytes: input, input } };
+    const tail = compressed ?? bytes.subarray(bytes.length - length);
+    if (tail.length > room.behindIndex) return undefined;
+    return { data, tail: { isPlain: compressed === undefined, length, bytes: tail } };
   });
 }
 
@@ -89,7 +82,7 @@ async function shortenLast(
   const bySize = new Map<number, number[]>();
   for (const [index, { extents, room }] of inputs.entries()) {
     const last = extents.at(-1);
-    if (room === undefined || room.behindIndex <= 0 || last === undefined || last.isPlain) continue;
+    if (room === undefined || last === undefined || last.isPlain) continue;
     const whole = Math.floor(last.storedLength / blockSize);
     if (whole === 0 || last.storedLength % blockSize === 0) continue;
     bySize.set(whole, [...(bySize.get(whole) ?? []), index]);
@@ -130,7 +123,7 @@ async function compressSmall(
     if (room === undefined || last === undefined || !last.isPlain) return false;
     // Of a file that is otherwise flat an index would cost what the tail saves.
     const staysFlat = extents.length > 1 && room.isWhole && extents.every(({ isPlain }) => isPlain);
-    return !staysFlat && room.behindIndex > 0 && last.length > SMALL_BLOCK;
+    return !staysFlat && last.length > SMALL_BLOCK;
   });
   const found = new Map<number, Uint8Array>();
   if (candidates.length === 0) return found;

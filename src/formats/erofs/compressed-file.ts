@@ -6,6 +6,7 @@ import type { CompressedSegment } from './compress-ahead.ts';
 import type { Tail } from './compress-tail.ts';
 import { encodeClusterIndex, indexLayout, type StoredExtent } from './encode-cluster-index.ts';
 import type { ImageAppender } from './image-appender.ts';
+import { EROFS_SLOTSIZE } from './layout.ts';
 import { flatLayout, recordSize, type PlannedInode } from './plan.ts';
 
 /** Extents by the million: two numbers each. */
@@ -60,10 +61,11 @@ interface FileCompression {
   readonly algorithm: number;
 }
 
-/** Bytes that fit behind the index of a file. */
+/** Bytes that can stand behind the index of a file: within a block, which may follow the inode's. */
 export function roomBehindIndex(planned: PlannedInode, blockSize: number): number {
   const head = recordSize(planned);
-  return blockSize - head - indexLayout(planned.size, head, blockSize).size;
+  const indexed = head + indexLayout(planned.size, head, blockSize).size;
+  return blockSize - (indexed % EROFS_SLOTSIZE);
 }
 
 /** How a file came to be stored. */
@@ -90,16 +92,36 @@ export async function writeFile(
     const { value: segment, done } = await segments.next();
     if (done === true || segment.planned !== planned) throw new TypeError('Files come in order');
     const { data, tail, isLast } = segment;
-    const isFlat = isLast && extents.isPlain && data.extents.every(({ isPlain }) => isPlain);
-    // A file of one compressed tail has no other extents.
-    const isAllTail = tail !== undefined && extents.count + data.extents.length === 0;
-    if (isFlat && !isAllTail) return writeFlatEnd(planned, segment, firstBlock, image, format);
+    if (isLast && staysFlat(segment, extents, format)) {
+      return writeFlatEnd(planned, segment, firstBlock, image, format);
+    }
     await appendExtents(data, image, format.blockSize, extents);
     if (isLast) {
       setCompressed(planned, extents, firstBlock, tail, format);
       return { isCompressed: true, tail: tail?.bytes ?? new Uint8Array(0) };
     }
   }
+}
+
+/** Whether the file, which ends with a segment, is stored as it is. */
+function staysFlat(
+  { planned, data, tail }: CompressedSegment,
+  before: ExtentList,
+  { blockSize }: FileCompression,
+): boolean {
+  if (before.count === 0) {
+    // It is at hand as a whole.
+    const head = recordSize(planned);
+    const flat = flatLayout(planned.size, head, blockSize);
+    const blocks = data.extents.reduce(
+      (sum, each) => sum + divCeil(each.storedLength, blockSize),
+      0,
+    );
+    const index = indexLayout(planned.size, head, blockSize).size;
+    const indexed = blocks * blockSize + index + (tail?.bytes.length ?? 0);
+    return indexed >= flat.bodyBlocks * blockSize + flat.tailSize;
+  }
+  return before.isPlain && data.extents.every(({ isPlain }) => isPlain);
 }
 
 /** Writes extents, each in its own blocks: compressed data stands at their end, other at their start. */
@@ -119,16 +141,15 @@ async function appendExtents(
   }
 }
 
-/** The last segment of a file of which nothing was compressed: its blocks are those of a flat file. */
+/** The last segment of a file that stays flat: what is written of it are the blocks of a flat file. */
 async function writeFlatEnd(
   planned: PlannedInode,
-  { data, tail }: CompressedSegment,
+  { bytes }: CompressedSegment,
   firstBlock: number,
   image: ImageAppender,
   { blockSize }: FileCompression,
 ): Promise<WrittenFile> {
   Object.assign(planned, flatLayout(planned.size, recordSize(planned), blockSize));
-  const bytes = tail === undefined ? data.bytes : Buffer.concat([data.bytes, tail.input]);
   const body = bytes.length - planned.tailSize;
   if (body > 0) await image.appendBlocks(bytes.subarray(0, body));
   if (planned.bodyBlocks > 0) planned.blockAddress = firstBlock;

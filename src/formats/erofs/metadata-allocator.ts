@@ -9,7 +9,7 @@
 import { alignUp, divCeil } from '../../core/math.ts';
 import { EROFS_SLOTSIZE } from './layout.ts';
 
-/** How many blocks with gaps are remembered. */
+/** How many gaps are remembered where the writer forgets blocks. */
 const OPEN_BLOCKS = 64;
 
 export interface MetadataAllocator {
@@ -19,21 +19,33 @@ export interface MetadataAllocator {
    * @returns the offset in the image.
    */
   place(head: number, tail: number): number;
+  /**
+   * As `place`, of what does not fit a block together: the inline data is within a block, which the
+   * inode may be before.
+   */
+  placeAcross(head: number, tail: number): number;
   /** The size of the area so far, in blocks. */
   blocks(): number;
 }
 
-/** @param start The first free byte of the image. */
-export function createMetadataAllocator(blockSize: number, start: number): MetadataAllocator {
-  /** Gaps, oldest first: each runs from `offset` to the end of its block. */
+/**
+ * @param start The first free byte of the image.
+ * @param openBlocks How many gaps are remembered.
+ */
+export function createMetadataAllocator(
+  blockSize: number,
+  start: number,
+  openBlocks = OPEN_BLOCKS,
+): MetadataAllocator {
+  /** Gaps, oldest first, each within a block. */
   const open: { offset: number; room: number }[] = [];
   let end = alignUp(start, EROFS_SLOTSIZE);
 
-  const remember = (offset: number): void => {
-    const room = alignUp(offset, blockSize) - offset;
+  const remember = (offset: number, to: number): void => {
+    const room = to - offset;
     if (room < EROFS_SLOTSIZE) return;
     open.push({ offset, room });
-    if (open.length > OPEN_BLOCKS) open.shift();
+    if (open.length > openBlocks) open.shift();
   };
 
   return {
@@ -52,11 +64,22 @@ export function createMetadataAllocator(blockSize: number, start: number): Metad
       }
       const left = alignUp(end, blockSize) - end;
       if (need > left) {
-        if (left > 0) remember(end);
+        if (left > 0) remember(end, end + left);
         end += left;
       }
       const offset = end;
       end += need;
+      return offset;
+    },
+    placeAcross(head, tail) {
+      // The head ends as soon behind the start of a block as inodes can.
+      const before = head - (head % EROFS_SLOTSIZE);
+      const offset = alignUp(end + before, blockSize) - before;
+      for (let gap = end; gap < offset;) {
+        remember(gap, Math.min(offset, alignUp(gap + 1, blockSize)));
+        gap = alignUp(gap + 1, blockSize);
+      }
+      end = offset + alignUp(head + tail, EROFS_SLOTSIZE);
       return offset;
     },
     blocks: () => divCeil(end, blockSize),

@@ -38,10 +38,13 @@ interface Piece {
 export function createMetadataGroups(image: ImageAppender, blockSize: number): MetadataGroups {
   let pieces: Piece[] = [];
   let size = 0;
-  let allocator: MetadataAllocator = createMetadataAllocator(blockSize, 0);
+  let allocator: MetadataAllocator = createMetadataAllocator(blockSize, 0, Infinity);
 
   const place = (planned: PlannedInode, record: Uint8Array | undefined): void => {
-    const offset = allocator.place(inodeSize(planned), planned.tailSize);
+    const head = inodeSize(planned);
+    const { tailSize } = planned;
+    const isLong = tailSize > 0 && head + tailSize > blockSize;
+    const offset = isLong ? allocator.placeAcross(head, tailSize) : allocator.place(head, tailSize);
     pieces.push({ planned, offset, record });
     size += record?.length ?? 0;
   };
@@ -55,7 +58,7 @@ export function createMetadataGroups(image: ImageAppender, blockSize: number): M
     const inOrder = pieces.toSorted((a, b) => a.offset - b.offset);
     pieces = [];
     size = 0;
-    allocator = createMetadataAllocator(blockSize, 0);
+    allocator = createMetadataAllocator(blockSize, 0, Infinity);
     await image.appendPieces(encoded(inOrder, encode));
   };
 
