@@ -31,7 +31,7 @@ interface NativeModules {
 
 /** How much memory `/dev/shm` must have free to take the outputs. */
 const OUTPUT_ROOM = 3 * 2 ** 30;
-const LANES_MILLISECONDS = 1000;
+const LANES_MILLISECONDS = 500;
 
 /**
  * Runs the bench of the repository at `root`.
@@ -124,8 +124,14 @@ async function describeMachine(root: string, milliseconds: number): Promise<Mach
   ) as NativeModules;
   const library = await modules.loadNativeLibrary();
   const cores = availableParallelism();
-  const measure = async (threads: number): Promise<number> =>
-    library === undefined ? 0 : modules.measureSha256(library, threads, milliseconds);
+  // The best of three: what else runs on the machine lowers a limit, nothing raises it.
+  const measure = async (threads: number): Promise<number> => {
+    const speeds = [0];
+    for (let round = 0; round < 3 && library !== undefined; round += 1) {
+      speeds.push(await modules.measureSha256(library, threads, milliseconds));
+    }
+    return Math.max(...speeds);
+  };
   return {
     processor: cpus()[0]?.model ?? 'unknown processor',
     cores,

@@ -166,7 +166,7 @@ export function allWorks(options: WorkOptions): Work[] {
             'create',
             tree,
             ourImage,
-            ...(withTree ? [`--verity=${ourHash}`] : []),
+            ...(withTree ? [`--hash-file=${ourHash}`] : []),
             ...(compression === undefined ? [] : [`--compression=${compression}`]),
           ]),
         ],
@@ -176,9 +176,10 @@ export function allWorks(options: WorkOptions): Work[] {
       peers: (tree) =>
         mkfs.flatMap(({ program, version }, index) => {
           const [image, hash] = [out(`mkfs-${index}.erofs`), out(`mkfs-${index}.erofs.hash`)];
-          // Without -T and -U its image would be another one each time, as ours never is.
+          // One time and no extended attributes, as ours; -U, as else its image would be another one each time.
           const flags = [
             '--quiet',
+            '-x-1',
             '-T0',
             `-U${UUID}`,
             ...(compression ? [`-z${compression}`] : []),
