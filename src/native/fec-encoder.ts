@@ -16,7 +16,7 @@ const MIN_ASIDE = 256 << 10;
 const MAX_THREADS = 16;
 
 /** As the C interface numbers them. */
-const engines = { best: 0, portable: 1, ssse3: 2, avx2: 3, neon: 4 } as const;
+const engines = { best: 0, portable: 1, ssse3: 2, avx2: 3, neon: 4, gfni: 5 } as const;
 
 /** Which instructions of the processor work. */
 export type FecEngine = keyof typeof engines;

@@ -4,7 +4,7 @@ use super::galois::{generator, invert, multiply, Products};
 use super::{portable, Lines};
 
 #[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, ssse3::Ssse3};
+use super::{avx2::Avx2, gfni, gfni::Gfni, ssse3::Ssse3};
 
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
@@ -13,6 +13,9 @@ use super::neon::Neon;
 pub struct Code {
     /// Products with each coefficient of the generator, highest first.
     pub products: Vec<Products>,
+    /// The same for GFNI.
+    #[cfg(target_arch = "x86_64")]
+    pub matrices: Vec<u64>,
     /// The same for the portable engine: the products of a byte with all of them.
     pub columns: portable::Table,
     /// By P and Q: see `finish_pair`.
@@ -26,6 +29,8 @@ impl Code {
         let third = invert(3);
         Self {
             products: generator.iter().copied().map(Products::of).collect(),
+            #[cfg(target_arch = "x86_64")]
+            matrices: generator.iter().copied().map(gfni::matrix).collect(),
             columns: portable::table(&generator),
             by_p: (0..=u8::MAX).map(|p| multiply(p, third)).collect(),
             by_q: (0..=u8::MAX)
@@ -67,6 +72,8 @@ enum Kind {
     Ssse3(Ssse3),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Gfni(Gfni),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
 }
@@ -78,6 +85,7 @@ impl Engine {
     pub const SSSE3: u32 = 2;
     pub const AVX2: u32 = 3;
     pub const NEON: u32 = 4;
+    pub const GFNI: u32 = 5;
 
     /// An engine by its number; `None` if it is unknown or not for this processor.
     pub fn new(number: u32) -> Option<Self> {
@@ -88,6 +96,8 @@ impl Engine {
             Self::SSSE3 => Kind::Ssse3(Ssse3::detect()?),
             #[cfg(target_arch = "x86_64")]
             Self::AVX2 => Kind::Avx2(Avx2::detect()?),
+            #[cfg(target_arch = "x86_64")]
+            Self::GFNI => Kind::Gfni(Gfni::detect()?),
             #[cfg(target_arch = "aarch64")]
             Self::NEON => Kind::Neon(Neon::detect()?),
             _ => return None,
@@ -96,7 +106,7 @@ impl Engine {
     }
 
     fn best() -> Self {
-        [Self::AVX2, Self::SSSE3, Self::NEON]
+        [Self::GFNI, Self::AVX2, Self::SSSE3, Self::NEON]
             .into_iter()
             .find_map(Self::new)
             .unwrap_or(Self(Kind::Portable))
@@ -109,6 +119,8 @@ impl Engine {
             Kind::Ssse3(_) => Self::SSSE3,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(_) => Self::AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Gfni(_) => Self::GFNI,
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(_) => Self::NEON,
         }
@@ -130,6 +142,8 @@ impl Engine {
             Kind::Ssse3(engine) => engine.add_rows(code, rows, count, parity, width),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(engine) => engine.add_rows(code, rows, count, parity, width),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Gfni(engine) => engine.add_rows(code, rows, count, parity, width),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon(engine) => engine.add_rows(code, rows, count, parity, width),
         }
@@ -137,7 +151,13 @@ impl Engine {
 
     /// After the last row: turns what stands there into the parity.
     pub(super) fn finish(self, code: &Code, parity: &mut Lines, width: usize) {
-        if code.is_pair() && !matches!(self.0, Kind::Portable) {
+        let by_pair = match self.0 {
+            Kind::Portable => false,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Gfni(_) => false,
+            _ => code.is_pair(),
+        };
+        if by_pair {
             code.finish_pair(parity, width);
         }
     }

@@ -5,8 +5,7 @@
 macro_rules! kernels {
     ($features:literal) => {
         /// How many vectors are worked on side by side.
-        const WIDE: usize = 2;
-        const WIDE_PAIR: usize = 4;
+        const WIDE: usize = 4;
 
         /// The code's shift register: `d` and the first byte of the parity give what is fed back, times each coefficient
         /// of the generator, to the parity moved up by one. A product is looked up by its halves.
@@ -50,21 +49,21 @@ macro_rules! kernels {
         #[target_feature(enable = $features)]
         fn add_rows_to_pair(rows: &Lines, count: usize, parity: &mut Lines, width: usize) {
             let (first, second) = parity.pair_mut();
-            for at in (0..width).step_by(WIDE_PAIR * SIZE) {
-                let (mut p, mut q) = ([zero(); WIDE_PAIR], [zero(); WIDE_PAIR]);
-                for lane in 0..WIDE_PAIR {
+            for at in (0..width).step_by(WIDE * SIZE) {
+                let (mut p, mut q) = ([zero(); WIDE], [zero(); WIDE]);
+                for lane in 0..WIDE {
                     p[lane] = load(first, at + lane * SIZE);
                     q[lane] = load(second, at + lane * SIZE);
                 }
                 for row in 0..count {
-                    let line = &rows.line(row)[at..at + WIDE_PAIR * SIZE];
-                    for lane in 0..WIDE_PAIR {
+                    let line = &rows.line(row)[at..at + WIDE * SIZE];
+                    for lane in 0..WIDE {
                         let d = load(line, lane * SIZE);
                         p[lane] = xor(p[lane], d);
                         q[lane] = xor(double(q[lane]), d);
                     }
                 }
-                for lane in 0..WIDE_PAIR {
+                for lane in 0..WIDE {
                     store(first, at + lane * SIZE, p[lane]);
                     store(second, at + lane * SIZE, q[lane]);
                 }

@@ -8,6 +8,8 @@
 mod avx2;
 mod engine;
 pub mod galois;
+#[cfg(target_arch = "x86_64")]
+mod gfni;
 mod kernels;
 #[cfg(target_arch = "aarch64")]
 mod neon;
