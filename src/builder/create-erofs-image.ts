@@ -5,7 +5,8 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
-import { planErofs, type ErofsPlan } from '../formats/erofs/plan.ts';
+import { kindCodes } from '../formats/erofs/layout.ts';
+import type { ErofsPlan } from '../formats/erofs/plan.ts';
 import { openFileSource, sliceSource, streamOf } from '../io/byte-source.ts';
 import { readExactTree } from '../io/disk-tree.ts';
 import { globMatcher } from '../io/glob.ts';
@@ -14,9 +15,7 @@ import { replaceFiles } from '../io/replace-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import { createNativeScanner } from '../native/scan-tree.ts';
 import type { BlockHasher } from '../verity/block-hasher.ts';
-import { formatDmVerity } from '../verity/dm-verity.ts';
 import { deriveUuid, parseUuid, uuidText } from '../verity/uuid.ts';
-import { writeErofsImage } from './erofs-image.ts';
 
 export interface CreateErofsOptions {
   readonly folder: string;
@@ -95,12 +94,20 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
   reporter.report({ kind: 'step-start', step: 'erofs', title });
   try {
     const library = await loadNativeLibrary();
+    const scan = library && createNativeScanner(library)(folder, { xattrs: options.xattrs });
+    // Awaited below; until then a failure must not count as unhandled.
+    scan?.catch(() => undefined);
+    // The rest of the code is loaded while the library's threads look around.
+    const [{ planErofs }, { writeErofsImage }] = await Promise.all([
+      import('../formats/erofs/plan.ts'),
+      import('./erofs-image.ts'),
+    ]);
     const root = await readExactTree(folder, {
       ...(options.keepTimes ? {} : { mtime: buildTime }),
       allRoot: options.allRoot,
       xattrs: options.xattrs,
       exclude,
-      scan: library && createNativeScanner(library),
+      scan: scan && (() => scan),
     });
     signal.throwIfAborted();
     const label = options.label === undefined ? {} : { volumeName: options.label };
@@ -171,12 +178,25 @@ function throttled(
 function planSeed(plan: ErofsPlan): Uint8Array {
   const { inodes, volumeName, blockSize, buildTime } = plan;
   const facts = new Float64Array(2 + inodes.length * 7);
-  facts.set([blockSize, buildTime]);
-  for (const [index, { inode, size, nlink, mtime, mtimeNsec }] of inodes.entries()) {
-    facts.set([inode.mode, inode.uid, inode.gid, size, nlink, mtime, mtimeNsec], 2 + index * 7);
+  const names: string[] = [];
+  let at = 0;
+  const add = (fact: number): void => {
+    facts[at] = fact;
+    at += 1;
+  };
+  add(blockSize);
+  add(buildTime);
+  for (const { inode, size, nlink, mtime, mtimeNsec, dirents } of inodes) {
+    add(kindCodes[inode.kind].format | inode.mode);
+    add(inode.uid);
+    add(inode.gid);
+    add(size);
+    add(nlink);
+    add(mtime);
+    add(mtimeNsec);
+    for (const { name } of dirents) names.push(name);
   }
-  const names = inodes.map(({ path, inode }) => `${inode.kind} ${path}`).join('\0');
-  return sha256(volumeName, new Uint8Array(facts.buffer), Buffer.from(names));
+  return sha256(volumeName, new Uint8Array(facts.buffer), Buffer.from(names.join('/')));
 }
 
 async function writeTree(
@@ -190,6 +210,7 @@ async function writeTree(
   readonly told: Omit<NonNullable<CreatedErofs['verity']>, 'path'>;
 }> {
   const { blockSize } = plan;
+  const { formatDmVerity } = await import('../verity/dm-verity.ts');
   const image = await openFileSource(path);
   const target = hashPath === undefined ? sink : await createFileSink(hashPath);
   try {

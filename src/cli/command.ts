@@ -113,7 +113,11 @@ export async function runCommandLine(
     .fail((message, error) => {
       throw error ?? new UsageError('usage', message, { hint: 'See microbuild --help' });
     });
-  for (const command of commands) {
+  // The parser lays out its help before each run, which takes as long as the rest of its work: options
+  // that nobody will see are left out of it.
+  const isShown = argv.includes('--help') || argv.includes('--get-yargs-completions');
+  const shown = isShown ? commands : commands.map(withoutHelp);
+  for (const command of shown) {
     parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
   }
   try {
@@ -123,6 +127,21 @@ export async function runCommandLine(
     world.terminal.err(renderError(error, world.terminal, false));
     return exitCodeOf(error, false);
   }
+}
+
+/** The same command with nothing to be shown of it. */
+function withoutHelp<T extends CommandDefinition | CommandGroup>(command: T): T {
+  if ('commands' in command) return { ...command, commands: command.commands.map(withoutHelp) };
+  const hide = <O extends object>(options: Readonly<Record<string, O>>): Record<string, O> =>
+    Object.fromEntries(
+      Object.entries(options).map(([name, option]) => [name, { ...option, hidden: true }]),
+    );
+  return {
+    ...command,
+    examples: [],
+    positionals: hide(command.positionals),
+    options: hide(command.options),
+  };
 }
 
 type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;

@@ -24,23 +24,37 @@ import { systemError } from './system-error.ts';
 
 /** A file on disk as content. It must not change its size between planning and writing. */
 export function fileContent(path: string, size: number): FileContent {
-  return {
-    size,
-    file: { path },
-    async *stream() {
-      if (size === 0) return;
-      let done = 0;
-      // One byte more than expected shows a file that has grown.
-      for await (const chunk of createReadStream(path, { end: size, highWaterMark: 1 << 20 })) {
-        done += (chunk as Buffer).length;
-        if (done > size) break;
-        yield chunk as Uint8Array;
-      }
-      if (done !== size) {
-        throw new FormatError('file', 'bad-value', `${path} changed while it was read`);
-      }
-    },
-  };
+  return new DiskFile(path, size);
+}
+
+/** A class, as there are as many as files: each is one small object. */
+class DiskFile implements FileContent {
+  readonly size: number;
+  readonly #path: string;
+
+  constructor(path: string, size: number) {
+    this.#path = path;
+    this.size = size;
+  }
+
+  get file(): { readonly path: string } {
+    return { path: this.#path };
+  }
+
+  async *stream(): AsyncGenerator<Uint8Array> {
+    if (this.size === 0) return;
+    let done = 0;
+    // One byte more than expected shows a file that has grown.
+    const options = { end: this.size, highWaterMark: 1 << 20 };
+    for await (const chunk of createReadStream(this.#path, options)) {
+      done += (chunk as Buffer).length;
+      if (done > this.size) break;
+      yield chunk as Uint8Array;
+    }
+    if (done !== this.size) {
+      throw new FormatError('file', 'bad-value', `${this.#path} changed while it was read`);
+    }
+  }
 }
 
 /** What a scanner finds of one name. */
@@ -137,7 +151,7 @@ interface OpenDirectory {
   readonly inode: Directory;
   /** On disk. */
   readonly path: string;
-  /** In the tree; empty for the root. */
+  /** In the tree, where somebody asks for it; empty for the root. */
   readonly treePath: string;
 }
 
@@ -156,7 +170,8 @@ async function buildTree(
     // What is below a directory that is left out.
     if (parent === undefined && !isRoot) continue;
     const path = parent === undefined ? root : join(parent.path, entry.name);
-    const treePath = parent === undefined ? '' : `${parent.treePath}/${entry.name}`;
+    // Long paths for nothing would cost more than all else here.
+    const treePath = exclude && parent ? `${parent.treePath}/${entry.name}` : '';
     if (entry.name !== '' && exclude?.(treePath) === true) continue;
     checkEntry(entry, path);
     const known = entry.link === undefined ? undefined : links.get(entry.link);
@@ -188,7 +203,7 @@ function checkEntry({ errno, notText }: DiskEntry, path: string): void {
 const join = (folder: string, name: string): string => (name === '' ? folder : `${folder}/${name}`);
 
 function inodeOf(entry: DiskEntry, path: string, options: DiskTreeOptions): Inode {
-  const { mode, major, minor, xattrs } = entry;
+  const { mode, xattrs } = entry;
   const attributes: InodeAttributes = {
     mode: mode & 0o7777,
     uid: options.allRoot === true ? 0 : entry.uid,
@@ -196,35 +211,36 @@ function inodeOf(entry: DiskEntry, path: string, options: DiskTreeOptions): Inod
     mtime: options.mtime ?? entry.mtime,
     mtimeNsec: options.mtime === undefined ? entry.mtimeNsec : 0,
   };
-  const inode = ((): Inode => {
-    switch (mode & S_IFMT) {
-      case S_IFDIR:
-        return directory(attributes);
-      case S_IFREG:
-        return regularFile(fileContent(path, entry.size), attributes);
-      case S_IFLNK:
-        return symlink(entry.target, attributes);
-      case S_IFCHR:
-        return device('char-device', major, minor, attributes);
-      case S_IFBLK:
-        return device('block-device', major, minor, attributes);
-      case S_IFIFO:
-        return specialFile('fifo', attributes);
-      case S_IFSOCK:
-        return specialFile('socket', attributes);
-      default:
-        throw new UsageError('input', `Cannot use ${path}: it is of no known kind`);
-    }
-  })();
+  const inode = inodeOfKind(entry, path, attributes);
   for (const [name, value] of xattrs ?? []) inode.xattrs.set(name, value);
   return inode;
 }
 
-/** Text from bytes, and whether they were text. */
-export function decodeText(bytes: Buffer): { readonly text: string; readonly isText: boolean } {
-  const text = bytes.toString('utf8');
+function inodeOfKind(entry: DiskEntry, path: string, attributes: InodeAttributes): Inode {
+  switch (entry.mode & S_IFMT) {
+    case S_IFDIR:
+      return directory(attributes);
+    case S_IFREG:
+      return regularFile(fileContent(path, entry.size), attributes);
+    case S_IFLNK:
+      return symlink(entry.target, attributes);
+    case S_IFCHR:
+      return device('char-device', entry.major, entry.minor, attributes);
+    case S_IFBLK:
+      return device('block-device', entry.major, entry.minor, attributes);
+    case S_IFIFO:
+      return specialFile('fifo', attributes);
+    case S_IFSOCK:
+      return specialFile('socket', attributes);
+    default:
+      throw new UsageError('input', `Cannot use ${path}: it is of no known kind`);
+  }
+}
+
+/** Whether bytes are the UTF-8 of the text that they were decoded to. */
+export function isTextOf(text: string, bytes: () => Uint8Array): boolean {
   // What cannot be decoded becomes U+FFFD.
-  return { text, isText: !text.includes('\ufffd') || Buffer.from(text).equals(bytes) };
+  return !text.includes('\ufffd') || Buffer.from(text).equals(bytes());
 }
 
 /** How many entries of a directory are asked for at a time. */
@@ -243,16 +259,19 @@ async function scanDisk(root: string, { xattrs }: ScanOptions): Promise<DiskEntr
   for (let parent = 0; parent < directories.length; parent += 1) {
     const path = directories[parent] as Buffer;
     const readOne = async (bytes: Buffer): Promise<DiskEntry> => {
-      const { text: name, isText } = decodeText(bytes);
-      const entry = { ...noEntry, parent, name, notText: isText ? undefined : ('name' as const) };
+      const name = bytes.toString();
+      const notText = isTextOf(name, () => bytes) ? undefined : ('name' as const);
+      const entry = { ...noEntry, parent, name, notText };
       const at = Buffer.concat([path, Buffer.from('/'), bytes]);
       return orError(entry, async () => {
         const stats = await lstat(at, { bigint: true });
         const known = { ...entry, ...statEntry(stats) };
         if (!stats.isSymbolicLink()) return known;
-        const target = decodeText(await readlink(at, { encoding: 'buffer' }));
-        const notText = known.notText ?? (target.isText ? undefined : 'target');
-        return { ...known, target: target.text, notText };
+        const link = await readlink(at, { encoding: 'buffer' });
+        const target = link.toString();
+        return isTextOf(target, () => link)
+          ? { ...known, target }
+          : { ...known, target, notText: notText ?? 'target' };
       });
     };
     let names: Buffer[] = [];

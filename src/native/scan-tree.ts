@@ -1,7 +1,7 @@
 /** Scanning folders with the native library, on several threads and with extended attributes. */
 
 import { availableParallelism } from 'node:os';
-import { decodeText, type DiskEntry, type DiskScanner } from '../io/disk-tree.ts';
+import { isTextOf, type DiskEntry, type DiskScanner } from '../io/disk-tree.ts';
 import { callAsync, type NativeLibrary } from './library.ts';
 
 /** `native/src/scan/record.rs` has the words. */
@@ -66,16 +66,18 @@ const S_IFDIR = 0o040000;
 function decodeRecord(words: Uint32Array, start: number, blob: Buffer): DiskEntry {
   const word = (index: number): number => words[start + index] ?? 0;
   const long = (index: number): number => word(index + 1) * 2 ** 32 + word(index);
-  const bytes = (index: number): Buffer =>
-    blob.subarray(word(index), word(index) + word(index + 1));
-  const name = decodeText(bytes(18));
-  const target = word(21) === 0 ? NO_TEXT : decodeText(bytes(20));
+  const text = (index: number): string =>
+    blob.toString('utf8', word(index), word(index) + word(index + 1));
+  const isText = (decoded: string, index: number): boolean =>
+    isTextOf(decoded, () => blob.subarray(word(index), word(index) + word(index + 1)));
+  const name = text(18);
+  const target = word(21) === 0 ? '' : text(20);
   const errno = word(2);
   const isLinked = word(6) > 1 && (word(3) & S_IFMT) !== S_IFDIR;
   return {
     parent: word(0),
     number: word(1),
-    name: name.text,
+    name,
     mode: word(3),
     uid: word(4),
     gid: word(5),
@@ -86,14 +88,12 @@ function decodeRecord(words: Uint32Array, start: number, blob: Buffer): DiskEntr
     major: word(7),
     minor: word(8),
     link: isLinked ? `${word(16)}:${word(17)}:${word(15)}:${word(14)}` : undefined,
-    target: target.text,
+    target,
     xattrs: word(23) === 0 ? undefined : decodeXattrs(blob, word(22), word(23)),
-    notText: name.isText ? (target.isText ? undefined : 'target') : 'name',
+    notText: isText(name, 18) ? (isText(target, 20) ? undefined : 'target') : 'name',
     errno: errno === 0 ? undefined : errno,
   };
 }
-
-const NO_TEXT = { text: '', isText: true };
 
 function decodeXattrs(blob: Buffer, offset: number, count: number): [string, Uint8Array][] {
   const xattrs: [string, Uint8Array][] = [];

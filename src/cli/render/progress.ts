@@ -3,7 +3,6 @@
  * lines elsewhere, JSON lines with `--json`, nothing with `--quiet`. All of it on stderr.
  */
 
-import { Listr } from 'listr2';
 import type { BuildEvent, Reporter } from '../../core/events.ts';
 import { formatSize, formatTime, type Terminal } from '../terminal.ts';
 
@@ -66,6 +65,8 @@ interface OpenTask {
 const ignore = (): void => undefined;
 
 function taskProgress(terminal: Terminal, verbose: boolean): Progress {
+  // Only here, as loading it takes longer than some commands do.
+  const listr = import('listr2');
   const open = new Map<string, OpenTask>();
   // A step is a list of one task: which steps there are is not known before they start.
   let drawn: Promise<unknown> = Promise.resolve();
@@ -77,22 +78,26 @@ function taskProgress(terminal: Terminal, verbose: boolean): Progress {
     });
     body.catch(ignore);
     open.set(step, task);
-    const list = new Listr(
-      [
-        {
-          title,
-          task: async (_context, wrapper) => {
-            task.output = (text) => {
-              wrapper.output = text;
-            };
-            await body;
-            wrapper.title = task.title;
+    const draw = async (): Promise<void> => {
+      const { Listr } = await listr;
+      const list = new Listr(
+        [
+          {
+            title,
+            task: async (_context, wrapper) => {
+              task.output = (text) => {
+                wrapper.output = text;
+              };
+              await body;
+              wrapper.title = task.title;
+            },
           },
-        },
-      ],
-      { exitOnError: false },
-    );
-    drawn = drawn.then(() => list.run());
+        ],
+        { exitOnError: false },
+      );
+      await list.run();
+    };
+    drawn = drawn.then(draw);
   };
   return {
     report(event) {
