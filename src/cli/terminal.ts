@@ -26,6 +26,16 @@ export function openTerminal(env: NodeJS.ProcessEnv): Terminal {
   };
 }
 
+/** Writes bytes to stdout as they are, no faster than they are taken. */
+export function writeBytes(bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(bytes, (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
 /** Bytes for people: `1.2 MiB`. */
 export function formatSize(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
