@@ -9,6 +9,7 @@ import { readVbmeta } from '../../src/formats/avb/footer.ts';
 import { decodeVbmeta } from '../../src/formats/avb/vbmeta.ts';
 import { openFileSource } from '../../src/io/byte-source.ts';
 import { createFileSink } from '../../src/io/image-sink.ts';
+import { addHashtreeFooterToFile } from '../../src/signing/avb/hashtree-footer.ts';
 import { addHashtreeFooter, signVbmeta } from '../../src/signing/avb/sign.ts';
 import { generateKeyFile } from '../../src/signing/keys/generate.ts';
 import { readPrivateKey } from '../../src/signing/keys/pem.ts';
@@ -56,6 +57,47 @@ describe('OpenSSL', () => {
       const key = await readPrivateKey(theirs);
       expect(key.asymmetricKeyDetails?.modulusLength).toBe(2048);
     }
+  });
+});
+
+describe('veritysetup and add_hashtree_footer agree', () => {
+  const dataSize = 700 * 4096;
+
+  test.each([
+    ['sha256', 2],
+    ['sha512', 5],
+    ['sha1', 24],
+  ] as const)('on tree and parity: %s, %i roots', async (hashAlgorithm, fecRoots) => {
+    const folder = tmpDir();
+    const path = join(folder, 'system.img');
+    const data = randomBytes(dataSize);
+    writeFileSync(path, data);
+    const { descriptor } = await addHashtreeFooterToFile(path, {
+      partitionName: 'system',
+      hashAlgorithm,
+      fecRoots,
+      vbmeta: {},
+    });
+    const [copy, parity] = [join(folder, 'copy'), join(folder, 'parity')];
+    writeFileSync(copy, data);
+    writeFileSync(parity, '');
+    const format = `format --no-superblock --format=1 --hash=${hashAlgorithm} --data-block-size=4096 --hash-block-size=4096`;
+    const where = `--data-blocks=${dataSize / 4096} --hash-offset=${dataSize} --fec-roots=${fecRoots}`;
+    const { status, stdout, stderr } = runTool('veritysetup', [
+      ...`${format} ${where}`.split(' '),
+      `--salt=${toHex(descriptor.salt)}`,
+      `--fec-device=${parity}`,
+      copy,
+      copy,
+    ]);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout.replaceAll(/\s/g, '')).toContain(`Roothash:${toHex(descriptor.rootDigest)}`);
+    const image = readFileSync(path);
+    const { treeOffset, treeSize, fecOffset, fecSize } = descriptor;
+    const tree = image.subarray(treeOffset, treeOffset + treeSize);
+    expect(Buffer.compare(readFileSync(copy).subarray(dataSize), tree)).toBe(0);
+    const ours = image.subarray(fecOffset, fecOffset + fecSize);
+    expect(Buffer.compare(readFileSync(parity), ours)).toBe(0);
   });
 });
 

@@ -2,14 +2,12 @@
 
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
+import type { Options } from 'yargs';
 import { openImage } from '../../../signing/avb/edit-image.ts';
 import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
-import { createNativeBlockHasher } from '../../../native/block-hasher.ts';
-import { loadNativeLibrary } from '../../../native/library.ts';
-import type { BlockHasher } from '../../../verity/block-hasher.ts';
-import type { FecEncoder } from '../../../verity/fec-encoder.ts';
 import type { CommandArguments, CommandContext } from '../../command.ts';
-import { listOption, splitAtColons } from './options.ts';
+import { openEngine, type Engine } from '../../engine.ts';
+import { lastText, listOption, splitAtColons } from './options.ts';
 
 export const openForReading: Pick<ImageFinder, 'open'> = {
   open: async (path) => (await openImage(path)).source,
@@ -39,16 +37,26 @@ export function imageFinder(args: CommandArguments, path: string): ImageFinder {
   };
 }
 
-/** What hashes and makes parity: the native library where it is there. */
-export async function engine(): Promise<{
-  readonly hasher: BlockHasher | undefined;
-  readonly fecEncoder: FecEncoder | undefined;
-}> {
-  const library = await loadNativeLibrary();
-  return {
-    hasher: library && createNativeBlockHasher(library),
-    fecEncoder: undefined,
-  };
+/** The system’s library has no AVB: there is no such engine here. */
+export const avbEngineOption = {
+  engine: {
+    type: 'string',
+    choices: ['native', 'js'],
+    describe: 'Who hashes: the native library or JavaScript; default native where it is built',
+  } satisfies Options,
+};
+
+/** Runs work with what hashes and makes parity. */
+export async function withEngine<T>(
+  args: CommandArguments,
+  work: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  const engine = await openEngine(lastText(args, 'engine'));
+  try {
+    return await work(engine);
+  } finally {
+    await engine.close();
+  }
 }
 
 /** Work on images below this size is done before anybody wonders. */

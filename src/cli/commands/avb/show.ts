@@ -22,7 +22,7 @@ import type { CommandArguments, CommandDefinition } from '../../command.ts';
 import { EXIT } from '../../exit-code.ts';
 import { errorToJson, renderError } from '../../render/error.ts';
 import { printable } from '../../terminal.ts';
-import { engine, imageFinder, partitionImageOptions, step } from './images.ts';
+import { avbEngineOption, imageFinder, partitionImageOptions, step, withEngine } from './images.ts';
 import {
   flagOption,
   imageOption,
@@ -112,6 +112,7 @@ export const verifyImage: CommandDefinition = {
     follow_chain_partitions: flagOption('Verify the images of chained partitions, too'),
     accept_zeroed_hashtree: flagOption('Do not mind an emptied hash tree'),
     ...partitionImageOptions,
+    ...avbEngineOption,
   },
   examples: [
     ['avb verify_image --image vbmeta.img --key release.pub', 'exit code 3 when it does not hold'],
@@ -122,13 +123,11 @@ export const verifyImage: CommandDefinition = {
     const path = requiredText(args, 'image');
     const keyPath = lastText(args, 'key');
     const chains = await expectedChains(args);
-    const { hasher } = await engine();
     const options = {
       ...(keyPath !== undefined && { key: (await readAvbKey(keyPath)).blob, keyName: keyPath }),
       expectedChains: chains,
       followChains: args.flag('follow_chain_partitions'),
       acceptZeroedHashtree: args.flag('accept_zeroed_hashtree'),
-      hasher,
       signal: context.signal,
     };
     const parts: VerifiedPart[] = [];
@@ -141,7 +140,9 @@ export const verifyImage: CommandDefinition = {
     };
     try {
       await step(context, `Verify ${path}`, path, () =>
-        verify(path, imageFinder(args, path), options, report),
+        withEngine(args, ({ hasher }) =>
+          verify(path, imageFinder(args, path), { ...options, hasher }, report),
+        ),
       );
       return { text: lines.join('\n'), json: { verified: true, parts } };
     } catch (error) {

@@ -11,7 +11,7 @@ import { MAX_METADATA_SIZE, maxHashtreeImageSize } from '../../../signing/avb/ma
 import { signVbmeta } from '../../../signing/avb/sign.ts';
 import { isTreeAlgorithm } from '../../../signing/avb/verify-hashtree.ts';
 import { parseHex } from './hex.ts';
-import { engine, step } from './images.ts';
+import { avbEngineOption, step, withEngine } from './images.ts';
 import type {
   CommandArguments,
   CommandContext,
@@ -210,6 +210,7 @@ export const addHashtreeFooter: CommandDefinition = {
     setup_as_rootfs_from_kernel: flagOption('Add the command line that makes it the root'),
     no_hashtree: flagOption('Leave the tree out; the descriptor has the root digest'),
     check_at_most_once: flagOption('The kernel checks a block when it is first read only'),
+    ...avbEngineOption,
     ...footerOptions,
     ...signingOptions,
   },
@@ -251,27 +252,28 @@ export const addHashtreeFooter: CommandDefinition = {
     const image = requiredText(args, 'image');
     const salt = saltOf(args);
     const request = await signingRequest(args, context);
-    const { hasher, fecEncoder } = await engine();
     const added = await step(context, `Hash tree of ${image}`, image, (onProgress) =>
-      addHashtreeFooterToFile(image, {
-        partitionName: lastText(args, 'partition_name') ?? '',
-        partitionSize: partitionSize === 0 ? undefined : partitionSize,
-        hashAlgorithm: algorithm,
-        blockSize,
-        ...salt,
-        fecRoots,
-        fecEncoder,
-        noHashtree,
-        persistentDigest,
-        doNotUseAb,
-        checkAtMostOnce,
-        asRootfs: args.flag('setup_as_rootfs_from_kernel'),
-        append: !args.flag('do_not_append_vbmeta_image'),
-        ...request,
-        hasher,
-        onProgress,
-        signal: context.signal,
-      }),
+      withEngine(args, ({ hasher, fecEncoder }) =>
+        addHashtreeFooterToFile(image, {
+          partitionName: lastText(args, 'partition_name') ?? '',
+          partitionSize: partitionSize === 0 ? undefined : partitionSize,
+          hashAlgorithm: algorithm,
+          blockSize,
+          ...salt,
+          fecRoots,
+          fecEncoder,
+          noHashtree,
+          persistentDigest,
+          doNotUseAb,
+          checkAtMostOnce,
+          asRootfs: args.flag('setup_as_rootfs_from_kernel'),
+          append: !args.flag('do_not_append_vbmeta_image'),
+          ...request,
+          hasher,
+          onProgress,
+          signal: context.signal,
+        }),
+      ),
     );
     await writeVbmetaBeside(args, added.vbmeta);
     const { rootDigest, salt: used, treeOffset, treeSize, fecOffset, fecSize } = added.descriptor;
