@@ -1,8 +1,9 @@
 //! Reading an open file at given places, and where its holes are.
 
+use rustix::fs::{seek, SeekFrom};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 /// Why a range of a file could not be read.
@@ -16,7 +17,7 @@ pub enum ReadError {
 
 impl From<std::io::Error> for ReadError {
     fn from(error: std::io::Error) -> Self {
-        Self::System(error.raw_os_error().unwrap_or(libc::EIO))
+        Self::System(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
     }
 }
 
@@ -79,13 +80,13 @@ impl PageBuffer {
 /// Where a regular file has data and where it has holes. Asking moves the file's position, which is put back at the end.
 pub struct HoleMap<'a> {
     file: &'a File,
-    position: i64,
+    position: u64,
 }
 
 impl Drop for HoleMap<'_> {
     fn drop(&mut self) {
         // A position that was valid before is so now.
-        let _ = seek(self.file, self.position, libc::SEEK_SET);
+        let _ = seek(self.file, SeekFrom::Start(self.position));
     }
 }
 
@@ -95,40 +96,22 @@ impl<'a> HoleMap<'a> {
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
             return None;
         }
-        let position = seek(file, 0, libc::SEEK_CUR).ok()?;
+        let position = seek(file, SeekFrom::Current(0)).ok()?;
         let map = Self { file, position };
-        matches!(map.find(0, libc::SEEK_HOLE), Ok(_) | Err(libc::ENXIO)).then_some(map)
+        matches!(seek(file, SeekFrom::Hole(0)), Ok(_) | Err(Errno::NXIO)).then_some(map)
     }
 
     /// The first byte at or behind the offset that is in no hole; behind every file if there is none.
     pub fn next_data(&self, offset: u64) -> u64 {
-        match self.find(offset, libc::SEEK_DATA) {
+        match seek(self.file, SeekFrom::Data(offset)) {
             Ok(found) => found,
-            Err(libc::ENXIO) => u64::MAX,
+            Err(Errno::NXIO) => u64::MAX,
             Err(_) => offset, // whatever it is, reading will say it
         }
     }
 
     /// The first hole behind the offset, which is in none.
     pub fn next_hole(&self, offset: u64) -> u64 {
-        self.find(offset, libc::SEEK_HOLE).unwrap_or(u64::MAX)
+        seek(self.file, SeekFrom::Hole(offset)).unwrap_or(u64::MAX)
     }
-
-    fn find(&self, offset: u64, whence: i32) -> Result<u64, i32> {
-        let offset = i64::try_from(offset).map_err(|_| libc::ENXIO)?;
-        seek(self.file, offset, whence).map(i64::cast_unsigned)
-    }
-}
-
-/// The new position, or an `errno`.
-#[allow(unsafe_code)]
-fn seek(file: &File, offset: i64, whence: i32) -> Result<i64, i32> {
-    // SAFETY: takes no pointer, and the descriptor is open as long as the file is borrowed.
-    let found = unsafe { libc::lseek(file.as_raw_fd(), offset, whence) };
-    if found >= 0 {
-        return Ok(found);
-    }
-    Err(std::io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO))
 }

@@ -26,6 +26,7 @@ const MAX_FILE_THREADS = 16;
 
 /**
  * Hashes SHA-256 trees with the library, on as many threads as it pays for; others with node:crypto.
+ * Looking for holes moves a file's position, which is put back at the end: read at positions meanwhile.
  *
  * @param threads How many at most. Default what the machine has, within reason.
  * @param engine For tests: the instructions to use instead of the best ones.
