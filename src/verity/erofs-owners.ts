@@ -8,6 +8,7 @@
 import { FormatError } from '../core/errors.ts';
 import { dataExtents } from '../formats/erofs/data-map.ts';
 import type { ErofsInode } from '../formats/erofs/inode.ts';
+import { EROFS_FEATURE_COMPAT_SB_CHKSUM, EROFS_SUPER_OFFSET } from '../formats/erofs/layout.ts';
 import { openErofs, type ErofsReader } from '../formats/erofs/reader.ts';
 import type { ByteSource } from '../io/byte-source.ts';
 
@@ -24,6 +25,9 @@ export interface ErofsOwners {
   /** Folders and files of which a part could not be read: they may own any of the blocks. */
   readonly unreadable: readonly string[];
 }
+
+/** Where the superblock has `feature_compat`, in bytes. */
+const FEATURE_COMPAT = 8;
 
 /** More names than that say no more. */
 const MAX_PATHS = 8;
@@ -98,8 +102,34 @@ async function openOrUndefined(image: ByteSource): Promise<ErofsReader | undefin
     return await openErofs(image);
   } catch (error) {
     ignoreFormatError(error);
+    if (!(error instanceof FormatError) || error.code !== 'bad-checksum') return undefined;
+  }
+  try {
+    return await openErofs(withoutChecksum(image));
+  } catch (error) {
+    ignoreFormatError(error);
     return undefined;
   }
+}
+
+/**
+ * The image as one without a checksum: it covers the whole first block, inodes included, and that something is
+ * corrupt is known.
+ */
+function withoutChecksum(image: ByteSource): ByteSource {
+  const at = EROFS_SUPER_OFFSET + FEATURE_COMPAT;
+  return {
+    name: image.name,
+    size: image.size,
+    async read(offset, length) {
+      const bytes = await image.read(offset, length);
+      if (offset > at || offset + length <= at) return bytes;
+      const patched = bytes.slice();
+      patched[at - offset] = (patched[at - offset] ?? 0) & ~EROFS_FEATURE_COMPAT_SB_CHKSUM;
+      return patched;
+    },
+    close: () => Promise.resolve(),
+  };
 }
 
 /** Claims the inode itself and its data. @returns whether all of it could be read. */

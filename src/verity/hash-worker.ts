@@ -6,6 +6,8 @@ import { hashSlices, SLICE, stopSlices, type SliceTask } from './hash-slices.ts'
 
 /** What a worker says when there are no more slices, or one could not be hashed. */
 export interface WorkerReply {
+  /** The first thing that a worker says: from then on it may have taken slices. */
+  readonly ready?: true;
   readonly error?: {
     readonly message: string;
     /** Of a file that is too short: where it ended, in bytes. */
@@ -18,6 +20,8 @@ export interface WorkerReply {
 
 const buffer = new Uint8Array(SLICE);
 
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
+parentPort?.postMessage({ ready: true } satisfies WorkerReply);
 parentPort?.on('message', (task: SliceTask) => {
   let reply: WorkerReply = {};
   try {

@@ -41,11 +41,16 @@ export function createWorkerBlockHasher(
     isStarted = true;
     for (let i = 1; i < threads; i += 1) {
       const worker = new Worker(script);
+      let isReady = false;
       worker.unref();
       worker.on('message', (reply: WorkerReply) => heard(reply));
+      worker.once('message', () => {
+        isReady = true;
+      });
       worker.on('error', (error) => {
         workers.splice(workers.indexOf(worker), 1);
-        heard({ error: { message: `A hashing thread failed: ${error.message}` } });
+        // One that never was there has taken nothing: the others do its work.
+        if (isReady) heard({ error: { message: `A hashing thread failed: ${error.message}` } });
       });
       workers.push(worker);
     }
