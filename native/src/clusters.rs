@@ -44,7 +44,12 @@ pub fn cut_into_clusters(
     while at < input.len() {
         let end = input.len().min(at + MAX_CLUSTER_LENGTH);
         let before = out.len();
-        let consumed = encoder.encode(input, at, end, cluster_size, out);
+        // A block or less cannot save one.
+        let consumed = if end - at > block_size {
+            encoder.encode(input, at, end, cluster_size, out)
+        } else {
+            0
+        };
         let stored_length = out.len() - before;
         if stored_length.div_ceil(block_size) * block_size < consumed {
             extents.push(Extent {

@@ -5,6 +5,8 @@ import type { ClusterExtent, ClusterOptions, CompressedData } from './cluster-co
 /** What one cluster may decode to, in bytes: it bounds the memory of whoever reads it. */
 const MAX_CLUSTER_LENGTH = 1 << 20;
 
+const NOTHING = { consumed: 0, bytes: new Uint8Array(0) } as const;
+
 /** Fills one cluster at a time, with what stands on its own. */
 export interface ClusterEncoder {
   /**
@@ -54,7 +56,9 @@ export function cutIntoClusters(
   };
   for (let at = 0; at < input.length;) {
     const end = Math.min(input.length, at + MAX_CLUSTER_LENGTH);
-    const { consumed, bytes } = encoder.encode(at, end, clusterSize);
+    // A block or less cannot save one.
+    const { consumed, bytes } =
+      end - at > blockSize ? encoder.encode(at, end, clusterSize) : NOTHING;
     if (Math.ceil(bytes.length / blockSize) * blockSize < consumed) {
       add(false, consumed, bytes);
       at += consumed;

@@ -1,4 +1,4 @@
-/** DEFLATE and Zstandard clusters with the native library: the bytes of the twins, on all cores. */
+/** Clusters of all algorithms with the native library: the bytes of the twins, on all cores. */
 
 import { availableParallelism } from 'node:os';
 import type {
@@ -11,13 +11,18 @@ import { checkClusterOptions } from '../compression/clusters.ts';
 import { callAsync, type NativeLibrary } from './library.ts';
 
 /** As `native/src/abi/clusters.rs` counts them. */
-const ALGORITHMS = { deflate: { id: 1, maxLevel: 9 }, zstd: { id: 2, maxLevel: 15 } } as const;
+const ALGORITHMS = {
+  deflate: { id: 1, minLevel: 1, maxLevel: 9 },
+  zstd: { id: 2, minLevel: 1, maxLevel: 15 },
+  lz4: { id: 3, minLevel: 0, maxLevel: 0 },
+  lz4hc: { id: 3, minLevel: 1, maxLevel: 12 },
+} as const;
 const EXTENT_WORDS = 3;
 /** Positions in an input are 32-bit. */
 const MAX_INPUT = 2 ** 31 - 1;
 
 /**
- * @param level 1 to 9 of DEFLATE, 1 to 15 of Zstandard.
+ * @param level 1 to 9 of DEFLATE, 1 to 15 of Zstandard, 1 to 12 of LZ4 HC; 0 of LZ4, which has no levels.
  * @throws {RangeError} when there is no such level.
  */
 export function createNativeClusterCompressor(
@@ -26,9 +31,9 @@ export function createNativeClusterCompressor(
   level: number,
   threads: number = availableParallelism(),
 ): ClusterCompressor {
-  const { id, maxLevel } = ALGORITHMS[algorithm];
-  if (!Number.isInteger(level) || level < 1 || level > maxLevel) {
-    throw new RangeError(`Cannot compress at level ${level}: use 1 to ${maxLevel}`);
+  const { id, minLevel, maxLevel } = ALGORITHMS[algorithm];
+  if (!Number.isInteger(level) || level < minLevel || level > maxLevel) {
+    throw new RangeError(`Cannot compress at level ${level}: use ${minLevel} to ${maxLevel}`);
   }
   const compress = library.func(
     'int64_t mb_compress_clusters(uint32_t algorithm, uint32_t level, size_t block_size, size_t cluster_size, size_t threads, const uint8_t *data, const uint32_t *lengths, size_t inputs, _Out_ uint8_t *out, size_t out_len, _Out_ uint32_t *extents, size_t extents_len, _Out_ uint32_t *extent_counts)',

@@ -1,12 +1,15 @@
 use super::{bytes, bytes_mut, ERROR_ARGUMENT};
 use crate::clusters::{cut_into_clusters, Extent, MAX_CLUSTER_LENGTH};
 use crate::deflate::DeflateEncoder;
+use crate::lz4::Lz4Encoder;
 use crate::threads;
 use crate::zstd::ZstdEncoder;
 use core::slice;
 
 const DEFLATE: u32 = 1;
 const ZSTD: u32 = 2;
+/// Level 0 is plain LZ4, others are of LZ4 HC.
+const LZ4: u32 = 3;
 /// Words of an extent in the caller's memory: bytes of input, bytes stored, whether it is plain.
 const EXTENT_WORDS: usize = 3;
 
@@ -81,8 +84,9 @@ pub unsafe extern "C" fn mb_compress_clusters(
     let done = threads::for_each(
         work.into_iter(),
         thread_count,
-        || (),
-        |(), _, (input, result)| {
+        // Its tables serve one input after the other: most inputs are smaller than they are.
+        || (algorithm == LZ4).then(|| Lz4Encoder::new(level)).flatten(),
+        |lz4, _, (input, result)| {
             let Compressed { extents, bytes } = result;
             match algorithm {
                 DEFLATE => DeflateEncoder::new(input, level).map(|mut encoder| {
@@ -104,6 +108,10 @@ pub unsafe extern "C" fn mb_compress_clusters(
                         extents,
                         bytes,
                     );
+                }),
+                LZ4 => lz4.as_mut().map(|encoder| {
+                    encoder.begin(input);
+                    cut_into_clusters(input, block_size, cluster_size, encoder, extents, bytes);
                 }),
                 _ => None,
             }

@@ -1,4 +1,4 @@
-//! LZ4 blocks (lz4_Block_format.md), decoder. The twin is `src/compression/lz4/decode.ts`.
+//! Decoding. The twin is `src/compression/lz4/decode.ts`.
 
 /// A length nibble of 15 goes on in bytes, each but the last 255.
 fn read_length(source: &[u8], at: &mut usize) -> Option<usize> {
