@@ -12,10 +12,8 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { getSystemErrorName } from 'node:util';
 import { digestSize } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
+import type { FsVerityAlgorithm } from '../verity/fs-verity.ts';
 import { callAsync, loadNativeLibrary, type NativeLibrary } from './library.ts';
-
-/** The algorithms that the kernel's fs-verity has. */
-export type FsVerityAlgorithm = 'sha256' | 'sha512';
 
 /** `FS_VERITY_HASH_ALG_*` of linux/fsverity.h. */
 const ALGORITHM_NUMBERS: Readonly<Record<FsVerityAlgorithm, number>> = { sha256: 1, sha512: 2 };
@@ -167,10 +165,20 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
   ],
 };
 
+/** Numbers of Linux that Node has no names for. */
+const OTHER_ERRORS: Readonly<Record<number, string>> = {
+  65: 'ENOPKG',
+  74: 'EBADMSG',
+  126: 'ENOKEY',
+  127: 'EKEYEXPIRED',
+  128: 'EKEYREVOKED',
+  129: 'EKEYREJECTED',
+};
+
 function expectDone(result: unknown, path: string, action: Action): void {
   if (result === 0) return;
   const errno = Number(result);
-  const code = errno < 0 ? getSystemErrorName(errno) : String(result);
+  const code = OTHER_ERRORS[-errno] ?? (errno < 0 ? getSystemErrorName(errno) : `result ${errno}`);
   const verb = action === 'enable' ? 'enable fs-verity on' : 'measure';
   const known = REASONS[code];
   if (known === undefined) {

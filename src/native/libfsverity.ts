@@ -9,7 +9,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { getSystemErrorName } from 'node:util';
 import { UsageError } from '../core/errors.ts';
-import { fsVerityAlgorithmOf, fsVerityNumber, type FsVerityAlgorithm } from './fs-verity-ioctl.ts';
+import type { FsVerityAlgorithm } from '../verity/fs-verity.ts';
+import { fsVerityAlgorithmOf, fsVerityNumber } from './fs-verity-ioctl.ts';
 import { openSystemLibrary, type SystemLibraryName } from './system-library.ts';
 
 export const LIBFSVERITY: SystemLibraryName = {
