@@ -108,7 +108,7 @@ export function createInodeChecker(
       }
       if (extent.kind === 'stored') end = extent.offset + extent.length;
     }
-    if (inode.kind === 'file') dataSize += inode.size;
+    if (inode.kind === 'file' && path !== undefined) dataSize += inode.size;
     if (inode.dataLayout !== EROFS_INODE_FLAT_PLAIN) return;
     const rest = (geometry.blockSize - (end % geometry.blockSize)) % geometry.blockSize;
     const unused = await source.read(end, Math.min(rest, geometry.imageSize - end));
