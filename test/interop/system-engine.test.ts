@@ -1,12 +1,13 @@
 /** The bindings of libcryptsetup and libfsverity: against the programs made of them, and against our own trees. */
 
 import { createHash } from 'node:crypto';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromHex, toHex } from '../../src/core/digest.ts';
 import { EnvironmentError, UsageError, VerificationError } from '../../src/core/errors.ts';
-import { openFileSource } from '../../src/io/byte-source.ts';
+import { bytesSource, openFileSource } from '../../src/io/byte-source.ts';
 import { enableFsVerity, measureFsVerity } from '../../src/native/fs-verity-ioctl.ts';
 import {
   formatWithLibcryptsetup,
@@ -17,7 +18,11 @@ import {
 import { digestWithLibfsverity, signWithLibfsverity } from '../../src/native/libfsverity.ts';
 import { loadNativeLibrary } from '../../src/native/library.ts';
 import { openSystemLibrary } from '../../src/native/system-library.ts';
+import { formatDmVerity } from '../../src/verity/dm-verity.ts';
+import { fsVerityDigest } from '../../src/verity/fs-verity.ts';
 import { computeHashTree } from '../../src/verity/hash-tree.ts';
+import { parseUuid } from '../../src/verity/uuid.ts';
+import { runProcess } from '../support/cli.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
 
@@ -44,6 +49,9 @@ function dataFile(size: number): { dir: string; dataPath: string; hashPath: stri
   writeFileSync(dataPath, noise(size));
   return { dir, dataPath, hashPath: join(dir, 'hash') };
 }
+
+const digestOf = (path: string): string =>
+  createHash('sha256').update(readFileSync(path)).digest('hex');
 
 function flip(path: string, offset: number): void {
   const bytes = readFileSync(path);
@@ -302,6 +310,119 @@ describe('libfsverity', () => {
       digestWithLibfsverity(dataPath, { ...tree, salt: new Uint8Array(33) }),
     ).rejects.toBeInstanceOf(RangeError);
   });
+});
+
+describe('our own formats', () => {
+  const blockSize = fc.integer({ min: 9, max: 16 }).map((log) => 2 ** log);
+
+  test('formatDmVerity() writes what libcryptsetup writes, whatever the parameters', async () => {
+    const dir = tmpDir();
+    const parameters = fc.record({
+      hashType: fc.constantFrom<0 | 1>(0, 1),
+      algorithm: fc.constantFrom('sha256' as const, 'sha384' as const, 'sha512' as const),
+      dataBlockSize: blockSize,
+      hashBlockSize: blockSize,
+      salt: fc.uint8Array({ maxLength: 256 }),
+    });
+    const placing = fc.record({
+      blocks: fc.integer({ min: 1, max: 300 }),
+      hasSuperblock: fc.boolean(),
+      place: fc.integer({ min: 0, max: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(parameters, placing, async (tree, { blocks, hasSuperblock, place }) => {
+        const folder = mkdtempSync(join(dir, 'run-'));
+        const [dataPath, hashPath] = [join(folder, 'data'), join(folder, 'hash')];
+        const data = noise(blocks * Math.min(tree.dataBlockSize, 8192));
+        const whole = data.subarray(0, data.length - (data.length % tree.dataBlockSize));
+        fc.pre(whole.length > 0);
+        writeFileSync(dataPath, whole);
+        const hashOffset = place * tree.hashBlockSize;
+        const uuid = hasSuperblock ? UUID : undefined;
+        const theirs = await formatWithLibcryptsetup({
+          ...tree,
+          dataPath,
+          hashPath,
+          hashOffset,
+          uuid,
+        });
+        // As large as theirs: what neither writes is a hole there.
+        const ours = new Uint8Array(readFileSync(hashPath).length);
+        const written = await formatDmVerity(
+          bytesSource(whole),
+          {
+            write(offset, chunk) {
+              ours.set(chunk, offset);
+              return Promise.resolve();
+            },
+          },
+          { ...tree, hashOffset, hasSuperblock, uuid: parseUuid(UUID) },
+        );
+        expect(toHex(written.rootDigest)).toBe(toHex(theirs.rootDigest));
+        expect(Buffer.compare(ours, readFileSync(hashPath))).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('fsVerityDigest() is what libfsverity computes, whatever the parameters', async () => {
+    const path = join(tmpDir(), 'file');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 300_000 }),
+        fc.constantFrom('sha256' as const, 'sha512' as const),
+        fc.integer({ min: 10, max: 16 }).map((log) => 2 ** log),
+        fc.uint8Array({ maxLength: 32 }),
+        async (size, algorithm, block, salt) => {
+          const data = noise(Math.max(size, 1)).subarray(0, size);
+          writeFileSync(path, data);
+          const parameters = { algorithm, blockSize: block, salt };
+          const { digest } = await fsVerityDigest(bytesSource(data), parameters);
+          expect(toHex(digest)).toBe(toHex(await digestWithLibfsverity(path, parameters)));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('--engine', () => {
+  test.each([[], ['--fec-roots=2'], ['--format=0', '--hash=sha512', '--fec-roots=7']])(
+    'native, js and system write the same bytes: %s',
+    async (...options) => {
+      const { dir, dataPath } = dataFile(130 * 4096);
+      const results = [];
+      for (const engine of ['native', 'js', 'system']) {
+        const [hash, fec] = [join(dir, `${engine}.hash`), join(dir, `${engine}.fec`)];
+        const { stdout, stderr, status } = await runProcess(
+          process.execPath,
+          [
+            'bin/microbuild.js',
+            'verity',
+            'format',
+            dataPath,
+            hash,
+            `--engine=${engine}`,
+            '--json',
+            '--quiet',
+            ...options,
+            ...(options.some((option) => option.startsWith('--fec'))
+              ? [`--fec-device=${fec}`]
+              : []),
+          ],
+          process.env,
+        );
+        expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+        const { rootDigest } = JSON.parse(stdout) as { rootDigest: string };
+        const files = [hash, fec].filter((path) => existsSync(path)).map((path) => digestOf(path));
+        results.push({ rootDigest, files });
+      }
+      expect(results[0]?.rootDigest).toMatch(/^[0-9a-f]{64}/);
+      expect(results[0]?.files).toHaveLength(options.length === 0 ? 1 : 2);
+      expect(results[1]).toEqual(results[0]);
+      expect(results[2]).toEqual(results[0]);
+    },
+  );
 });
 
 test('a library that is not there is named with its package', async () => {
