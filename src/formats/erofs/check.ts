@@ -182,9 +182,11 @@ async function checkUnused(
       if (usage.isData(block)) continue;
       bytes ??= await source.read(start, end - start);
       const content = bytes.subarray(block - start, block - start + blockSize);
-      const at = content.findIndex((byte, i) => byte !== 0 && !usage.isMetadata(block + i));
       // What stands before the superblock is a boot loader's.
-      if (at < 0 || block + at < EROFS_SUPER_OFFSET) continue;
+      const isStray = (byte: number, i: number): boolean =>
+        byte !== 0 && block + i >= EROFS_SUPER_OFFSET && !usage.isMetadata(block + i);
+      const at = content.findIndex((byte, i) => isStray(byte, i));
+      if (at < 0) continue;
       const message = 'bytes that nothing uses are not zero';
       const offset = block + at;
       list.add(
