@@ -69,34 +69,32 @@ function mixedTree(): Directory {
 }
 
 const deflate = createDeflateCompressor(1);
-const settings: [string, ClusterCompressor, number, boolean, boolean][] = [
-  ['LZ4', simpleLz4(), 4096, true, true],
-  ['LZ4 without tails', simpleLz4(), 4096, false, true],
-  ['LZ4 in clusters of 16 KiB', simpleLz4(), 16384, true, true],
-  ['LZ4 in clusters of 64 KiB', simpleLz4(), 65536, true, true],
-  ['LZ4 in clusters of 64 KiB without tails', simpleLz4(), 65536, false, true],
-  ['deflate', deflate, 4096, true, false],
-  ['deflate in clusters of 64 KiB', deflate, 65536, true, false],
-];
+const settings: [string, ClusterCompressor, number, 'inline' | 'fragments' | 'blocks', boolean][] =
+  [
+    ['LZ4', simpleLz4(), 4096, 'inline', true],
+    ['LZ4 without tails', simpleLz4(), 4096, 'blocks', true],
+    ['LZ4 in clusters of 16 KiB', simpleLz4(), 16384, 'inline', true],
+    ['LZ4 in clusters of 64 KiB', simpleLz4(), 65536, 'inline', true],
+    ['LZ4 in clusters of 64 KiB without tails', simpleLz4(), 65536, 'blocks', true],
+    ['LZ4 with fragments', simpleLz4(), 4096, 'fragments', false],
+    ['LZ4 in clusters of 64 KiB with fragments', simpleLz4(), 65536, 'fragments', false],
+    ['deflate', deflate, 4096, 'inline', false],
+    ['deflate in clusters of 64 KiB', deflate, 65536, 'inline', false],
+  ];
 
-describe.skipIf(!isMountable).each(settings)(
-  '%s',
-  (_, compressor, clusterSize, tailPacking, fsck) => {
-    const options = { compressor, clusterSize, tailPacking };
+describe.skipIf(!isMountable).each(settings)('%s', (_, compressor, clusterSize, tails, fsck) => {
+  const options = { compressor, clusterSize, tails };
 
-    test('files of every kind of data read back everywhere', async () => {
-      await expect(expectAccepted(mixedTree(), options, fsck)).resolves.toBeUndefined();
-    });
+  test('files of every kind of data read back everywhere', async () => {
+    await expect(expectAccepted(mixedTree(), options, fsck)).resolves.toBeUndefined();
+  });
 
-    test('random trees read back everywhere', async () => {
-      await fc.assert(
-        fc.asyncProperty(treeArbitrary, async (root) => {
-          await expect(
-            expectAccepted(kernelReadable(root), options, fsck),
-          ).resolves.toBeUndefined();
-        }),
-        { numRuns: 6 },
-      );
-    });
-  },
-);
+  test('random trees read back everywhere', async () => {
+    await fc.assert(
+      fc.asyncProperty(treeArbitrary, async (root) => {
+        await expect(expectAccepted(kernelReadable(root), options, fsck)).resolves.toBeUndefined();
+      }),
+      { numRuns: 6 },
+    );
+  });
+});

@@ -7,6 +7,7 @@
  */
 
 import type { ClusterCompressor, CompressedData } from '../../compression/cluster-compressor.ts';
+import { divCeil } from '../../core/math.ts';
 import type { ImagePiece } from '../../io/image-pieces.ts';
 import { checkClusters } from './check-clusters.ts';
 import { packTails, type Tail, type TailRoom } from './compress-tail.ts';
@@ -30,8 +31,18 @@ export interface CompressedSegment {
   readonly data: CompressedData;
   /** Of the last segment: what may stand behind the inode in place of the last extent. */
   readonly tail: Tail | undefined;
+  /** Of the last segment: what goes to the packed inode, behind all extents. */
+  readonly fragment: Uint8Array | undefined;
   readonly isLast: boolean;
 }
+
+/** Where the last data of a file may be. */
+export type TailPolicy =
+  | { readonly kind: 'blocks' }
+  /** Behind the inode, where so many bytes fit. */
+  | { readonly kind: 'inline'; readonly room: (planned: PlannedInode) => TailRoom }
+  /** In the packed inode; small files as a whole. */
+  | { readonly kind: 'fragments' };
 
 export interface CompressAheadOptions {
   readonly compressor: ClusterCompressor;
@@ -39,8 +50,7 @@ export interface CompressAheadOptions {
   readonly clusterSize: number;
   /** How many batches are compressed at the same time, or wait to be written. */
   readonly parallel: number;
-  /** How many bytes of compressed data fit behind an inode; undefined when none may stand there. */
-  readonly tailRoom: ((planned: PlannedInode) => TailRoom) | undefined;
+  readonly tails: TailPolicy;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -129,37 +139,67 @@ async function compressBatch(
   batch: readonly Segment[],
   options: CompressAheadOptions,
 ): Promise<CompressedSegment[]> {
-  const { compressor, blockSize, clusterSize, tailRoom } = options;
+  const { compressor, blockSize, clusterSize, tails } = options;
+  const isPacked = ({ planned }: Segment): boolean =>
+    tails.kind === 'fragments' && planned.size <= clusterSize;
   // What has no more than a block cannot become less.
-  const long = batch.filter(({ bytes }) => bytes.length > blockSize);
+  const long = batch.filter((segment) => segment.bytes.length > blockSize && !isPacked(segment));
   const inputs = long.map(({ bytes }) => bytes);
   const results =
     inputs.length === 0 ? [] : await compressor.compress(inputs, { blockSize, clusterSize });
   if (results.length !== inputs.length) throw new TypeError('A compressor lost data');
   const data = new Map(long.map((segment, index) => [segment, results[index] as CompressedData]));
   const segments = batch.map((segment) => {
-    const compressed = data.get(segment) ?? plainData(segment.bytes);
-    checkClusters(compressed, segment.bytes.length, blockSize);
-    return { ...segment, data: compressed };
+    const { bytes } = segment;
+    if (isPacked(segment)) return { ...segment, data: NO_DATA, tail: undefined, fragment: bytes };
+    const compressed = data.get(segment) ?? plainData(bytes);
+    checkClusters(compressed, bytes.length, blockSize);
+    return { ...segment, data: compressed, tail: undefined, fragment: undefined };
   });
-  const tails =
-    tailRoom === undefined
-      ? []
-      : await packTails(
-          segments.map(({ planned, bytes, isLast, data: { extents, bytes: stored } }) => ({
-            bytes,
-            extents,
-            stored,
-            room: isLast ? tailRoom(planned) : undefined,
-          })),
-          options,
-        );
-  return segments.map((segment, index) => {
-    const tail = tails[index];
-    return { ...segment, data: tail?.data ?? segment.data, tail: tail?.tail };
-  });
+  switch (tails.kind) {
+    case 'blocks':
+      return segments;
+    case 'fragments':
+      return segments.map((segment) => (segment.isLast ? takeFragment(segment, options) : segment));
+    case 'inline': {
+      const packed = await packTails(
+        segments.map(({ planned, bytes, isLast, data: { extents, bytes: stored } }) => ({
+          bytes,
+          extents,
+          stored,
+          room: isLast ? tails.room(planned) : undefined,
+        })),
+        options,
+      );
+      return segments.map((segment, index) => ({ ...segment, ...packed[index] }));
+    }
+  }
 }
 
+/** Takes what does not fill a cluster from the end of a file. */
+function takeFragment(
+  segment: CompressedSegment,
+  { blockSize, clusterSize }: CompressAheadOptions,
+): CompressedSegment {
+  const { bytes, data } = segment;
+  const last = data.extents.at(-1);
+  if (last === undefined) return segment;
+  const isUnfilled = last.isPlain
+    ? last.length < blockSize
+    : divCeil(last.storedLength, blockSize) * blockSize < clusterSize ||
+      last.storedLength % blockSize !== 0;
+  if (!isUnfilled) return segment;
+  return {
+    ...segment,
+    data: {
+      extents: data.extents.slice(0, -1),
+      bytes: data.bytes.subarray(0, data.bytes.length - last.storedLength),
+    },
+    fragment: bytes.subarray(bytes.length - last.length),
+  };
+}
+
+const NO_DATA: CompressedData = { extents: [], bytes: new Uint8Array(0) };
 const plainData = (bytes: Uint8Array): CompressedData => ({
   extents: [{ isPlain: true, length: bytes.length, storedLength: bytes.length }],
   bytes,

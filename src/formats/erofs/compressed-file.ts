@@ -2,11 +2,18 @@
 
 import type { CompressedData } from '../../compression/cluster-compressor.ts';
 import { divCeil } from '../../core/math.ts';
+import { bytesContent, regularFile } from '../../io/file-tree.ts';
 import type { CompressedSegment } from './compress-ahead.ts';
-import type { Tail } from './compress-tail.ts';
-import { encodeClusterIndex, indexLayout, type StoredExtent } from './encode-cluster-index.ts';
+import {
+  encodeClusterIndex,
+  encodeWholeFragment,
+  indexLayout,
+  type IndexedTail,
+  type StoredExtent,
+} from './encode-cluster-index.ts';
 import type { ImageAppender } from './image-appender.ts';
-import { EROFS_SLOTSIZE } from './layout.ts';
+import { EROFS_INODE_COMPRESSED_FULL, EROFS_SLOTSIZE } from './layout.ts';
+import type { PackedFile } from './packed-file.ts';
 import { flatLayout, recordSize, type PlannedInode } from './plan.ts';
 
 /** Extents by the million: two numbers each. */
@@ -85,20 +92,30 @@ export async function writeFile(
   segments: AsyncGenerator<CompressedSegment>,
   image: ImageAppender,
   format: FileCompression,
+  packed: PackedFile | undefined,
 ): Promise<WrittenFile> {
   const extents = createExtentList();
   const firstBlock = image.nextBlock;
   for (;;) {
     const { value: segment, done } = await segments.next();
     if (done === true || segment.planned !== planned) throw new TypeError('Files come in order');
-    const { data, tail, isLast } = segment;
+    const { data, tail, isLast, fragment } = segment;
+    if (fragment !== undefined && packed !== undefined) {
+      await appendExtents(data, image, format.blockSize, extents);
+      return writeFragment(planned, fragment, extents, firstBlock, image, format, packed);
+    }
     if (isLast && staysFlat(segment, extents, format)) {
       return writeFlatEnd(planned, segment, firstBlock, image, format);
     }
     await appendExtents(data, image, format.blockSize, extents);
     if (isLast) {
-      setCompressed(planned, extents, firstBlock, tail, format);
-      return { isCompressed: true, tail: tail?.bytes ?? new Uint8Array(0) };
+      planned.tailSize = tail?.bytes.length ?? 0;
+      // A tail counts as a block like any other, although it has none.
+      if (tail !== undefined) extents.add({ ...tail, blocks: 1 });
+      const inlineSize = planned.tailSize;
+      const where = inlineSize > 0 ? { inlineSize } : undefined;
+      setCompressed(planned, extents, firstBlock, where, format);
+      return { isCompressed: true, tail: tail?.bytes ?? NO_BYTES };
     }
   }
 }
@@ -156,27 +173,98 @@ async function writeFlatEnd(
   return { isCompressed: false, tail: bytes.subarray(body) };
 }
 
+/** The end of a file that goes to the packed inode. */
+async function writeFragment(
+  planned: PlannedInode,
+  fragment: Uint8Array,
+  extents: ExtentList,
+  firstBlock: number,
+  image: ImageAppender,
+  format: FileCompression,
+  packed: PackedFile,
+): Promise<WrittenFile> {
+  const fragmentOffset = await packed.add(fragment);
+  if (fragmentOffset === undefined) {
+    // There is no place left: it is stored in blocks, as it is.
+    const { blockSize } = format;
+    for (let at = 0; at < fragment.length; at += blockSize) {
+      const piece = fragment.subarray(at, at + blockSize);
+      await image.appendBlocks(piece);
+      extents.add({ length: piece.length, blocks: 1, isPlain: true });
+    }
+    setCompressed(planned, extents, firstBlock, undefined, format);
+  } else if (extents.count === 0) {
+    planned.dataLayout = EROFS_INODE_COMPRESSED_FULL;
+    planned.word = 0;
+    planned.bodyBlocks = 0;
+    planned.tailSize = 0;
+    planned.indexes = encodeWholeFragment(recordSize(planned), fragmentOffset);
+  } else {
+    planned.tailSize = 0;
+    extents.add({ length: fragment.length, blocks: 0, isPlain: false });
+    setCompressed(planned, extents, firstBlock, { fragmentOffset }, format);
+  }
+  return { isCompressed: true, tail: NO_BYTES };
+}
+
+const NO_BYTES = new Uint8Array(0);
+
 /** Fills in how a file with compressed data is stored. */
 function setCompressed(
   planned: PlannedInode,
   extents: ExtentList,
   firstBlock: number,
-  tail: Tail | undefined,
+  tail: IndexedTail | undefined,
   { blockSize, bigPclusters, algorithm }: FileCompression,
 ): void {
   const layout = indexLayout(planned.size, recordSize(planned), blockSize);
   planned.dataLayout = layout.dataLayout;
-  planned.word = extents.blocks;
-  planned.bodyBlocks = extents.blocks;
-  planned.tailSize = tail?.bytes.length ?? 0;
-  // A tail counts as a block like any other, although it has none.
-  if (tail !== undefined) extents.add({ length: tail.length, blocks: 1, isPlain: tail.isPlain });
+  planned.bodyBlocks = extents.blocks - (tail !== undefined && 'inlineSize' in tail ? 1 : 0);
+  planned.word = planned.bodyBlocks;
   planned.indexes = encodeClusterIndex(layout, {
     extents,
     firstBlock,
     blockSize,
     bigPclusters,
     algorithm,
-    inlineSize: planned.tailSize,
+    tail,
   });
+}
+
+/** The inode of the packed file, which has no name. */
+export function planPacked(
+  packed: PackedFile,
+  number: number,
+  buildTime: number,
+  { blockSize, bigPclusters, algorithm }: FileCompression,
+): PlannedInode {
+  const { size, blocks } = packed;
+  const record = { extended: false, xattrs: NO_BYTES };
+  const layout = indexLayout(size, recordSize(record), blockSize, true);
+  const content = { size, stream: () => bytesContent(NO_BYTES).stream() };
+  return {
+    ...record,
+    path: '(packed files)',
+    inode: regularFile(content, { mode: 0o600, mtime: buildTime }),
+    number,
+    nlink: 1,
+    mtime: buildTime,
+    mtimeNsec: 0,
+    offset: 0,
+    size,
+    dirents: [],
+    direntBlocks: [],
+    blockAddress: 0,
+    dataLayout: layout.dataLayout,
+    bodyBlocks: blocks,
+    word: blocks,
+    tailSize: 0,
+    indexes: encodeClusterIndex(layout, {
+      extents: packed.extents(),
+      firstBlock: 0,
+      blockSize,
+      bigPclusters,
+      algorithm,
+    }),
+  };
 }

@@ -15,13 +15,14 @@ import type { ClusterCompressor } from '../../compression/cluster-compressor.ts'
 import type { Directory } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { compressAhead, SEGMENT_SIZE, type CompressedSegment } from './compress-ahead.ts';
-import { roomBehindIndex, writeFile } from './compressed-file.ts';
+import { planPacked, roomBehindIndex, writeFile } from './compressed-file.ts';
 import { algorithmNames } from './compressed-layout.ts';
 import { compressionRecord, RECORD_ROOM } from './compression-record.ts';
 import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
 import { createImageAppender } from './image-appender.ts';
 import {
   EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_FEATURE_INCOMPAT_FRAGMENTS,
   EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
   EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
   EROFS_SUPER_OFFSET,
@@ -29,6 +30,7 @@ import {
 } from './layout.ts';
 import { createMetadataAllocator } from './metadata-allocator.ts';
 import { createMetadataGroups } from './metadata-groups.ts';
+import { createPackedFile } from './packed-file.ts';
 import {
   checkBlocks,
   checkedOptions,
@@ -42,8 +44,11 @@ export interface CompressedErofsOptions extends Omit<ErofsOptions, 'chunks'> {
   readonly compressor: ClusterCompressor;
   /** The most that data compressed together takes, in bytes: whole blocks. Default one block. */
   readonly clusterSize?: number;
-  /** Whether the last compressed data of a file stands behind its inode. Default true. */
-  readonly tailPacking?: boolean;
+  /**
+   * Where the data of a file is that does not fill a cluster: behind its inode (default), with that of
+   * all other files in one packed inode, small files as a whole, or in blocks of its own.
+   */
+  readonly tails?: 'inline' | 'fragments' | 'blocks';
   /** How many batches are compressed at the same time. It does not show in the image. Default 4. */
   readonly parallel?: number;
   readonly signal?: AbortSignal | undefined;
@@ -94,6 +99,10 @@ export async function writeCompressedErofs(
     algorithm: algorithmNames.indexOf(algorithm),
   };
   const segments = compressFiles(inodes, options, blockSize, clusterSize);
+  const packed =
+    options.tails === 'fragments'
+      ? createPackedFile(image, { compressor, blockSize, clusterSize })
+      : undefined;
   let compressedFiles = 0;
   let hasTails = false;
   let done = 0;
@@ -103,7 +112,7 @@ export async function writeCompressedErofs(
     if (inode.kind === 'directory') continue;
     let tail: Uint8Array = new Uint8Array(0);
     if (inode.kind === 'file' && size > 0) {
-      const written = await writeFile(planned, segments, image, format);
+      const written = await writeFile(planned, segments, image, format, packed);
       tail = written.tail;
       if (written.isCompressed) {
         compressedFiles += 1;
@@ -120,6 +129,12 @@ export async function writeCompressedErofs(
     await groups.add(planned, recordOf(planned, tail));
   }
 
+  await packed?.finish();
+  let packedInode: PlannedInode | undefined;
+  if (packed !== undefined && packed.size > 0) {
+    packedInode = planPacked(packed, inodes.length + 1, names.buildTime, format);
+    await groups.add(packedInode, recordOf(packedInode, new Uint8Array(0)));
+  }
   const directories = inodes.filter(({ inode }) => inode.kind === 'directory');
   const placeDirectories = (nextBlock: number): void => {
     let next = nextBlock;
@@ -154,7 +169,9 @@ export async function writeCompressedErofs(
       featureIncompat:
         (isCompressed ? EROFS_FEATURE_INCOMPAT_ZERO_PADDING : 0) |
         (hasRecord ? EROFS_FEATURE_INCOMPAT_COMPR_CFGS : 0) |
-        (hasTails ? EROFS_FEATURE_INCOMPAT_ZTAILPACKING : 0),
+        (hasTails ? EROFS_FEATURE_INCOMPAT_ZTAILPACKING : 0) |
+        (packedInode === undefined ? 0 : EROFS_FEATURE_INCOMPAT_FRAGMENTS),
+      packed: packedInode,
       algorithms: hasRecord ? 1 << format.algorithm : 0,
     },
     start.subarray(0, blockSize),
@@ -179,7 +196,7 @@ function checkedClusterSize(options: CompressedErofsOptions, blockSize: number):
 
 function compressFiles(
   inodes: readonly PlannedInode[],
-  { compressor, tailPacking = true, parallel = 4, signal }: CompressedErofsOptions,
+  { compressor, tails = 'inline', parallel = 4, signal }: CompressedErofsOptions,
   blockSize: number,
   clusterSize: number,
 ): AsyncGenerator<CompressedSegment> {
@@ -191,12 +208,16 @@ function compressFiles(
       clusterSize,
       parallel,
       signal,
-      tailRoom: tailPacking
-        ? (planned) => ({
-            behindIndex: roomBehindIndex(planned, blockSize),
-            isWhole: planned.size <= SEGMENT_SIZE,
-          })
-        : undefined,
+      tails:
+        tails === 'inline'
+          ? {
+              kind: tails,
+              room: (planned) => ({
+                behindIndex: roomBehindIndex(planned, blockSize),
+                isWhole: planned.size <= SEGMENT_SIZE,
+              }),
+            }
+          : { kind: tails },
     },
   );
 }

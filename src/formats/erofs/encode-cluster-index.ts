@@ -12,7 +12,9 @@ import {
   Z_EROFS_ADVISE_BIG_PCLUSTER_1,
   Z_EROFS_ADVISE_BIG_PCLUSTER_2,
   Z_EROFS_ADVISE_COMPACTED_2B,
+  Z_EROFS_ADVISE_FRAGMENT_PCLUSTER,
   Z_EROFS_ADVISE_INLINE_PCLUSTER,
+  Z_EROFS_FRAGMENT_INODE,
   Z_EROFS_LCLUSTER_TYPE_HEAD1,
   Z_EROFS_LCLUSTER_TYPE_NONHEAD,
   Z_EROFS_LCLUSTER_TYPE_PLAIN,
@@ -24,9 +26,11 @@ import { EROFS_INODE_COMPRESSED_COMPACT, EROFS_INODE_COMPRESSED_FULL } from './l
 export interface StoredExtent {
   /** In the file, in bytes. */
   readonly length: number;
-  /** In the image. The blocks of a file's extents follow one another. */
+  /** In the image. */
   readonly blocks: number;
   readonly isPlain: boolean;
+  /** The first of them, where it does not follow the blocks before: of full indexes only. */
+  readonly block?: number;
 }
 
 export interface IndexLayout {
@@ -54,12 +58,18 @@ const PER_PACK_4B = 2;
  * can do so: blocks of 4096 bytes; with four bytes up to blocks of 16384.
  *
  * @param head Bytes of the inode and its xattrs.
+ * @param isFull Whether it is not compact in any case.
  */
-export function indexLayout(size: number, head: number, blockSize: number): IndexLayout {
+export function indexLayout(
+  size: number,
+  head: number,
+  blockSize: number,
+  isFull = blockSize > 1 << 14,
+): IndexLayout {
   const clusters = divCeil(size, blockSize);
   const padding = alignUp(head, 8) - head;
   const start = padding + MapHeader.size;
-  if (blockSize > 1 << 14) {
+  if (isFull) {
     return {
       dataLayout: EROFS_INODE_COMPRESSED_FULL,
       size: start + FULL_INDEX_GAP + clusters * LclusterIndex.size,
@@ -95,24 +105,48 @@ export interface IndexedFile {
   readonly bigPclusters: boolean;
   /** The number of the format for the algorithm. */
   readonly algorithm: number;
-  /** Bytes of the last extent's data, when they stand behind the index. */
-  readonly inlineSize: number;
+  /** Where the data of the last extent is, if not in blocks. */
+  readonly tail?: IndexedTail | undefined;
+}
+
+export type IndexedTail =
+  /** Bytes of it that stand behind the index. */
+  | { readonly inlineSize: number }
+  /** Where it is in the packed inode. */
+  | { readonly fragmentOffset: number };
+
+/** What stands behind an inode whose file is in the packed inode as a whole. */
+export function encodeWholeFragment(head: number, fragmentOffset: number): Uint8Array {
+  const padding = alignUp(head, 8) - head;
+  const bytes = new Uint8Array(padding + MapHeader.size);
+  const value = BigInt(fragmentOffset) | (BigInt(Z_EROFS_FRAGMENT_INODE) << 56n);
+  new DataView(bytes.buffer).setBigUint64(padding, value, true);
+  return bytes;
 }
 
 /** The header and the index, with the padding before them. */
 export function encodeClusterIndex(layout: IndexLayout, file: IndexedFile): Uint8Array {
-  const { blockSize, bigPclusters, inlineSize } = file;
+  const { blockSize, bigPclusters, tail } = file;
   const isFull = layout.dataLayout === EROFS_INODE_COMPRESSED_FULL;
   const bytes = new Uint8Array(layout.size);
   const view = new DataView(bytes.buffer);
   MapHeader.encodeInto(view, layout.padding, {
-    h_fragmentoff: inlineSize * 2 ** 16,
+    h_fragmentoff:
+      tail === undefined
+        ? 0
+        : 'inlineSize' in tail
+          ? tail.inlineSize * 2 ** 16
+          : tail.fragmentOffset,
     h_advise:
       (!isFull && blockSize === 4096 ? Z_EROFS_ADVISE_COMPACTED_2B : 0) |
       (bigPclusters ? Z_EROFS_ADVISE_BIG_PCLUSTER_1 : 0) |
       // Both or none, although there is no second algorithm.
       (bigPclusters && !isFull ? Z_EROFS_ADVISE_BIG_PCLUSTER_2 : 0) |
-      (inlineSize > 0 ? Z_EROFS_ADVISE_INLINE_PCLUSTER : 0),
+      (tail === undefined
+        ? 0
+        : 'inlineSize' in tail
+          ? Z_EROFS_ADVISE_INLINE_PCLUSTER
+          : Z_EROFS_ADVISE_FRAGMENT_PCLUSTER),
     h_algorithmtype: file.algorithm,
     h_clusterbits: 0,
   });
@@ -147,7 +181,8 @@ function listClusters(
   const high = new Uint32Array(count);
   let offset = 0;
   let block = firstBlock;
-  for (const { length, blocks, isPlain } of extents) {
+  for (const { length, blocks, isPlain, block: moved } of extents) {
+    block = moved ?? block;
     const head = Math.floor(offset / blockSize);
     const end = Math.floor((offset + length) / blockSize);
     type[head] = isPlain ? Z_EROFS_LCLUSTER_TYPE_PLAIN : Z_EROFS_LCLUSTER_TYPE_HEAD1;

@@ -49,7 +49,7 @@ export function encodeSuperblock(plan: ErofsFacts, start: Uint8Array): void {
       dirblkbits: 0,
       xattr_prefix_count: 0,
       xattr_prefix_start: 0,
-      packed_nid: 0n,
+      packed_nid: BigInt(plan.packed === undefined ? 0 : nidOf(plan.packed)),
       xattr_filter_reserved: 0,
       reserved2: new Uint8Array(23),
     });

@@ -34,6 +34,11 @@ const tailPacking: Feature = {
   since: [5, 17],
   config: 'CONFIG_EROFS_FS_ZIP',
 };
+const fragments: Feature = {
+  name: 'EROFS fragments',
+  since: [6, 1],
+  config: 'CONFIG_EROFS_FS_ZIP',
+};
 const chunks: Feature = {
   name: 'EROFS files in chunks',
   since: [5, 15],
@@ -45,7 +50,9 @@ export interface ErofsNeeds {
   readonly algorithm?: ClusterCompressor['algorithm'] | undefined;
   /** Whether clusters take more than a block. */
   readonly largeClusters?: boolean | undefined;
+  /** Whether tails stand behind inodes, or in a packed inode. */
   readonly tailPacking?: boolean | undefined;
+  readonly fragments?: boolean | undefined;
   readonly chunks?: boolean | undefined;
 }
 
@@ -91,6 +98,7 @@ function featuresOf(needs: ErofsNeeds): Feature[] {
     ...(needs.algorithm === undefined ? [] : [algorithms[needs.algorithm]]),
     ...(needs.largeClusters === true ? [largeClusters] : []),
     ...(needs.tailPacking === true ? [tailPacking] : []),
+    ...(needs.fragments === true ? [fragments] : []),
     ...(needs.chunks === true ? [chunks] : []),
   ];
 }

@@ -98,6 +98,8 @@ export interface ErofsFacts {
   readonly featureIncompat: number;
   /** `available_compr_algs`. */
   readonly algorithms?: number;
+  /** The packed inode. */
+  readonly packed?: PlannedInode | undefined;
 }
 
 export interface ErofsPlan extends ErofsFacts {

@@ -15,6 +15,8 @@ describe('checkErofsSupport', () => {
     [{ algorithm: 'zstd' }, '6.1.0-18-amd64', '7.0'],
     [{ algorithm: 'lz4', largeClusters: true }, '5.12.19', '5.13'],
     [{ algorithm: 'lz4', tailPacking: true }, '5.16.0', '5.17.0+'],
+    [{ algorithm: 'lz4', fragments: true }, '6.0.9', '6.1.0-18-amd64'],
+    [{ algorithm: 'lz4', tailPacking: false }, '5.3', '5.4'],
     [{ chunks: true }, '5.14', '5.15.1'],
   ])('%j is refused for Linux %s and taken for %s', (needs, old, young) => {
     const error = { code: 'usage', message: expect.stringContaining(old) as string };

@@ -80,11 +80,14 @@ const readBack = async (image: Uint8Array): Promise<Directory> =>
   readTree(await openErofs(bytesSource(image)));
 
 describe('writeCompressedErofs', () => {
-  test.each([
+  test.each<Partial<CompressedErofsOptions>>([
     {},
-    { tailPacking: false },
+    { tails: 'blocks' },
+    { tails: 'fragments' },
+    { tails: 'fragments', clusterSize: 65536 },
+    { tails: 'fragments', blockSize: 65536 },
     { clusterSize: 16384 },
-    { clusterSize: 65536, tailPacking: false },
+    { clusterSize: 65536, tails: 'blocks' },
     { blockSize: 16384 },
     { blockSize: 16384, clusterSize: 65536 },
     { blockSize: 65536 },
@@ -101,8 +104,9 @@ describe('writeCompressedErofs', () => {
   test('neither the order of a directory nor the number of workers shows', async () => {
     await fc.assert(
       fc.asyncProperty(treeArbitrary, fc.integer({ min: 1, max: 9 }), async (root, parallel) => {
-        const image = await imageOf(root, { parallel: 1 });
-        const other = await imageOf(shuffled(root), { parallel, compressor: lateLz4() });
+        const tails = parallel % 2 === 0 ? 'inline' : 'fragments';
+        const image = await imageOf(root, { tails, parallel: 1 });
+        const other = await imageOf(shuffled(root), { tails, parallel, compressor: lateLz4() });
         expect(Buffer.compare(image, other)).toBe(0);
       }),
       { numRuns: 15 },
@@ -151,6 +155,24 @@ describe('writeCompressedErofs', () => {
     );
   });
 
+  test('fragments of any amount are packed in order, equal ones once', async () => {
+    const root = directory(now);
+    for (let i = 0; i < 400; i += 1) {
+      root.children.set(`${i}`, file(words(60_000 - i, i)));
+      root.children.set(`${i}-again`, file(words(60_000 - i, i)));
+    }
+    const more = { tails: 'fragments', clusterSize: 65536 } as const;
+    const image = await imageOf(root, more);
+    const late = await imageOf(root, { ...more, parallel: 2, compressor: lateLz4() });
+    expect(Buffer.compare(image, late)).toBe(0);
+    expect(await describeTree(await readBack(image))).toEqual(await describeTree(root));
+    const reader = await openErofs(bytesSource(image));
+    const packed = await reader.readInode(reader.superblock.packed_nid);
+    expect(packed.size).toBe(
+      Array.from({ length: 400 }, (_, i) => 60_000 - i).reduce((a, b) => a + b),
+    );
+  });
+
   test('what does not shrink stays flat, with its tail behind the inode', async () => {
     const sizes = [1, 100, 4000, 4096, 10_000, 4_200_000];
     const root = directory(now);
@@ -180,14 +202,15 @@ describe('writeCompressedErofs', () => {
     // The first block holds the root, the second the file.
     expect(image).toHaveLength(8192);
     expect(image.subarray(4096).findLastIndex((byte) => byte !== 0)).toBeLessThan(2200);
-    expect((await imageOf(root, { tailPacking: false })).length).toBe(8192);
+    expect((await imageOf(root, { tails: 'blocks' })).length).toBe(8192);
   });
 
-  test.each([
-    ['LZ4 in single blocks mounts on the oldest kernels', { tailPacking: false }, 1, 0],
+  test.each<[string, Partial<CompressedErofsOptions>, number, number]>([
+    ['LZ4 in single blocks mounts on the oldest kernels', { tails: 'blocks' }, 1, 0],
     ['tails are a feature', {}, 0x11, 0],
-    ['large clusters are a feature', { clusterSize: 8192, tailPacking: false }, 3, 1],
-    ['deflate is a feature', { compressor: createDeflateCompressor(1), tailPacking: false }, 3, 4],
+    ['fragments are a feature', { tails: 'fragments' }, 0x21, 0],
+    ['large clusters are a feature', { clusterSize: 8192, tails: 'blocks' }, 3, 1],
+    ['deflate is a feature', { compressor: createDeflateCompressor(1), tails: 'blocks' }, 3, 4],
   ])('%s', async (_, more, features, algorithms) => {
     const reader = await openErofs(
       bytesSource(await imageOf(withFile(bytesContent(words(90_500, 3))), more)),
