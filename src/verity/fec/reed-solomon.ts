@@ -130,6 +130,7 @@ const MAX_FAILED = 512;
  * @param matrix 255 rows of `width` bytes, those of the parity last; each column is a codeword.
  * @param erased Rows, at most `roots` of them.
  * @param syndromes Those of the matrix, where they are known already.
+ * @param maxSearches In how many columns, at most, errors at other places are searched: the others fail.
  */
 export function decodeColumns(
   matrix: Uint8Array,
@@ -137,6 +138,7 @@ export function decodeColumns(
   roots: number,
   erased: readonly number[],
   syndromes: Uint8Array = syndromePlanes(matrix, width, roots),
+  maxSearches = width,
 ): DecodedColumns {
   const { errors, elsewhere } = solveErasures(syndromes, width, roots, erased);
   for (const [i, row] of erased.entries()) {
@@ -149,6 +151,7 @@ export function decodeColumns(
   const codeword = new Uint8Array(CODEWORD);
   let corrected = 0;
   let failed = 0;
+  let searches = 0;
   for (let column = 0; column < width && failed < MAX_FAILED; column += 1) {
     if (elsewhere[column] === 0) {
       for (let at = column; at < syndromes.length; at += width) {
@@ -159,7 +162,8 @@ export function decodeColumns(
       continue;
     }
     for (let row = 0; row < CODEWORD; row += 1) codeword[row] = matrix[row * width + column]!;
-    if (decodeCodeword(codeword, roots, erased) === undefined) {
+    searches += 1;
+    if (searches > maxSearches || decodeCodeword(codeword, roots, erased) === undefined) {
       failed += 1;
       continue;
     }

@@ -49,6 +49,9 @@ export interface RepairResult {
 /** How often, in all, a guess is made at a block that nothing is known of: each costs some milliseconds. */
 const MAX_GUESSES = 4096;
 
+/** A wrong guess leaves errors in most columns: after so many it is given up. */
+const MAX_GUESS_SEARCHES = 16;
+
 /** Rounds that are next to each other are read together, up to so many bytes of each row. */
 const GROUP_BYTES = 1 << 16;
 
@@ -190,9 +193,9 @@ async function repairRound(
   const known = erasures.map(({ row }) => row);
   const isProved = proverOf(options);
   const syndromes = syndromePlanes(codewords, blockSize, roots);
-  const attempt = async (erased: readonly number[]): Promise<boolean> => {
+  const attempt = async (erased: readonly number[], maxSearches?: number): Promise<boolean> => {
     const trial = codewords.slice();
-    decodeColumns(trial, blockSize, roots, erased, syndromes);
+    decodeColumns(trial, blockSize, roots, erased, syndromes, maxSearches);
     for (const { block, row } of erasures) {
       if (found.has(block)) continue;
       const bytes = trial.subarray(row * blockSize, (row + 1) * blockSize);
@@ -212,7 +215,7 @@ async function repairRound(
     if (known.includes(row)) continue;
     if (pass.guesses.left === 0) break;
     pass.guesses.left -= 1;
-    if (await attempt([...known, row])) break;
+    if (await attempt([...known, row], MAX_GUESS_SEARCHES)) break;
   }
   return result();
 }
