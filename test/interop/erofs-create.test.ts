@@ -92,7 +92,8 @@ describe('microbuild erofs create', () => {
     expect(first.image.sha256).toBe(expected[0]);
 
     const copy = at('copy');
-    mkdirSync(copy, { mode: statSync(source).mode & 0o7777 });
+    mkdirSync(copy);
+    chmodSync(copy, statSync(source).mode & 0o7777);
     for (const name of readdirSync(source).toReversed()) {
       expect(runTool('cp', ['-a', join(source, name), copy]).stderr).toBe('');
     }
