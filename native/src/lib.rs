@@ -1,4 +1,5 @@
-//! What the host does faster than Node can: hashing the blocks of a tree, decoding LZ4, measuring the processor's clock.
+//! What the host does faster than Node can: hashing the blocks of a tree, parity, compression, reading and writing many files,
+//! measuring the processor's clock.
 //!
 //! Everything here has a twin in TypeScript or can be done without; tests hold both to the same bytes. `abi` is the C
 //! interface, called by `src/native/library.ts`.
