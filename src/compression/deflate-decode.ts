@@ -41,7 +41,7 @@ export function inflateRawPrefix(
   if (isExact && used !== input.length) {
     throw refuse('bad-value', `${input.length - used} bytes follow a stream`);
   }
-  return data.subarray(0, length);
+  return new Uint8Array(data.buffer, data.byteOffset, length);
 }
 
 /** A whole stream, or undefined when it holds more than `limit`. */
