@@ -18,6 +18,7 @@ import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { formatManifest, type Manifest, type ManifestFile } from '../bundle/manifest.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
 import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
+import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
 import { certificateDigest } from '../signing/x509.ts';
@@ -32,6 +33,7 @@ import { buildPayload } from './steps/build-payload.ts';
 import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { writeOsImage } from './steps/os-image.ts';
+import { checkKernelMounts } from './steps/system-image.ts';
 import { writePayload } from './steps/payload-apk.ts';
 import { writePayloadImage } from './steps/payload-image.ts';
 import { systemTree } from './steps/system-tree.ts';
@@ -72,6 +74,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const cache = await openCache(options.cacheDirectory);
   const apt: AptContext = { cache, env: options.env, signal };
   let lock = await requireLock(recipe);
+  const library = await loadNativeLibrary();
   const keys = await resolveKeys(recipe, options.keyFolder);
   reportKeys(keys, options);
 
@@ -131,6 +134,8 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     };
   });
 
+  checkKernelMounts(recipe, kernel);
+
   const root = await runStep(options, 'system.tree', 'System files', async (note) => {
     const tree = await systemTree(recipe, {
       guest: () => guestTree(guest, sourceDate),
@@ -158,10 +163,13 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
       async (note) => {
         const image = await writeOsImage(root, at(BUNDLE_FILES.os), {
           name: data.name,
+          filesystem: data.partitions.system.filesystem,
           hash: data.partitions.system.verity.hash,
           sourceDate,
           rollbackIndex: data.signing.image.rollbackIndex,
           image: keys.image,
+          library,
+          signal,
         });
         note.detail = `root digest ${toHex(image.tree.rootDigest).slice(0, 16)}…`;
         return image;

@@ -108,6 +108,71 @@ const libraryName = z
 
 const keyPath = relativePath.describe('PEM file with the private key, mode 0600');
 
+/** Levels of each compression, and the one that is taken without saying. */
+const LEVELS = {
+  none: undefined,
+  lz4: undefined,
+  lz4hc: { most: 12, usual: 9 },
+  deflate: { most: 9, usual: 6 },
+  zstd: { most: 15, usual: 9 },
+} as const;
+
+const filesystem = z
+  .strictObject({
+    type: z.literal('erofs').default('erofs'),
+    compression: z
+      .enum(['none', 'lz4', 'lz4hc', 'deflate', 'zstd'])
+      .default('none')
+      .describe('How files are compressed; the kernel must know it'),
+    level: z
+      .int()
+      .min(1)
+      .max(15)
+      .optional()
+      .describe('lz4hc: 1 to 12, default 9; deflate: 1 to 9, default 6; zstd: 1 to 15, default 9'),
+    clusterSize: z
+      .literal([4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576])
+      .optional()
+      .describe(
+        'The most that data compressed together takes, in bytes; default 16384. Larger saves space, smaller is faster to read in small pieces',
+      ),
+    tails: z
+      .enum(['inline', 'fragments', 'blocks'])
+      .optional()
+      .describe(
+        'Where compressed data goes that does not fill a cluster: behind the inode (default), all of it together, or in blocks of its own',
+      ),
+    deduplicate: z
+      .boolean()
+      .default(false)
+      .describe('Stores equal parts of files once; only without compression'),
+  })
+  .superRefine(({ compression, level, clusterSize, tails, deduplicate }, context) => {
+    const levels = LEVELS[compression];
+    const problem = (path: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    if (level !== undefined && levels === undefined) {
+      problem('level', `Leave out level: ${compression} has none`);
+    } else if (level !== undefined && level > (levels?.most ?? 0)) {
+      problem('level', `Write a level of 1 to ${levels?.most} for ${compression}`);
+    }
+    for (const [key, value] of Object.entries({ clusterSize, tails })) {
+      if (value !== undefined && compression === 'none') {
+        problem(key, `Leave out ${key}: nothing is compressed`);
+      }
+    }
+    if (deduplicate && compression !== 'none') {
+      problem('deduplicate', `Leave out deduplicate: it does not go with ${compression}`);
+    }
+  })
+  .transform(({ level, clusterSize, tails, ...rest }) => ({
+    ...rest,
+    tails: tails ?? 'inline',
+    level: level ?? LEVELS[rest.compression]?.usual ?? 0,
+    clusterSize: clusterSize ?? 16384,
+  }))
+  .prefault({});
+
 export const recipeSchema = z
   .strictObject({
     apiVersion: z.literal('microbuild/v1').describe('Version of this schema'),
@@ -153,12 +218,7 @@ export const recipeSchema = z
       .prefault({}),
     partitions: z.strictObject({
       system: z.strictObject({
-        filesystem: z
-          .strictObject({
-            type: z.literal('erofs').default('erofs'),
-            compression: z.literal('none').default('none'),
-          })
-          .prefault({}),
+        filesystem,
         verity: z
           .strictObject({ hash: z.enum(['sha256', 'sha512']).default('sha256') })
           .prefault({}),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
@@ -73,6 +73,23 @@ describe('microbuild run', () => {
       'run',
       bundle,
       '--machine=q35',
+      '--call=IHello.hello',
+      '--arg',
+      '"world"',
+      '--timeout=120',
+    ]);
+    expect(run.stdout).toContain(ANSWER);
+    expect(run.status).toBe(0);
+  });
+
+  test('boots a system whose files are compressed, with tails in fragments', async () => {
+    const filesystem = '{ type: erofs, compression: lz4hc, clusterSize: 65536, tails: fragments }';
+    const recipe = copyHello(join(sandbox.folder, 'compressed'), [['{ type: erofs }', filesystem]]);
+    const path = await image(recipe, 'compressed');
+    expect(statSync(join(path, 'os.img')).size).toBeLessThan(statSync(join(bundle, 'os.img')).size);
+    const run = await sandbox.microbuild([
+      'run',
+      path,
       '--call=IHello.hello',
       '--arg',
       '"world"',

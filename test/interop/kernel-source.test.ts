@@ -100,6 +100,16 @@ describe('a recipe with a kernel of its own', () => {
     });
   });
 
+  it('refuses a file system that the kernel does not mount, at the line of the recipe', async () => {
+    const recipe = copyHello(join(sandbox.folder, 'new'), [
+      ['{ type: erofs }', '{ type: erofs, compression: zstd }'],
+    ]);
+    const run = await sandbox.microbuild(['image', recipe, '-o', join(sandbox.folder, 'none')]);
+    expect(run.status).toBe(2);
+    expect(run.stderr).toContain('microbuild.yaml:17:45');
+    expect(run.stderr).toContain('Linux 6.10 and later do');
+  });
+
   it('refuses a kernel without the modules that the guest needs, at the line of the recipe', async () => {
     const recipe = copyHello(join(sandbox.folder, 'bare'), [
       ['{ deb: linux-image-cloud-amd64 }', '{ file: boot.img, modules: modules }'],

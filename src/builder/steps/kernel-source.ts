@@ -25,6 +25,8 @@ interface KernelParts {
   readonly name: string;
   /** The `.ko` files somewhere below, and `modules.builtin`. */
   readonly library: Directory | undefined;
+  /** Its `.config`; undefined when nobody says what it is configured with. */
+  readonly config: string | undefined;
 }
 
 /** Kernels are taken into memory. */
@@ -54,7 +56,13 @@ export function kernelFromDeb(
       }
       const name = image.name.slice('vmlinuz-'.length);
       const library = moduleFolder(tree, name);
-      return { image: await readContent(image.content), name, library };
+      const config = childFiles(tree, 'boot').find((file) => file.name === `config-${name}`);
+      return {
+        image: await readContent(image.content),
+        name,
+        library,
+        config: config && Buffer.from(await readContent(config.content)).toString('latin1'),
+      };
     },
   };
 }
@@ -75,7 +83,7 @@ export async function kernelFromFile(
   return {
     digest: digest.digest('hex'),
     at,
-    open: () => Promise.resolve({ image, name: path, library }),
+    open: () => Promise.resolve({ image, name: path, library, config: undefined }),
   };
 }
 

@@ -20,7 +20,7 @@ import type { Recipe } from '../../recipe/parse.ts';
 import { readContent, type KernelSource } from './kernel-source.ts';
 
 /** Raised when the way of making these files changes, so that no old result is taken for a new one. */
-const STEP_VERSION = 2;
+const STEP_VERSION = 3;
 
 /**
  * What the guest needs of a kernel, in the order in which it is wanted. Names that are built in
@@ -39,6 +39,10 @@ const GUEST_MODULES = [
 ];
 
 export interface KernelFiles {
+  /** As `uname -r` tells it. */
+  readonly release: string;
+  /** Its options for EROFS that are set, such as CONFIG_EROFS_FS_ZIP; undefined when not known. */
+  readonly erofsConfig: readonly string[] | undefined;
   /** Path of the ELF vmlinux in the cache. */
   readonly vmlinux: string;
   /** In load order; the paths are in the cache. */
@@ -46,6 +50,8 @@ export interface KernelFiles {
 }
 
 interface CachedResult {
+  readonly release: string;
+  readonly erofsConfig?: readonly string[];
   readonly vmlinux: string;
   readonly modules: readonly { readonly name: string; readonly sha256: string }[];
 }
@@ -76,7 +82,7 @@ export async function kernelFiles(
 /** The cached files of a result, or undefined when any is missing or damaged. */
 async function locate(result: unknown, cache: Cache): Promise<KernelFiles | undefined> {
   if (result === undefined) return undefined;
-  const { vmlinux, modules } = result as CachedResult;
+  const { release, erofsConfig, vmlinux, modules } = result as CachedResult;
   const [kernel, ...paths] = await Promise.all(
     [vmlinux, ...modules.map(({ sha256 }) => sha256)].map((sha256) => cache.find(sha256)),
   );
@@ -87,7 +93,7 @@ async function locate(result: unknown, cache: Cache): Promise<KernelFiles | unde
     if (path === undefined) return undefined;
     files.push({ name, path });
   }
-  return { vmlinux: kernel, modules: files };
+  return { release, erofsConfig, vmlinux: kernel, modules: files };
 }
 
 /** Decodes xz or zstd; the caller says what size it must come to. */
@@ -110,7 +116,7 @@ async function extract(
   const fail = (message: string, hint?: string): never => {
     throw new RecipeError([recipe.diagnosticAt(source.at, message, hint)]);
   };
-  const { image, name, library } = await source.open();
+  const { image, name, library, config } = await source.open();
   let kernel;
   try {
     kernel = await readKernelImage(bytesSource(image, name), { xz: unpackTo, zstd: unpackTo });
@@ -158,8 +164,30 @@ async function extract(
     const stripped = stripModule(await readContent(module.content), module.file);
     modules.push({ name: module.file, sha256: await cache.put(stripped) });
   }
-  return { vmlinux: await cache.put(kernel.bytes), modules };
+  const release = releaseOf(kernel.bytes);
+  if (release === undefined) return fail(`${name} does not say which version of Linux it is`);
+  return {
+    release,
+    ...(config !== undefined && { erofsConfig: erofsOptions(config) }),
+    vmlinux: await cache.put(kernel.bytes),
+    modules,
+  };
 }
+
+/** The release in the banner that every kernel carries. */
+function releaseOf(vmlinux: Uint8Array): string | undefined {
+  const bytes = Buffer.from(vmlinux.buffer, vmlinux.byteOffset, vmlinux.length);
+  const banner = 'Linux version ';
+  for (let at = bytes.indexOf(banner); at !== -1; at = bytes.indexOf(banner, at + 1)) {
+    const text = bytes.toString('latin1', at + banner.length, at + banner.length + 100);
+    const [release] = /^\d{1,3}\.\d{1,4}\S*/.exec(text) ?? [];
+    if (release !== undefined) return release;
+  }
+  return undefined;
+}
+
+const erofsOptions = (config: string): string[] =>
+  [...config.matchAll(/^(CONFIG_EROFS\w*)=[ym]$/gm)].map(([, name]) => name as string).sort();
 
 /** Reads the facts of the wanted modules and of all they depend on. */
 async function closureInfos(

@@ -36,6 +36,27 @@ describe('parseRecipe()', () => {
   });
 
   test.each([
+    ['{ compression: lz4, level: 3 }', 'Leave out level: lz4 has none'],
+    ['{ compression: deflate, level: 10 }', 'Write a level of 1 to 9 for deflate'],
+    ['{ clusterSize: 65536 }', 'Leave out clusterSize: nothing is compressed'],
+    ['{ tails: blocks }', 'Leave out tails: nothing is compressed'],
+    ['{ compression: zstd, clusterSize: 5000 }', 'clusterSize'],
+    ['{ compression: zstd, deduplicate: true }', 'Leave out deduplicate'],
+  ])('refuses the file system %s', (filesystem, message) => {
+    const found = problems(changed('{ type: erofs }', filesystem));
+    expect(found.map((each) => `${each.message} ${each.hint}`).join()).toContain(message);
+  });
+
+  test('gives each compression its usual level', () => {
+    const levelOf = (compression: string): number =>
+      parseRecipe(
+        Buffer.from(changed('{ type: erofs }', `{ compression: ${compression} }`)),
+        '/r/microbuild.yaml',
+      ).data.partitions.system.filesystem.level;
+    expect(['lz4', 'lz4hc', 'deflate', 'zstd'].map(levelOf)).toEqual([0, 9, 6, 9]);
+  });
+
+  test.each([
     ['an unknown key', 'filesystem:', 'filesystm:', 'Unknown key "filesystm"', '"filesystem"'],
     ['a misspelled source', '{ deb: musl', '{ debb: musl', 'Unknown key "debb"', '"deb"'],
     ['a wrong type', 'versionCode: 1', 'versionCode: one', 'write a number', undefined],
