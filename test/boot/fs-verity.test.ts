@@ -3,7 +3,7 @@
  * initrd, and an ext4 that has the feature.
  */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
@@ -19,11 +19,14 @@ import { fileContent } from '../../src/io/disk-tree.ts';
 import { bytesContent } from '../../src/io/file-tree.ts';
 import { loadNativeLibrary } from '../../src/native/library.ts';
 import { chooseAccelerator } from '../../src/runner/accel.ts';
+import { QEMU_PROGRAM } from '../../src/runner/vmm/qemu.ts';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
 import { copyHello } from '../support/recipes.ts';
 import { runTool } from '../support/tools.ts';
 
 const BLOCK = 4096;
+/** Of libc-bin, which every machine has. */
+const LINKED_LIBRARIES = 'ldd';
 const MARKER = 'the third block of the large file';
 
 interface Step {
@@ -105,7 +108,7 @@ function runtimePackages(): string[] {
 
 /** Node and the libraries that it is linked with. */
 function nodeFiles(): string[] {
-  const { stdout } = spawnSync('ldd', [process.execPath], { encoding: 'utf8' });
+  const { stdout } = runTool(LINKED_LIBRARIES, [process.execPath]);
   return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => path);
 }
 
@@ -169,7 +172,7 @@ async function boot(kernel: string, initrd: string, disk: string): Promise<strin
     ['-device', 'virtio-rng-pci', '-serial', 'stdio'],
   ];
   return new Promise((resolve, reject) => {
-    const child = spawn('qemu-system-x86_64', machine.flat(), {
+    const child = spawn(QEMU_PROGRAM, machine.flat(), {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let printed = '';
