@@ -21,7 +21,7 @@ import {
   propertyDescriptor,
 } from './layout.ts';
 import { DescriptorReader } from './descriptor-reader.ts';
-import { decodePaddedText, encodePaddedText, encodeText, requireZero } from './text.ts';
+import { decodePaddedText, encodePaddedText, encodeText, plainBytes, requireZero } from './text.ts';
 
 /** A named value, covered by the signature. */
 export interface PropertyDescriptor {
@@ -204,12 +204,13 @@ export interface PlacedDescriptor {
 }
 
 /**
- * Decodes a list of descriptors that fills `data` exactly.
+ * Decodes a list of descriptors that fills `input` exactly.
  *
- * @param offset Where `data` stands in the input, for errors.
+ * @param offset Where `input` stands in the file, for errors.
  * @throws {FormatError} when any of them does not parse.
  */
-export function decodeDescriptors(data: Uint8Array, offset = 0): PlacedDescriptor[] {
+export function decodeDescriptors(input: Uint8Array, offset = 0): PlacedDescriptor[] {
+  const data = plainBytes(input);
   const descriptors: PlacedDescriptor[] = [];
   for (let at = 0; at < data.length;) {
     const left = data.length - at;

@@ -11,6 +11,7 @@ import { FormatError } from '../../core/errors.ts';
 import { equalBytes, toHex } from '../../core/digest.ts';
 import { avbAlgorithm, type AvbAlgorithm } from './algorithm.ts';
 import { mldsaPublicKeyHeader, rsaPublicKeyHeader } from './layout.ts';
+import { plainBytes } from './text.ts';
 
 export interface RsaPublicKey {
   /** Big-endian, without leading zeros: 256, 512 or 1024 bytes. */
@@ -78,7 +79,10 @@ export function decodeRsaPublicKey(data: Uint8Array): RsaPublicKey {
   const size = rsaPublicKeyHeader.size + bits / 4;
   if (data.length < size) refuse('truncated', `it has ${data.length} of ${size} bytes`);
   if (data.length > size) refuse('trailing-data', `it has ${data.length} bytes, expected ${size}`);
-  const modulus = data.slice(rsaPublicKeyHeader.size, rsaPublicKeyHeader.size + bits / 8);
+  const modulus = plainBytes(data).slice(
+    rsaPublicKeyHeader.size,
+    rsaPublicKeyHeader.size + bits / 8,
+  );
   let expected: Uint8Array;
   try {
     expected = encodeRsaPublicKey(modulus);
@@ -124,7 +128,7 @@ export function decodeMldsaPublicKey(data: Uint8Array): {
   readonly algorithm: AvbAlgorithm;
   readonly raw: Uint8Array;
 } {
-  const raw = data.slice(mldsaPublicKeyHeader.size);
+  const raw = plainBytes(data).slice(mldsaPublicKeyHeader.size);
   const algorithm = mldsaOfSize(raw.length);
   if (algorithm === undefined || mldsaPublicKeyHeader.decode(data).key_num_bytes !== raw.length) {
     throw new FormatError(

@@ -75,3 +75,11 @@ export function requireZero(data: Uint8Array, field: string, offset: number): vo
     field,
   });
 }
+
+/**
+ * The same bytes without the methods of a Buffer, whose `slice` gives a view where others copy: what is
+ * decoded must not change with its input, nor the input with it.
+ */
+export function plainBytes(data: Uint8Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
+}

@@ -34,7 +34,7 @@ import {
   AVB_VERSION_MINOR,
   vbmetaHeader,
 } from './layout.ts';
-import { decodePaddedText, encodePaddedText, requireZero } from './text.ts';
+import { decodePaddedText, encodePaddedText, plainBytes, requireZero } from './text.ts';
 
 /** What is signed. */
 export interface VbmetaContent {
@@ -267,14 +267,15 @@ function requireUnusedZero(
 /**
  * Decodes a vbmeta image. Says nothing about who signed it.
  *
- * @param data Begins with the header; bytes behind the auxiliary block are not looked at.
+ * @param input Begins with the header; bytes behind the auxiliary block are not looked at.
  * @param options `anyVersion` is for showing an image that no libavb known here would take.
  * @throws {FormatError} when any part, any descriptor included, is not as the format says.
  */
 export function decodeVbmeta(
-  data: Uint8Array,
+  input: Uint8Array,
   options: { readonly anyVersion?: boolean } = {},
 ): Vbmeta {
+  const data = plainBytes(input);
   const header = decodeHeader(data, options.anyVersion === true);
   const releaseString = decodePaddedText(header.release_string, 'release_string', 128, true);
   requireZero(header.reserved, 'header.reserved', 176);

@@ -123,6 +123,13 @@ async function verifyOwnVbmeta(
   const { bytes, footer } = await readVbmeta(image);
   const vbmeta = decodeVbmeta(bytes);
   const { name } = image;
+  if (footer !== undefined && footer.vbmetaSize !== vbmeta.size) {
+    throw new VerificationError(
+      name,
+      'InvalidMetadata',
+      `Cannot verify ${name}: its footer says ${footer.vbmetaSize} bytes of vbmeta, there are ${vbmeta.size}`,
+    );
+  }
   if (vbmeta.algorithm !== 'NONE') verifySignature(vbmeta, name);
   if (options.key !== undefined && !equalBytes(options.key, vbmeta.publicKey)) {
     throw new VerificationError(

@@ -1,3 +1,5 @@
+/** Hexadecimal values of options. */
+
 import { fromHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 

@@ -16,6 +16,8 @@ import {
   encodeVbmeta,
 } from '../../../../src/formats/avb/vbmeta.ts';
 import { bytesSource } from '../../../../src/io/byte-source.ts';
+import { signVbmeta } from '../../../../src/signing/avb/sign.ts';
+import { keySigner } from '../../../../src/signing/signer.ts';
 
 const bytes = fc.uint8Array({ maxLength: 80 });
 const name = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((text) => !text.includes('\0'));
@@ -145,6 +147,21 @@ describe('descriptors', () => {
 });
 
 describe('vbmeta image', () => {
+  test('decoding a Buffer changes nothing in it, and what it gives is a copy', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const signed = await signVbmeta({
+      algorithm: 'SHA256_RSA2048',
+      signer: keySigner(privateKey),
+      descriptors: [{ kind: 'property', key: 'k', value: new Uint8Array([7]) }],
+    });
+    const input = Buffer.from(signed);
+    const vbmeta = decodeVbmeta(input);
+    expect(Buffer.compare(input, signed)).toBe(0);
+    const again = decodeVbmeta(signed);
+    input.fill(0xee);
+    expect(vbmeta).toEqual(again);
+  });
+
   test('every single changed byte decodes to something else or is refused', () => {
     const image = vbmetaOf([
       { kind: 'property', key: 'key', value: new Uint8Array([1, 2, 3]) },

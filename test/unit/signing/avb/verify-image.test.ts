@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { UsageError, VerificationError } from '../../../../src/core/errors.ts';
+import { FormatError, UsageError, VerificationError } from '../../../../src/core/errors.ts';
 import type { ChainPartitionDescriptor } from '../../../../src/formats/avb/descriptor.ts';
 import { orderDescriptors } from '../../../../src/formats/avb/order.ts';
 import { decodeVbmeta } from '../../../../src/formats/avb/vbmeta.ts';
@@ -132,6 +133,36 @@ describe('verifyImage', () => {
   ])('names what is wrong when %s is changed at %i', async (name, offset, message) => {
     flip(name, offset);
     await expect(verify({ followChains: true })).rejects.toThrow(message);
+  });
+
+  test('no byte of image, vbmeta or where it stands can change', async () => {
+    await addHashFooterToFile(at('boot.img'), {
+      partitionName: 'boot',
+      partitionSize: 'dynamic',
+      vbmeta: top,
+    });
+    await expect(verify({ key: top.key }, 'boot.img')).resolves.toContain('hash boot');
+    const good = readFileSync(at('boot.img'));
+    const vbmetaOffset = 12_288;
+    const vbmetaSize = decodeVbmeta(good.subarray(vbmetaOffset)).size;
+    const covered = fc.oneof(
+      fc.nat(9999),
+      fc.nat(vbmetaSize - 1).map((offset) => vbmetaOffset + offset),
+      // Magic, major version, offset and size of the vbmeta in the footer.
+      fc
+        .oneof(fc.nat(3), fc.integer({ min: 4, max: 7 }), fc.integer({ min: 20, max: 35 }))
+        .map((offset) => good.length - 64 + offset),
+    );
+    await fc.assert(
+      fc.asyncProperty(covered, fc.integer({ min: 1, max: 255 }), async (offset, change) => {
+        const bad = Uint8Array.from(good);
+        bad[offset] = (bad[offset] ?? 0) ^ change;
+        writeFileSync(at('boot.img'), bad);
+        const error: unknown = await verify({ key: top.key }, 'boot.img').catch((e: unknown) => e);
+        expect(error instanceof FormatError || error instanceof VerificationError).toBe(true);
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test('says which image it misses, and how to name it', async () => {
