@@ -14,6 +14,7 @@ const compile = (project) => {
 if (!existsSync(join(root, 'dist/cli/main.js'))) compile('tsconfig.build.json');
 compile('test/bench/tsconfig.json');
 const { runBench } = await import(pathToFileURL(join(root, 'target/bench/main.js')).href);
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 const { text, exitCode } = await runBench(process.argv.slice(2), root, (line) =>
   process.stderr.write(`${line}\n`),
 );

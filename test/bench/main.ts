@@ -63,6 +63,11 @@ export async function runBench(
 
   const temporary = mkdtempSync(join(tmpdir(), 'microbuild-bench-'));
   const outputs = mkdtempSync(join(values['output-dir'] ?? outputFolder(), 'microbuild-bench-'));
+  const remove = (): void => {
+    for (const folder of [temporary, outputs]) rmSync(folder, { recursive: true, force: true });
+  };
+  // Also when it is interrupted: outputs may be in memory.
+  process.once('exit', remove);
   try {
     const inputs = resolve(values.dir ?? temporary);
     mkdirSync(inputs, { recursive: true });
@@ -91,8 +96,8 @@ export async function runBench(
       exitCode: measured.some(({ failure }) => failure !== undefined) ? 1 : 0,
     };
   } finally {
-    rmSync(temporary, { recursive: true, force: true });
-    rmSync(outputs, { recursive: true, force: true });
+    remove();
+    process.removeListener('exit', remove);
   }
 }
 
@@ -126,8 +131,9 @@ async function describeMachine(root: string, milliseconds: number): Promise<Mach
   const cores = availableParallelism();
   // The best of three: what else runs on the machine lowers a limit, nothing raises it.
   const measure = async (threads: number): Promise<number> => {
-    const speeds = [0];
-    for (let round = 0; round < 3 && library !== undefined; round += 1) {
+    if (library === undefined) return 0;
+    const speeds: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
       speeds.push(await modules.measureSha256(library, threads, milliseconds));
     }
     return Math.max(...speeds);
