@@ -15,6 +15,7 @@ import { replaceFiles } from '../io/replace-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import { createNativeScanner } from '../native/scan-tree.ts';
 import type { BlockHasher } from '../verity/block-hasher.ts';
+import type * as dmVerity from '../verity/dm-verity.ts';
 import { deriveUuid, parseUuid, uuidText } from '../verity/uuid.ts';
 
 export interface CreateErofsOptions {
@@ -118,6 +119,8 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
 
     const created = await replaceFiles(outputs, async ([path = '', hashPath]) => {
       const sink = await createFileSink(path);
+      // Loaded while the image is written.
+      const verityCode = import('../verity/dm-verity.ts');
       try {
         const hasher = await writeErofsImage(plan, sink, {
           library,
@@ -126,7 +129,7 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
           ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
         });
         const verity = options.verity
-          ? await writeTree(plan, path, sink, hashPath, { hasher, salt, signal })
+          ? await writeTree(plan, path, sink, hashPath, { hasher, salt, signal, verityCode })
           : undefined;
         const size = hashFile === undefined ? (verity?.end ?? plan.size) : plan.size;
         const digest = options.digest ? await digestOfFile(path, signal) : undefined;
@@ -204,13 +207,19 @@ async function writeTree(
   path: string,
   sink: FileSink,
   hashPath: string | undefined,
-  options: { hasher: BlockHasher; salt: Uint8Array; signal: AbortSignal },
+  options: {
+    readonly hasher: BlockHasher;
+    readonly salt: Uint8Array;
+    readonly signal: AbortSignal;
+    readonly verityCode: Promise<typeof dmVerity>;
+  },
 ): Promise<{
   readonly end: number;
   readonly told: Omit<NonNullable<CreatedErofs['verity']>, 'path'>;
 }> {
   const { blockSize } = plan;
-  const { formatDmVerity } = await import('../verity/dm-verity.ts');
+  const { verityCode, ...treeOptions } = options;
+  const { formatDmVerity } = await verityCode;
   const image = await openFileSource(path);
   const target = hashPath === undefined ? sink : await createFileSink(hashPath);
   try {
@@ -222,7 +231,7 @@ async function writeTree(
       hashType: 1,
       hasSuperblock: true,
       hashOffset,
-      ...options,
+      ...treeOptions,
     });
     return {
       end: area.end,

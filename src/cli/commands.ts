@@ -5,7 +5,7 @@ import type { CommandDefinition, CommandGroup } from './command.ts';
 type Command = CommandDefinition | CommandGroup;
 
 /** The code of a command is loaded when it is called: that of all takes longer than most of them run. */
-const loaders: Readonly<Record<string, () => Promise<Command>>> = {
+const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   image: async () => (await import('./commands/image.ts')).imageCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   call: async () => (await import('./commands/call.ts')).callCommand,
@@ -15,7 +15,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   verity: async () => (await import('./commands/verity.ts')).verityCommands,
   fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
-  erofs: async () => (await import('./commands/erofs.ts')).erofsGroup,
+  erofs: async (verb) => (await import('./commands/erofs.ts')).loadErofsGroup(verb),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   schema: async () => (await import('./commands/schema.ts')).schemaCommand,
 };
@@ -27,9 +27,9 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
  */
 export async function loadCommands(argv: readonly string[] = []): Promise<Command[]> {
   // The options in front of a command take no values.
-  const name = argv.find((word) => !word.startsWith('-')) ?? '';
+  const [name = '', verb] = argv.filter((word) => !word.startsWith('-'));
   const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
   return load === undefined
     ? Promise.all(Object.values(loaders).map((each) => each()))
-    : [await load()];
+    : [await load(verb)];
 }
