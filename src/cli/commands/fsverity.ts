@@ -6,8 +6,6 @@ import { toHex } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
-import { enableFsVerity, measureFsVerity } from '../../native/fs-verity-ioctl.ts';
-import { digestWithLibfsverity } from '../../native/libfsverity.ts';
 import { formattedDigest, fsVerityDigest, type FsVerityAlgorithm } from '../../verity/fs-verity.ts';
 import type {
   CommandArguments,
@@ -133,7 +131,10 @@ async function digestFile(
   { engine, tree, descriptor }: Outputs,
 ): Promise<Uint8Array> {
   const { signal } = context;
-  if (engine.name === 'system') return digestWithLibfsverity(path, parameters);
+  if (engine.name === 'system') {
+    const { digestWithLibfsverity } = await import('../../native/libfsverity.ts');
+    return digestWithLibfsverity(path, parameters);
+  }
   const source = await openFileSource(path);
   const outputs = openWorkFiles();
   try {
@@ -163,6 +164,7 @@ const measureCommand: CommandDefinition = {
   options: {},
   examples: [['fsverity measure app.apk', 'compare it with what was signed']],
   async run(args) {
+    const { measureFsVerity } = await import('../../native/fs-verity-ioctl.ts');
     const files: { path: string; algorithm: string; digest: string }[] = [];
     for (const path of args.list('files')) {
       const { algorithm, digest } = await measureFsVerity(path);
@@ -185,6 +187,7 @@ const enableCommand: CommandDefinition = {
   },
   examples: [['fsverity enable app.apk --salt 1234', 'there is no way back but to copy the file']],
   async run(args) {
+    const { enableFsVerity } = await import('../../native/fs-verity-ioctl.ts');
     const path = args.text('file');
     const signature = lastText(args, 'signature');
     const parameters = parametersOf(args);

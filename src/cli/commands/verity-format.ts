@@ -4,7 +4,6 @@ import { alignUp } from '../../core/math.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { offsetSink } from '../../io/image-sink.ts';
-import { formatWithLibcryptsetup } from '../../native/libcryptsetup.ts';
 import { planHashArea, writeHashArea, writeSuperblock } from '../../verity/dm-verity.ts';
 import type { HashAreaPlan } from '../../verity/dm-verity.ts';
 import { fecLayout } from '../../verity/fec/layout.ts';
@@ -271,6 +270,7 @@ async function formatBySystem(
   fec: (FecPlan & { readonly file: WorkFile }) | undefined,
 ): Promise<Written> {
   const placeholder = uuid ?? deriveUuid('microbuild dm-verity', new Uint8Array(0));
+  const { formatWithLibcryptsetup } = await import('../../native/libcryptsetup.ts');
   const { rootDigest } = await formatWithLibcryptsetup({
     ...plan,
     dataPath: places.data,

@@ -1,7 +1,7 @@
 /** What a tree says of an image, as text and as JSON: corrupt blocks with their files. */
 
 import { toHex } from '../../core/digest.ts';
-import { findErofsOwners, type ErofsOwners } from '../../verity/erofs-owners.ts';
+import type { ErofsOwners } from '../../verity/erofs-owners.ts';
 import type { CorruptBlock, HashTreeReport } from '../../verity/verify-hash-tree.ts';
 import { printable, type Terminal } from '../terminal.ts';
 import type { VerityImage } from './verity-image.ts';
@@ -17,6 +17,8 @@ export async function ownersOf(
 ): Promise<ErofsOwners | undefined> {
   const blocks = report.corrupt.flatMap(({ level, index }) => (level === 'data' ? [index] : []));
   if (blocks.length === 0) return undefined;
+  // Only now: what is intact needs no file system.
+  const { findErofsOwners } = await import('../../verity/erofs-owners.ts');
   return findErofsOwners(image.data, blocks, image.parameters.dataBlockSize, signal);
 }
 

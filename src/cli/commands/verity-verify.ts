@@ -1,4 +1,3 @@
-import { verifyWithLibcryptsetup } from '../../native/libcryptsetup.ts';
 import { sliceSource } from '../../io/byte-source.ts';
 import { fecMatrix } from '../../verity/fec/matrix.ts';
 import { wrongRounds } from '../../verity/fec/parity.ts';
@@ -91,6 +90,7 @@ async function checkParity(
 /** libcryptsetup says that something is wrong, not what. */
 async function verifyBySystem(image: VerityImage): ReturnType<CommandDefinition['run']> {
   const { dataPath, hashPath, hashOffset, rootDigest, parameters, hasSuperblock, fec } = image;
+  const { verifyWithLibcryptsetup } = await import('../../native/libcryptsetup.ts');
   const { messages } = await verifyWithLibcryptsetup({
     dataPath,
     hashPath,
