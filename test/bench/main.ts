@@ -71,16 +71,16 @@ export async function runBench(
   try {
     const inputs = resolve(values.dir ?? temporary);
     mkdirSync(inputs, { recursive: true });
-    const works = allWorks({
+    const all = allWorks({
       root,
       inputs,
       outputs,
       scale: values.quick ? QUICK : FULL,
       mkfs: findMkfs(['mkfs.erofs', ...values['mkfs-erofs']]),
       hasProgram: (program) => ask(program, '--version') !== undefined,
-    }).filter(
-      ({ name }) => values.only.length === 0 || values.only.some((it) => name.includes(it)),
-    );
+    });
+    const works =
+      values.only.length === 0 ? all : all.filter(({ name }) => isNamed(name, values.only, all));
     if (values.list) {
       return { text: works.map(({ name, what }) => `${name}: ${what}`).join('\n'), exitCode: 0 };
     }
@@ -99,6 +99,13 @@ export async function runBench(
     remove();
     process.removeListener('exit', remove);
   }
+}
+
+/** Whether a word is the name, or a part of it and the name of no other. */
+function isNamed(name: string, words: readonly string[], works: readonly Work[]): boolean {
+  return words.some(
+    (word) => name === word || (name.includes(word) && works.every((work) => work.name !== word)),
+  );
 }
 
 /** One work that fails must not lose what the others took minutes for. */

@@ -45,6 +45,16 @@ describe('runBench()', () => {
     expect(text.split('\n').length).toBeGreaterThan(10);
     expect(text).toContain('fec-24: tree and FEC, 24 roots, 1 GiB');
   });
+
+  test('--only takes a name, or a part of names that is none', async () => {
+    const names = async (...only: string[]): Promise<string[]> => {
+      const argv = ['--list', ...only.map((name) => `--only=${name}`)];
+      const { text } = await runBench(argv, process.cwd(), quiet);
+      return text.split('\n').map((line) => line.split(':')[0] ?? '');
+    };
+    expect(await names('fec-2')).toEqual(['fec-2']);
+    expect(await names('fec', 'tree-1')).toEqual(['tree-1g', 'fec-2', 'fec-24']);
+  });
 });
 
 /** A contender that writes a text to a file and prints it. */
