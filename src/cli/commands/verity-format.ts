@@ -15,6 +15,7 @@ import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { imagePaths } from './verity-image.ts';
 import { expectFile, isSameFile, openWorkFiles, sizeOf, type WorkFile } from './verity-files.ts';
 import {
+  SHOWN_PARITY,
   fecOptions,
   lastText,
   optionalAlgorithm,
@@ -99,9 +100,12 @@ async function format(
     const dataBlockSize = optionalSize(args, 'data-block-size') ?? 4096;
     const hashBlockSize = optionalSize(args, 'hash-block-size') ?? 4096;
     const data = protectedPart(source, optionalSize(args, 'data-blocks'), dataBlockSize);
-    const hashOffset =
-      optionalSize(args, 'hash-offset') ??
-      (places.isHashInData ? alignUp(data.size, hashBlockSize || 1) : 0);
+    const givenOffset = optionalSize(args, 'hash-offset');
+    const behind = places.isHashInData ? alignUp(data.size, hashBlockSize || 1) : 0;
+    const hashOffset = givenOffset ?? behind;
+    if (places.isHashInData && givenOffset === undefined) {
+      refuseOverwriting(source.size, behind, 'data', 'hash-offset');
+    }
     if (places.isHashInData && hashOffset < data.size) {
       throw new UsageError(
         'usage',
@@ -128,7 +132,14 @@ async function format(
         : places.isFecInHash
           ? hashFile
           : await openTarget(files, fec.path, fec.offset > 0);
-    if (fec !== undefined && places.isFecInHash) await hashFile.truncate(fec.offset);
+    if (
+      fec !== undefined &&
+      places.isFecInHash &&
+      ((await sizeOf(hashFile.path)) ?? 0) < fec.offset
+    ) {
+      // Metadata that is not there yet is zeros.
+      await hashFile.truncate(fec.offset);
+    }
     const written =
       engine.name === 'system'
         ? await formatBySystem(
@@ -181,6 +192,16 @@ async function openTarget(
   return exists && isAddedTo ? files.change(path) : files.create(path);
 }
 
+/** What stands behind the data or the tree is nobody's guess: to write over it must be asked for. */
+function refuseOverwriting(size: number, end: number, what: string, option: string): void {
+  if (size <= end) return;
+  throw new UsageError(
+    'usage',
+    `The file goes on behind the ${what}, from ${end} to ${size}: what is there would be lost`,
+    { hint: `Say where to write: --${option} ${end} to overwrite it, or a place behind it` },
+  );
+}
+
 interface FecPlan {
   readonly path: string;
   readonly offset: number;
@@ -202,7 +223,10 @@ async function planFec(
     throw new UsageError('usage', 'Cannot make parity: data and hash blocks must have one size');
   }
   const roots = optionalSize(args, 'fec-roots') ?? 2;
-  const offset = optionalSize(args, 'fec-offset') ?? (isFecInHash ? end : 0);
+  const kept = plan.hashOffset > 0 ? ((await sizeOf(places.hash)) ?? 0) : 0;
+  const given = optionalSize(args, 'fec-offset');
+  if (isFecInHash && given === undefined) refuseOverwriting(kept, end, 'tree', 'fec-offset');
+  const offset = given ?? (isFecInHash ? end : 0);
   const taken = Math.max(isFecInHash ? end : 0, places.isFecInData ? dataSize : 0);
   if (offset < taken || offset % blockSize !== 0) {
     throw new UsageError(
@@ -211,7 +235,6 @@ async function planFec(
     );
   }
   // Metadata behind the tree is covered too: to the parity, or to the end of the file that has it.
-  const kept = plan.hashOffset > 0 ? ((await sizeOf(places.hash)) ?? 0) : 0;
   const hashEnd = isFecInHash ? offset : Math.max(end, kept - (kept % blockSize));
   // Refuses the roots before anything is written.
   fecLayout(dataSize + hashEnd - plan.treeOffset, blockSize, roots);
@@ -249,12 +272,17 @@ async function writeFec(
     const part = sliceSource(hashArea, plan.treeOffset, fec.hashEnd - plan.treeOffset);
     const layout = fecLayout(covered, plan.dataBlockSize, fec.roots);
     const { signal } = context;
-    await step(context, `Compute parity of ${data.name}`, covered, (onProgress) =>
-      writeParity(fecMatrix([data, part], layout), offsetSink(fecFile, fec.offset), {
-        encoder: engine.fecEncoder,
-        signal,
-        onProgress,
-      }),
+    await step(
+      context,
+      `Compute parity of ${data.name}`,
+      covered,
+      (onProgress) =>
+        writeParity(fecMatrix([data, part], layout), offsetSink(fecFile, fec.offset), {
+          encoder: engine.fecEncoder,
+          signal,
+          onProgress,
+        }),
+      SHOWN_PARITY,
     );
   } finally {
     await hashArea.close();

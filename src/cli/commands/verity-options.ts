@@ -135,6 +135,8 @@ async function readRootFile(path: string): Promise<string> {
 
 /** Work on less than this is done before anybody wonders. */
 const SHOWN_SIZE = 1 << 28;
+/** The same for parity, which takes longer. */
+export const SHOWN_PARITY = 1 << 26;
 
 /** Reports a step while it runs, when there is much to do. */
 export async function step<T>(
@@ -142,8 +144,9 @@ export async function step<T>(
   title: string,
   total: number,
   work: (onProgress: (done: number) => void) => Promise<T>,
+  shownSize = SHOWN_SIZE,
 ): Promise<T> {
-  if (total < SHOWN_SIZE) return work(() => undefined);
+  if (total < shownSize) return work(() => undefined);
   const name = 'verity';
   const start = performance.now();
   reporter.report({ kind: 'step-start', step: name, title });

@@ -18,7 +18,7 @@ import {
   type ImagePaths,
   type VerityImage,
 } from './verity-image.ts';
-import { fecOptions, lastText, textOption, treeOptions } from './verity-options.ts';
+import { fecOptions, lastText, step, textOption, treeOptions } from './verity-options.ts';
 import { ownersOf, reportJson, reportText } from './verity-report.ts';
 
 export const repairCommand: CommandDefinition = {
@@ -153,9 +153,11 @@ async function repairOpened(
     const hashAreaSink = offsetSink(files.sink(image.hashPath), treeOffset);
     const parts = { data, hashArea: fec.hashArea, parity: fec.parity, hashAreaSink };
     const { roots, blockSize } = fec.layout;
-    const result = await repairImage(
-      { ...parts, dataSink: files.sink(image.dataPath) },
-      { ...parameters, rootDigest, hasher, signal, roots },
+    const result = await step(context, `Repair ${image.dataPath}`, data.size, (onProgress) =>
+      repairImage(
+        { ...parts, dataSink: files.sink(image.dataPath) },
+        { ...parameters, rootDigest, hasher, signal, roots, onProgress },
+      ),
     );
     const rest = result.report.intact
       ? await repairRest(

@@ -6,7 +6,7 @@ import type { CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
 import { imagePositionals, openVerityImage, type VerityImage } from './verity-image.ts';
-import { fecOptions, lastText, step, treeOptions } from './verity-options.ts';
+import { SHOWN_PARITY, fecOptions, lastText, step, treeOptions } from './verity-options.ts';
 import { ownersOf, reportJson, reportText } from './verity-report.ts';
 
 export const verifyVerityCommand: CommandDefinition = {
@@ -79,11 +79,18 @@ async function checkParity(
   const { layout, hashArea, parity } = fec;
   const matrix = fecMatrix([data, hashArea], layout);
   const title = `Check the parity of ${dataPath}`;
-  const count = await step(context, title, layout.coveredSize, async (onProgress) => {
-    let wrong = 0;
-    for await (const _ of wrongRounds(matrix, parity, { encoder, signal, onProgress })) wrong += 1;
-    return wrong;
-  });
+  const count = await step(
+    context,
+    title,
+    layout.coveredSize,
+    async (onProgress) => {
+      let wrong = 0;
+      for await (const _ of wrongRounds(matrix, parity, { encoder, signal, onProgress }))
+        wrong += 1;
+      return wrong;
+    },
+    SHOWN_PARITY,
+  );
   return { wrongRounds: count > 0, count, rounds: layout.rounds };
 }
 

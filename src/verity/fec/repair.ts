@@ -46,6 +46,8 @@ export interface RepairResult {
   readonly repaired: readonly Pick<CorruptBlock, 'level' | 'index'>[];
 }
 
+/** Corrupt blocks that are worked on in one pass over the image. */
+const MAX_LISTED = 1 << 16;
 /** How often, in all, a guess is made at a block that nothing is known of: each costs some milliseconds. */
 const MAX_GUESSES = 4096;
 
@@ -75,7 +77,10 @@ export async function repairImage(
   const repaired: Pick<CorruptBlock, 'level' | 'index'>[] = [];
   const guesses = { left: MAX_GUESSES };
   for (;;) {
-    const report = await verifyHashTree(image.data, image.hashArea, options);
+    const report = await verifyHashTree(image.data, image.hashArea, {
+      maxListed: MAX_LISTED,
+      ...options,
+    });
     if (report.intact) return { report, repaired };
     const fixed = await repairListed(image, { report, layout, fec, parity, guesses }, options);
     if (fixed.length === 0) return { report, repaired };

@@ -149,6 +149,30 @@ describe('verity format and verify', () => {
     expect((await verity('dump', '@hash')).status).toBe(1);
   });
 
+  test('what stands behind data or tree is not overwritten unasked', async () => {
+    const image = await writeImage();
+    writeFileSync(at('image'), Buffer.concat([image, Buffer.alloc(5 * BLOCK, 'metadata')]));
+    const blocks = ['--data-blocks', String(image.length / BLOCK)];
+    const first = await verity('format', '@image', ...blocks);
+    expect(first.status).toBe(2);
+    expect(first.stderr).toContain(`--hash-offset ${image.length} to overwrite it`);
+    const offset = ['--hash-offset', String(image.length)];
+    const second = await verity('format', '@image', ...blocks, ...offset, '--fec-roots', '2');
+    expect(second.status).toBe(2);
+    expect(second.stderr).toContain(`--fec-offset ${image.length + 2 * BLOCK} to overwrite it`);
+    const fec = ['--fec-offset', String(image.length + 5 * BLOCK), '--root-hash-file', '@root'];
+    expect(await verity('format', '@image', ...blocks, ...offset, ...fec)).toMatchObject({
+      status: 0,
+    });
+    expect(readFileSync(at('image')).includes('metadata')).toBe(true);
+    // The metadata is covered by the parity.
+    spoil('image', image.length / BLOCK + 3);
+    expect((await verity('verify', '@image', ...offset, ...fec)).status).toBe(3);
+    const repair = await verity('repair', '@image', ...offset, ...fec, '--in-place');
+    expect(repair.status).toBe(0);
+    expect(repair.stdout).toMatch(/metadata/);
+  });
+
   test('dump says where everything is', async () => {
     const image = await writeImage();
     await verity('format', '@image', '--salt', 'aabb');
