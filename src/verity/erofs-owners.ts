@@ -12,12 +12,6 @@ import { EROFS_FEATURE_COMPAT_SB_CHKSUM, EROFS_SUPER_OFFSET } from '../formats/e
 import { openErofs, type ErofsReader } from '../formats/erofs/reader.ts';
 import type { ByteSource } from '../io/byte-source.ts';
 
-/** A run of blocks, `[first, end)`. */
-export interface BlockRun {
-  readonly first: number;
-  readonly end: number;
-}
-
 /** What some blocks of an image hold. */
 export interface ErofsOwners {
   /** By block: paths of files whose data it has, or whose inode. At most eight a block. */

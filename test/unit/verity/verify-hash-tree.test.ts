@@ -118,6 +118,63 @@ describe('verifyHashTree', () => {
     expect((await verify(none, none, good.rootDigest)).intact).toBe(false);
   });
 
+  test('more data than a window: what is corrupt at its end is found, what is below a corrupt block is not read', async () => {
+    const large = new Uint8Array(70_000 * 512);
+    for (let i = 0; i < 70_000; i += 1) large[i * 512] = i & 255;
+    const { tree, rootDigest } = await computeHashTree(bytesSource(large), options);
+    const layout = hashTreeLevels(70_000, options);
+    const leaf = layout.levels[0]!.offset;
+    const spoiled = flipped(tree, leaf + 512 * 100);
+    const source = bytesSource(flipped(large, 69_999 * 512, 65_535 * 512, 1605 * 512));
+    const reads: number[] = [];
+    const counted = {
+      ...source,
+      read: (offset: number, length: number) => {
+        reads.push(offset);
+        return source.read(offset, length);
+      },
+    };
+    const told: number[] = [];
+    const report = await verifyHashTree(counted, bytesSource(spoiled), {
+      ...options,
+      rootDigest,
+      onProgress: (done) => told.push(done),
+    });
+    expect(blocksOf(report)).toEqual([
+      [0, 100],
+      ['data', 65_535],
+      ['data', 69_999],
+    ]);
+    expect(report.unproved).toEqual([{ firstDataBlock: 1600, dataBlocks: 16 }]);
+    expect(reads).not.toContain(1600 * 512);
+    expect(reads).toContain(1616 * 512);
+    expect(told.at(-1)).toBe(large.length);
+  });
+
+  test('of many corrupt blocks some are listed and all are counted', async () => {
+    const report = await verifyHashTree(
+      bytesSource(data.map((byte) => ~byte)),
+      bytesSource(good.tree),
+      {
+        ...options,
+        rootDigest: good.rootDigest,
+        maxListed: 7,
+      },
+    );
+    expect(report.corrupt).toHaveLength(7);
+    expect(report).toMatchObject({ intact: false, corruptBlocks: 300, unprovedBlocks: 0 });
+  });
+
+  test('stray bytes behind the digests are named, though the root proves them', async () => {
+    // One block of data makes no tree: its digest is the root of a tree of one leaf block here.
+    const leaf = good.tree.slice(0, 512).fill(0);
+    leaf.set(good.tree.subarray(levels[0]!.offset, levels[0]!.offset + 64));
+    leaf[511] = 1;
+    const { rootDigest } = await computeHashTree(bytesSource(leaf), options);
+    const report = await verify(data.slice(0, 1024), leaf, rootDigest);
+    expect(report).toMatchObject({ intact: true, strayBytes: [{ level: 0, index: 0 }] });
+  });
+
   test('an aborted signal stops building and verifying', async () => {
     const signal = AbortSignal.abort(new Error('stop'));
     const source = bytesSource(data);
