@@ -5,9 +5,16 @@ import type { ImagePiece } from '../io/image-pieces.ts';
 /** Large enough to make the calls cheap, small enough that the library can begin soon. */
 const BLOB_SIZE = 1 << 20;
 const RECORD_WORDS = 1 << 15;
+const BYTES_WORDS = 5;
+const FILE_WORDS = 7;
 const EXTENT_WORDS = 7;
 
 const RECORD = { bytes: 0, sharedBytes: 1, file: 2 } as const;
+
+function putLong(words: Uint32Array, at: number, value: number): void {
+  words[at] = value >>> 0;
+  words[at + 1] = value / 2 ** 32;
+}
 
 export interface Batch {
   /**
@@ -24,14 +31,6 @@ export function createBatch(): Batch {
   let words = new Uint32Array(RECORD_WORDS);
   let used = 0;
   let count = 0;
-  const word = (value: number): void => {
-    words[count] = value;
-    count += 1;
-  };
-  const long = (value: number): void => {
-    word(value >>> 0);
-    word(Math.floor(value / 2 ** 32));
-  };
   /** Whether there is room; an empty batch makes some. */
   const hasRoom = (bytes: number, records: number): boolean => {
     if (used + bytes <= blob.length && count + records <= words.length) return true;
@@ -42,11 +41,12 @@ export function createBatch(): Batch {
   };
 
   const putBytes = (shared: boolean, to: number, bytes: Uint8Array): boolean => {
-    if (!hasRoom(bytes.length, 5)) return false;
-    word(shared ? RECORD.sharedBytes : RECORD.bytes);
-    long(to);
-    word(used);
-    word(bytes.length);
+    if (!hasRoom(bytes.length, BYTES_WORDS)) return false;
+    words[count] = shared ? RECORD.sharedBytes : RECORD.bytes;
+    putLong(words, count + 1, to);
+    words[count + 3] = used;
+    words[count + 4] = bytes.length;
+    count += BYTES_WORDS;
     blob.set(bytes, used);
     used += bytes.length;
     return true;
@@ -56,25 +56,30 @@ export function createBatch(): Batch {
     number: number,
   ): boolean => {
     const path = content.file?.path ?? '';
-    if (!hasRoom(path.length * 3, 7 + (extents.length + 1) * EXTENT_WORDS)) return false;
+    if (!hasRoom(path.length * 3, FILE_WORDS + (extents.length + 1) * EXTENT_WORDS)) return false;
     const length = blob.write(path, used);
     const last = extents.at(-1);
     const endsThere = last !== undefined && last.from + last.size === content.size;
-    word(RECORD.file);
-    word(number);
-    word(used);
-    word(length);
+    words[count] = RECORD.file;
+    words[count + 1] = number;
+    words[count + 2] = used;
+    words[count + 3] = length;
+    putLong(words, count + 4, content.size);
+    words[count + 6] = extents.length + (endsThere ? 0 : 1);
+    count += FILE_WORDS;
     used += length;
-    long(content.size);
-    word(extents.length + (endsThere ? 0 : 1));
     for (const { from, to, size, shared } of extents) {
-      word(shared ? 1 : 0);
-      long(from);
-      long(to);
-      long(size);
+      words[count] = shared ? 1 : 0;
+      putLong(words, count + 1, from);
+      putLong(words, count + 3, to);
+      putLong(words, count + 5, size);
+      count += EXTENT_WORDS;
     }
-    // Reading the end checks the size; without that it is asked for.
-    if (!endsThere) for (let i = 0; i < EXTENT_WORDS; i += 1) word(0);
+    if (!endsThere) {
+      // Reading the end checks the size; without that it is asked for, by an extent of nothing.
+      words.fill(0, count, count + EXTENT_WORDS);
+      count += EXTENT_WORDS;
+    }
     return true;
   };
 

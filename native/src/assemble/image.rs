@@ -1,6 +1,7 @@
 //! The image in the making: its file, the digests of its blocks, and the blocks that several pieces share.
 
 use super::Failure;
+use crate::file::PageBuffer;
 use crate::sha256::{BlockHasher, Engine, DIGEST_SIZE};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -42,8 +43,8 @@ impl Hashing {
 }
 
 struct Segment {
-    /// As long as the segment, from the first piece to the last.
-    buffer: Vec<u8>,
+    /// From the first piece to the last.
+    buffer: Option<PageBuffer>,
     /// Bytes that are still to come.
     missing: u64,
 }
@@ -58,7 +59,7 @@ pub struct Image {
     shared_size: u64,
     segments: Vec<Mutex<Segment>>,
     /// Buffers that were used, for the next segment.
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Vec<PageBuffer>>,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,7 +84,7 @@ impl Image {
             .iter()
             .map(|&missing| {
                 Mutex::new(Segment {
-                    buffer: Vec::new(),
+                    buffer: None,
                     missing: u64::from(missing),
                 })
             })
@@ -164,23 +165,36 @@ impl Image {
                 .missing
                 .checked_sub(bytes.len() as u64)
                 .ok_or(Failure::Unfinished)?;
-            if segment.buffer.is_empty() {
-                segment.buffer = lock(&self.spare).pop().unwrap_or_default();
-                segment.buffer.clear();
-                segment.buffer.resize(size, 0);
-            }
             segment
                 .buffer
+                .get_or_insert_with(|| self.empty_buffer())
+                .as_mut_slice()
                 .get_mut(at..at + bytes.len())
                 .ok_or(Failure::Unfinished)?
                 .copy_from_slice(bytes);
-            (segment.missing == 0).then(|| core::mem::take(&mut segment.buffer))
+            if segment.missing == 0 {
+                segment.buffer.take()
+            } else {
+                None
+            }
         };
         if let Some(buffer) = whole {
-            self.write(start, &buffer, hasher)?;
+            let blocks = buffer.as_slice().get(..size).ok_or(Failure::Unfinished)?;
+            self.write(start, blocks, hasher)?;
             lock(&self.spare).push(buffer);
         }
         Ok(())
+    }
+
+    /// Zeros for a segment.
+    fn empty_buffer(&self) -> PageBuffer {
+        match lock(&self.spare).pop() {
+            Some(mut buffer) => {
+                buffer.as_mut_slice().fill(0);
+                buffer
+            }
+            None => PageBuffer::new(SEGMENT_SIZE as usize),
+        }
     }
 
     /// Whether every shared byte came.

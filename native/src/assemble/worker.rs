@@ -3,6 +3,7 @@
 use super::batch::{Extent, Piece, Task};
 use super::image::{Hasher, Image};
 use super::{Failure, TASK_SIZE};
+use crate::file::PageBuffer;
 use core::ops::Range;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,7 +14,7 @@ pub struct Worker<'a> {
     block_size: usize,
     done: &'a AtomicU64,
     /// Whole blocks, `used` bytes of them, that go to `to`.
-    run: Vec<u8>,
+    run: PageBuffer,
     used: usize,
     to: u64,
     /// The content of a file that has no blocks of its own.
@@ -28,7 +29,7 @@ impl<'a> Worker<'a> {
             block_size,
             done,
             // Room for a whole task, for the tail behind it that is read with it, and for the byte that shows growth.
-            run: vec![0; TASK_SIZE as usize + 2 * block_size + 1],
+            run: PageBuffer::new(TASK_SIZE as usize + 2 * block_size + 1),
             used: 0,
             to: 0,
             small: vec![0; block_size + 1],
@@ -70,7 +71,11 @@ impl<'a> Worker<'a> {
         let step = TASK_SIZE as usize;
         for (index, part) in bytes.chunks(step).enumerate() {
             let room = self.room(to + (index * step) as u64, part.len())?;
-            if let Some(target) = self.run.get_mut(room.start..room.start + part.len()) {
+            if let Some(target) = self
+                .run
+                .as_mut_slice()
+                .get_mut(room.start..room.start + part.len())
+            {
                 target.copy_from_slice(part);
             }
             self.take(room.start, part.len());
@@ -91,8 +96,8 @@ impl<'a> Worker<'a> {
                 let (length, tail_length) = (body.length as usize, tail.length as usize);
                 let room = self.room(body.to, length)?;
                 let read = room.start..room.start + length + tail_length;
-                file.read(body.from, &mut self.run, read.clone())?;
-                if let Some(bytes) = self.run.get(read.start + length..read.end) {
+                file.read(body.from, self.run.as_mut_slice(), read.clone())?;
+                if let Some(bytes) = self.run.as_slice().get(read.start + length..read.end) {
                     self.image.share(tail.to, bytes, &mut self.hasher)?;
                 }
                 self.count(tail_length);
@@ -120,7 +125,11 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         let room = self.room(extent.to, length)?;
-        file.read(extent.from, &mut self.run, room.start..room.start + length)?;
+        file.read(
+            extent.from,
+            self.run.as_mut_slice(),
+            room.start..room.start + length,
+        )?;
         self.take(room.start, length);
         Ok(())
     }
@@ -140,7 +149,7 @@ impl<'a> Worker<'a> {
     /// Counts so many bytes as part of the run, with zeros up to the end of their last block.
     fn take(&mut self, start: usize, length: usize) {
         let end = (start + length).next_multiple_of(self.block_size);
-        if let Some(padding) = self.run.get_mut(start + length..end) {
+        if let Some(padding) = self.run.as_mut_slice().get_mut(start + length..end) {
             padding.fill(0);
         }
         self.used = end;
@@ -149,7 +158,7 @@ impl<'a> Worker<'a> {
 
     fn flush(&mut self) -> Result<(), Failure> {
         let used = core::mem::take(&mut self.used);
-        match self.run.get(..used) {
+        match self.run.as_slice().get(..used) {
             Some(blocks) if used > 0 => self.image.write(self.to, blocks, &mut self.hasher),
             _ => Ok(()),
         }

@@ -65,7 +65,6 @@ function* inodePieces(
   // The tail of what is not a file is at hand.
   const record = allocate(head + (isFile ? 0 : tailSize));
   encodeInode(planned, record);
-  const tail = record.subarray(head);
   switch (inode.kind) {
     case 'directory':
       for (let index = 0; index < planned.bodyBlocks; index += 1) {
@@ -78,7 +77,7 @@ function* inodePieces(
           bytes,
         };
       }
-      if (tailSize > 0) encodeDirectoryBlock(planned, planned.bodyBlocks, tail);
+      if (tailSize > 0) encodeDirectoryBlock(planned, planned.bodyBlocks, record.subarray(head));
       break;
     case 'symlink': {
       const target = new Uint8Array(Buffer.from(inode.target));
@@ -87,7 +86,7 @@ function* inodePieces(
         const bytes = target.subarray(0, bodySize);
         yield { kind: 'bytes', to: planned.blockAddress * blockSize, shared: false, bytes };
       }
-      tail.set(target.subarray(bodySize));
+      record.set(target.subarray(bodySize), head);
       break;
     }
     case 'file':
