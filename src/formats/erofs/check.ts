@@ -9,7 +9,13 @@ import { createBlockUsage, type BlockUsage } from './block-usage.ts';
 import { createInodeChecker } from './check-inode.ts';
 import { createProblemList, type ErofsReport, type ProblemList } from './check-report.ts';
 import type { ErofsInode } from './inode.ts';
-import { EROFS_SUPER_OFFSET } from './layout.ts';
+import {
+  EROFS_FEATURE_COMPAT_MTIME,
+  EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX,
+  EROFS_FEATURE_COMPAT_SB_CHKSUM,
+  EROFS_FEATURE_COMPAT_XATTR_FILTER,
+  EROFS_SUPER_OFFSET,
+} from './layout.ts';
 import { openErofs, type ErofsReader } from './reader.ts';
 import { systemExtents } from './system-extents.ts';
 import { walkImage } from './walk-image.ts';
@@ -19,6 +25,13 @@ export interface CheckErofsOptions {
   /** Is told how many of the image's inodes have been checked, as often as that changes. */
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+/** Readers may ignore all of these; what they stand for is still looked at. */
+const KNOWN_COMPAT =
+  EROFS_FEATURE_COMPAT_SB_CHKSUM |
+  EROFS_FEATURE_COMPAT_MTIME |
+  EROFS_FEATURE_COMPAT_XATTR_FILTER |
+  EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX;
 
 /** What the names of an inode add up to. */
 interface Links {
@@ -113,6 +126,15 @@ async function checkSystem(
   usage: BlockUsage,
   list: ProblemList,
 ): Promise<void> {
+  const unknown = (reader.superblock.feature_compat & ~KNOWN_COMPAT) >>> 0;
+  if (unknown !== 0) {
+    const message = `it has features that are not known: 0x${unknown.toString(16)}`;
+    const offset = EROFS_SUPER_OFFSET + 8;
+    list.add(
+      { code: 'unsupported', path: undefined, offset, field: 'feature_compat', message },
+      'warning',
+    );
+  }
   try {
     for await (const { part, offset, size } of systemExtents(reader)) {
       const twice = usage.claimMetadata(offset, size);

@@ -1,6 +1,7 @@
 /** Making the bytes of a file from those of a physical cluster. */
 
 import { inflateRawPrefix } from '../../compression/deflate-decode.ts';
+import { decodeLz4Block } from '../../compression/lz4/decode.ts';
 import { decodeMicroLzma } from '../../compression/micro-lzma-decode.ts';
 import { decodeZstdFrame } from '../../compression/zstd/decode-frame.ts';
 import type { EncodedExtent } from './data-extent.ts';
@@ -42,7 +43,9 @@ export function decodeExtent(
   switch (encoding) {
     case 'lz4': {
       const data = new Uint8Array(length);
-      decodeLz4(input, data);
+      // What older images pad behind the data would be a part of it.
+      if (isExact && geometry.zeroPadding) decodeWholeLz4(input, data);
+      else decodeLz4(input, data);
       return data;
     }
     case 'deflate':
@@ -53,6 +56,13 @@ export function decodeExtent(
       return decodeMicroLzma(input, length);
     default:
       return encoding satisfies never;
+  }
+}
+
+function decodeWholeLz4(input: Uint8Array, data: Uint8Array): void {
+  const length = decodeLz4Block(input, 0, input.length, data, 0, data.length);
+  if (length < data.length) {
+    throw bad('bad-value', `compressed data has ${length} of ${data.length} bytes`);
   }
 }
 

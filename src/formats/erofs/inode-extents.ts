@@ -1,6 +1,5 @@
 /** Which bytes of an image belong to an inode, and what they are of it. */
 
-import { divCeil } from '../../core/math.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { readCompressedHeader } from './compressed-header.ts';
 import { chunkIndexOf, dataExtents, isCompressed } from './data-map.ts';
@@ -63,13 +62,3 @@ export async function* inodeExtents(
     };
   }
 }
-
-/** Whole blocks that bytes take. */
-export const blocksOf = (
-  offset: number,
-  size: number,
-  blockSize: number,
-): { first: number; count: number } => {
-  const first = Math.floor(offset / blockSize);
-  return { first, count: divCeil(offset + size, blockSize) - first };
-};

@@ -124,9 +124,11 @@ describe('checkErofs', () => {
     ]);
   });
 
-  test('reserved fields that are set, and another count of inodes, are warned of', async () => {
-    const problems = await problemsOf([first.offset + 12, 7], [1024 + 16, 77]);
+  test('reserved fields that are set, unknown features and a wrong count are warned of', async () => {
+    const compat = read32(1024 + 8) | 0x100;
+    const problems = await problemsOf([first.offset + 12, 7], [1024 + 16, 77], [1024 + 8, compat]);
     expect(problems.map(({ severity, field }) => [severity, field])).toEqual([
+      ['warning', 'feature_compat'],
       ['warning', 'i_reserved'],
       ['warning', 'inos'],
     ]);
