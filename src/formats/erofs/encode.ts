@@ -63,15 +63,29 @@ const NO_BYTES = new Uint8Array(16);
 
 /** Writes an inode, its xattrs and indexes to the start of `target`; returns how many bytes they take. */
 export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
-  const { inode } = planned;
   const view = new DataView(target.buffer, target.byteOffset, target.length);
+  return encodeInodeAt(planned, target, view, 0);
+}
+
+/**
+ * The same at `start` of a buffer for many: making a view for each takes as long as encoding it.
+ *
+ * @param view Of all of `target`.
+ */
+export function encodeInodeAt(
+  planned: PlannedInode,
+  target: Uint8Array,
+  view: DataView,
+  start: number,
+): number {
+  const { inode } = planned;
   const i_xattr_icount = xattrCount(planned.xattrs.length);
   const i_mode = kindCodes[inode.kind].format | inode.mode;
   const i_u = inodeUnion(planned);
   const format = planned.dataLayout << 1;
   // Written out twice: putting objects together takes fifteen times as long as all else here.
   if (planned.extended) {
-    InodeExtended.encodeInto(view, 0, {
+    InodeExtended.encodeInto(view, start, {
       i_format: format | EROFS_INODE_LAYOUT_EXTENDED,
       i_xattr_icount,
       i_mode,
@@ -87,7 +101,7 @@ export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
       i_reserved2: NO_BYTES,
     });
   } else {
-    InodeCompact.encodeInto(view, 0, {
+    InodeCompact.encodeInto(view, start, {
       i_format: format | EROFS_INODE_LAYOUT_COMPACT,
       i_xattr_icount,
       i_mode,
@@ -103,8 +117,8 @@ export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
   }
   const size = inodeSize(planned);
   const { xattrs, indexes } = planned;
-  const indexAt = size - (indexes?.length ?? 0);
-  target.set(xattrs, indexAt - xattrs.length);
+  const indexAt = start + size - (indexes?.length ?? 0);
+  if (xattrs.length > 0) target.set(xattrs, indexAt - xattrs.length);
   if (indexes !== undefined) target.set(indexes, indexAt);
   return size;
 }

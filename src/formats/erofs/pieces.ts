@@ -1,7 +1,7 @@
 /** A planned image as the pieces that it is put together from. */
 
 import type { ContentExtent, ImagePiece, ImagePieces } from '../../io/image-pieces.ts';
-import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
+import { encodeDirectoryBlock, encodeInodeAt, encodeSuperblock } from './encode.ts';
 import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
 
 /** The small pieces are made many to a buffer of this size. */
@@ -25,9 +25,12 @@ export function erofsPieces(plan: ErofsPlan): ImagePieces {
       }
     },
     *pieces() {
-      const allocate = createSlabs();
+      let slab = createSlab(SLAB_SIZE);
       yield { kind: 'bytes', to: sharedXattrs.offset, shared: true, bytes: sharedXattrs.bytes };
-      for (const planned of inodes) yield* inodePieces(planned, blockSize, allocate);
+      for (const planned of inodes) {
+        slab = slabFor(slab, inodeSize(planned) + planned.tailSize);
+        yield* inodePieces(planned, blockSize, slab);
+      }
     },
     seal: (firstBlock) => encodeSuperblock(plan, firstBlock),
   };
@@ -37,38 +40,38 @@ export function erofsPieces(plan: ErofsPlan): ImagePieces {
 const storedSize = ({ size, dataExtents }: PlannedInode): number =>
   dataExtents?.reduce((sum, extent) => sum + extent.size, 0) ?? size;
 
-type Allocate = (size: number) => Uint8Array;
-
 /** Zeros in any amount, without a buffer for each. */
-function createSlabs(): Allocate {
-  let slab = new Uint8Array(0);
-  let used = 0;
-  return (size) => {
-    if (size > SLAB_SIZE) return new Uint8Array(size);
-    if (used + size > slab.length) {
-      slab = new Uint8Array(SLAB_SIZE);
-      used = 0;
-    }
-    used += size;
-    return slab.subarray(used - size, used);
-  };
+interface Slab {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  used: number;
 }
 
-function* inodePieces(
-  planned: PlannedInode,
-  blockSize: number,
-  allocate: Allocate,
-): Generator<ImagePiece> {
+const createSlab = (size: number): Slab => {
+  const bytes = new Uint8Array(size);
+  return { bytes, view: new DataView(bytes.buffer), used: 0 };
+};
+
+/** The slab to take so many bytes of: the given one while it has room. */
+const slabFor = (slab: Slab, size: number): Slab =>
+  slab.used + size <= slab.bytes.length ? slab : createSlab(Math.max(size, SLAB_SIZE));
+
+function take(slab: Slab, size: number): Uint8Array {
+  slab.used += size;
+  return slab.bytes.subarray(slab.used - size, slab.used);
+}
+
+function* inodePieces(planned: PlannedInode, blockSize: number, slab: Slab): Generator<ImagePiece> {
   const { inode, offset, tailSize } = planned;
   const head = inodeSize(planned);
   const isFile = inode.kind === 'file';
   // The tail of what is not a file is at hand.
-  const record = allocate(head + (isFile ? 0 : tailSize));
-  encodeInode(planned, record);
+  encodeInodeAt(planned, slab.bytes, slab.view, slab.used);
+  const record = take(slab, head + (isFile ? 0 : tailSize));
   switch (inode.kind) {
     case 'directory':
       for (let index = 0; index < planned.bodyBlocks; index += 1) {
-        const bytes = allocate(blockSize);
+        const bytes = new Uint8Array(blockSize);
         encodeDirectoryBlock(planned, index, bytes);
         yield {
           kind: 'bytes',
