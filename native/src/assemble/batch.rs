@@ -250,3 +250,78 @@ impl Cutter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        size: 64 << 20,
+        block_size: 4096,
+        shared_size: 1 << 20,
+        task_size: 1 << 20,
+    };
+
+    fn extents(task: &Task) -> impl Iterator<Item = &Extent> {
+        task.pieces.iter().flat_map(|piece| match piece {
+            Piece::File { extents, .. } => extents.as_slice(),
+            Piece::Bytes { .. } => &[],
+        })
+    }
+
+    #[test]
+    fn any_words_are_refused_or_stay_within_the_image() {
+        // A generator of our own: few bits set, so that many records are nearly right.
+        let mut state = 1_u32;
+        let mut next = |bound: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % bound
+        };
+        let mut decoded = 0;
+        for _ in 0..200_000 {
+            let length = next(30) as usize;
+            let words: Vec<u32> = (0..length)
+                .map(|_| match next(8) {
+                    0 => u32::MAX,
+                    1 => next(1 << 20) << 12,
+                    2 => next(100),
+                    _ => next(4),
+                })
+                .collect();
+            let Some(tasks) = decode(vec![7; 50], &words, &LIMITS) else {
+                continue;
+            };
+            decoded += 1;
+            for task in &tasks {
+                for piece in &task.pieces {
+                    let Piece::Bytes { shared, to, bytes } = piece else {
+                        continue;
+                    };
+                    assert_eq!(task.bytes(bytes).len(), bytes.len());
+                    let limit = if *shared { 1 << 20 } else { 64 << 20 };
+                    assert!(to + bytes.len() as u64 <= limit);
+                }
+                for extent in extents(task) {
+                    let limit = if extent.shared { 1 << 20 } else { 64 << 20 };
+                    assert!(extent.to + extent.length <= limit);
+                    assert!(extent.shared || extent.to % 4096 == 0);
+                }
+            }
+        }
+        assert!(decoded > 1000);
+    }
+
+    #[test]
+    fn a_large_file_is_cut_into_tasks_that_make_it_up() {
+        let size = (5 << 20) + 100;
+        let words = [2, 9, 0, 4, size, 0, 1, 0, 0, 0, 4096, 0, size, 0];
+        let tasks = decode(b"path".to_vec(), &words, &LIMITS).unwrap_or_default();
+        assert_eq!(tasks.len(), 6);
+        let mut end = 0;
+        for extent in tasks.iter().flat_map(extents) {
+            assert_eq!((extent.from, extent.to), (end, end + 4096));
+            end += extent.length;
+        }
+        assert_eq!(end, u64::from(size));
+    }
+}
