@@ -6,15 +6,18 @@ import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
 import { kindCodes } from '../formats/erofs/layout.ts';
-import type { ErofsPlan } from '../formats/erofs/plan.ts';
+import type { ClusterCompressor } from '../compression/cluster-compressor.ts';
+import type { ErofsOptions, ErofsPlan } from '../formats/erofs/plan.ts';
+import type { ChunkMap } from '../formats/erofs/chunks.ts';
 import { openFileSource, sliceSource, streamOf } from '../io/byte-source.ts';
 import { readExactTree } from '../io/disk-tree.ts';
+import { walk, type Directory, type RegularFile } from '../io/file-tree.ts';
 import { globMatcher } from '../io/glob.ts';
 import { createFileSink, type FileSink } from '../io/image-sink.ts';
 import { replaceFiles } from '../io/replace-files.ts';
-import { loadNativeLibrary } from '../native/library.ts';
+import { loadNativeLibrary, type NativeLibrary } from '../native/library.ts';
 import { createNativeScanner } from '../native/scan-tree.ts';
-import type { BlockHasher } from '../verity/block-hasher.ts';
+import { nodeBlockHasher, type BlockHasher } from '../verity/block-hasher.ts';
 import type * as dmVerity from '../verity/dm-verity.ts';
 import { deriveUuid, parseUuid, uuidText } from '../verity/uuid.ts';
 
@@ -37,10 +40,23 @@ export interface CreateErofsOptions {
   readonly xattrs: boolean;
   /** Patterns as `globMatcher` takes them. */
   readonly exclude: readonly string[];
+  /** How files are compressed; undefined to store them as they are. */
+  readonly compression: ErofsCompression | undefined;
+  /** Whether equal parts of files are stored once; not with compression. */
+  readonly deduplicate: boolean;
   /** Whether the SHA-256 of the image is wanted. */
   readonly digest: boolean;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+}
+
+export interface ErofsCompression {
+  readonly algorithm: ClusterCompressor['algorithm'];
+  /** Of lz4hc, deflate and zstd. */
+  readonly level: number;
+  /** In bytes, whole blocks. */
+  readonly clusterSize: number;
+  readonly tails: 'inline' | 'fragments' | 'blocks';
 }
 
 export interface CreatedErofs {
@@ -112,7 +128,9 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
     });
     signal.throwIfAborted();
     const label = options.label === undefined ? {} : { volumeName: options.label };
-    const unnamed = planErofs(root, { buildTime, uuid: new Uint8Array(16), blockSize, ...label });
+    const chunks = options.deduplicate ? await findChunks(root, blockSize, signal) : {};
+    const names = { buildTime, blockSize, ...label };
+    const unnamed = planErofs(root, { uuid: new Uint8Array(16), ...names, ...chunks });
     const seed = planSeed(unnamed);
     const plan = { ...unnamed, uuid: uuid ?? deriveUuid('microbuild erofs', seed) };
     const salt = options.salt ?? sha256(Buffer.from('microbuild erofs salt\0'), seed);
@@ -122,16 +140,30 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
       // Loaded while the image is written.
       const verityCode = import('../verity/dm-verity.ts');
       try {
-        const hasher = await writeErofsImage(plan, sink, {
-          library,
-          signal,
-          onProgress: (done, total) => report(reporter, done, total),
-          ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
-        });
+        const onProgress = (done: number, total: number): void => report(reporter, done, total);
+        const written = options.compression
+          ? await writeCompressed(root, { ...names, uuid: plan.uuid }, options.compression, sink, {
+              library,
+              signal,
+              onProgress,
+            })
+          : {
+              size: plan.size,
+              hasher: await writeErofsImage(plan, sink, {
+                library,
+                signal,
+                onProgress,
+                ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
+              }),
+            };
         const verity = options.verity
-          ? await writeTree(plan, path, sink, hashPath, { hasher, salt, signal, verityCode })
+          ? await writeTree({ ...written, path, blockSize }, sink, hashPath, {
+              salt,
+              signal,
+              verityCode,
+            })
           : undefined;
-        const size = hashFile === undefined ? (verity?.end ?? plan.size) : plan.size;
+        const size = hashFile === undefined ? (verity?.end ?? written.size) : written.size;
         const digest = options.digest ? await digestOfFile(path, signal) : undefined;
         return {
           image: {
@@ -202,13 +234,68 @@ function planSeed(plan: ErofsPlan): Uint8Array {
   return sha256(volumeName, new Uint8Array(facts.buffer), Buffer.from(names.join('/')));
 }
 
+/** The chunks of a tree's files, as the planner takes them. */
+async function findChunks(
+  root: Directory,
+  blockSize: number,
+  signal: AbortSignal,
+): Promise<{ readonly chunks: ChunkMap }> {
+  const { scanChunks } = await import('../formats/erofs/chunks.ts');
+  return { chunks: await scanChunks(root, { chunkSize: blockSize, blockSize, signal }) };
+}
+
+async function writeCompressed(
+  root: Directory,
+  names: ErofsOptions,
+  { algorithm, level, clusterSize, tails }: ErofsCompression,
+  sink: FileSink,
+  options: {
+    readonly library: NativeLibrary | undefined;
+    readonly signal: AbortSignal;
+    readonly onProgress: (done: number, total: number) => void;
+  },
+): Promise<{ readonly size: number; readonly hasher: BlockHasher }> {
+  const { library, signal, onProgress } = options;
+  const [{ writeCompressedErofs }, { createCompressor }, { createNativeBlockHasher }] =
+    await Promise.all([
+      import('../formats/erofs/compressed-writer.ts'),
+      import('./compression.ts'),
+      import('../native/block-hasher.ts'),
+    ]);
+  const contents = new Set<RegularFile>();
+  walk(root, (_path, inode) => {
+    if (inode.kind === 'file') contents.add(inode);
+  });
+  let total = 0;
+  for (const { content } of contents) total += content.size;
+  const { size } = await writeCompressedErofs(
+    root,
+    {
+      ...names,
+      compressor: await createCompressor(algorithm, level, library),
+      clusterSize,
+      tails,
+      signal,
+      onProgress: (done) => onProgress(done, total),
+    },
+    sink,
+  );
+  return {
+    size,
+    hasher: library === undefined ? nodeBlockHasher : createNativeBlockHasher(library),
+  };
+}
+
 async function writeTree(
-  plan: ErofsPlan,
-  path: string,
+  image: {
+    readonly path: string;
+    readonly size: number;
+    readonly blockSize: number;
+    readonly hasher: BlockHasher;
+  },
   sink: FileSink,
   hashPath: string | undefined,
   options: {
-    readonly hasher: BlockHasher;
     readonly salt: Uint8Array;
     readonly signal: AbortSignal;
     readonly verityCode: Promise<typeof dmVerity>;
@@ -217,20 +304,21 @@ async function writeTree(
   readonly end: number;
   readonly told: Omit<NonNullable<CreatedErofs['verity']>, 'path'>;
 }> {
-  const { blockSize } = plan;
+  const { path, size, blockSize, hasher } = image;
   const { verityCode, ...treeOptions } = options;
   const { formatDmVerity } = await verityCode;
-  const image = await openFileSource(path);
+  const source = await openFileSource(path);
   const target = hashPath === undefined ? sink : await createFileSink(hashPath);
   try {
-    const hashOffset = hashPath === undefined ? plan.size : 0;
-    const area = await formatDmVerity(sliceSource(image, 0, plan.size), target, {
+    const hashOffset = hashPath === undefined ? size : 0;
+    const area = await formatDmVerity(sliceSource(source, 0, size), target, {
       algorithm: 'sha256',
       dataBlockSize: blockSize,
       hashBlockSize: blockSize,
       hashType: 1,
       hasSuperblock: true,
       hashOffset,
+      hasher,
       ...treeOptions,
     });
     return {
@@ -248,7 +336,7 @@ async function writeTree(
       },
     };
   } finally {
-    await image.close();
+    await source.close();
     if (target !== sink) await target.close();
   }
 }

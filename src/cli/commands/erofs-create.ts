@@ -1,5 +1,6 @@
 import { parseSourceDate } from '../../core/source-date.ts';
 import { UsageError } from '../../core/errors.ts';
+import type { ErofsCompression } from '../../builder/create-erofs-image.ts';
 import type { CommandArguments, CommandDefinition } from '../command.ts';
 import { formatSize } from '../terminal.ts';
 
@@ -65,6 +66,29 @@ export const erofsCreateCommand: CommandDefinition = {
       describe:
         'Leave out what matches, and all below; may be repeated. With a slash it is a path from the folder on, ** crosses slashes',
     },
+    compress: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'Compress files: lz4, lz4hc[,1 to 12], deflate[,1 to 9] (Linux 6.6 mounts it) or zstd[,1 to 15] (6.10)',
+    },
+    'cluster-size': {
+      type: 'number',
+      requiresArg: true,
+      describe: 'The most that data compressed together takes, in bytes; default: a block',
+    },
+    tails: {
+      type: 'string',
+      choices: ['inline', 'fragments', 'blocks'],
+      requiresArg: true,
+      describe:
+        'Where compressed data goes that fills no cluster: behind the inode (default), all of it together, or in blocks of its own',
+    },
+    dedupe: {
+      type: 'boolean',
+      default: false,
+      describe: 'Store equal blocks of files once, blocks of zeros not at all; not with --compress',
+    },
     digest: {
       type: 'boolean',
       default: false,
@@ -74,6 +98,10 @@ export const erofsCreateCommand: CommandDefinition = {
   examples: [
     ['erofs create rootfs rootfs.erofs', 'an image of the folder'],
     ['erofs create rootfs rootfs.erofs --verity --all-root', 'owned by root, with a hash tree'],
+    [
+      'erofs create rootfs rootfs.erofs --compress lz4hc,9 --cluster-size 65536',
+      'compressed, for any kernel from 5.17 on',
+    ],
     [
       `erofs create rootfs os.erofs --hash-file os.verity --exclude '*.pyc' --json`,
       'tree in a file of its own, result as JSON',
@@ -98,6 +126,8 @@ export const erofsCreateCommand: CommandDefinition = {
       allRoot: args.flag('all-root'),
       xattrs: args.flag('xattrs'),
       exclude: args.list('exclude'),
+      compression: parseCompression(args),
+      deduplicate: args.flag('dedupe'),
       digest: args.flag('digest'),
       reporter,
       signal,
@@ -119,6 +149,49 @@ export const erofsCreateCommand: CommandDefinition = {
     return { text: lines.join('\n'), json: created };
   },
 };
+
+const COMPRESSIONS = {
+  lz4: { most: 0, usual: 0 },
+  lz4hc: { most: 12, usual: 9 },
+  deflate: { most: 9, usual: 6 },
+  zstd: { most: 15, usual: 9 },
+} as const;
+
+/** @throws {UsageError} when it is none, or options do not go together. */
+function parseCompression(args: CommandArguments): ErofsCompression | undefined {
+  const text = args.optionalText('compress');
+  const clusterSize = args.optionalNumber('cluster-size');
+  const tails = args.optionalText('tails') as ErofsCompression['tails'] | undefined;
+  if (text === undefined) {
+    if (clusterSize !== undefined || tails !== undefined) {
+      throw new UsageError('usage', 'Cannot use --cluster-size or --tails without --compress');
+    }
+    return undefined;
+  }
+  if (args.flag('dedupe')) throw new UsageError('usage', 'Cannot use --dedupe with --compress');
+  const [name = '', level, ...rest] = text.split(',');
+  if (!Object.hasOwn(COMPRESSIONS, name) || rest.length > 0) {
+    throw new UsageError('usage', `Cannot use --compress ${text}: it is none`, {
+      hint: 'Write lz4, lz4hc, deflate or zstd, and a level behind a comma',
+    });
+  }
+  const algorithm = name as keyof typeof COMPRESSIONS;
+  const { most, usual } = COMPRESSIONS[algorithm];
+  const number = level === undefined ? usual : Number(level);
+  if (level !== undefined && !(/^\d{1,2}$/.test(level) && number >= 1 && number <= most)) {
+    const levels = most === 0 ? 'it has no levels' : `levels are 1 to ${most}`;
+    throw new UsageError('usage', `Cannot use --compress ${text}: ${levels}`);
+  }
+  const blockSize = args.number('block-size');
+  const size = clusterSize ?? blockSize;
+  if (!Number.isInteger(size / blockSize) || size <= 0 || size > 1 << 20) {
+    throw new UsageError(
+      'usage',
+      `Cannot use --cluster-size ${size}: not whole blocks of ${blockSize} up to 1 MiB`,
+    );
+  }
+  return { algorithm, level: number, clusterSize: size, tails: tails ?? 'inline' };
+}
 
 function buildTime(args: CommandArguments, env: NodeJS.ProcessEnv): number {
   const seconds = args.optionalNumber('mtime');

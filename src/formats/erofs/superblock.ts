@@ -188,7 +188,8 @@ async function checkChecksum(
   if (source.size < EROFS_SUPER_OFFSET + size) {
     throw bad('truncated', `${source.name} ends within the block of the superblock`);
   }
-  const covered = (await source.read(EROFS_SUPER_OFFSET, size)).slice();
+  // A copy, also of a Buffer, whose slice would be a view.
+  const covered = new Uint8Array(await source.read(EROFS_SUPER_OFFSET, size));
   covered.set(record);
   covered.fill(0, 4, 8);
   const actual = crc32c(covered);

@@ -132,7 +132,8 @@ function checkMbr(sector: Uint8Array): void {
 async function readHeader(source: ByteSource, lba: number, sectors: number): Promise<HeaderValues> {
   const offset = lba * SECTOR_SIZE;
   const name = lba === 1 ? 'header' : 'backup header';
-  const sector = (await source.read(offset, SECTOR_SIZE)).slice();
+  // A copy, also of a Buffer, whose slice would be a view.
+  const sector = new Uint8Array(await source.read(offset, SECTOR_SIZE));
   const values = GptHeader.decode(sector);
   const refuse = (code: FormatErrorCode, field: keyof HeaderValues): FormatError =>
     bad(code, `${field} of the ${name} is ${String(values[field])}`, { offset, field });
