@@ -186,6 +186,27 @@ export function syndromePlanes(matrix: Uint8Array, width: number, roots: number)
   return planes;
 }
 
+/**
+ * The erased rows corrected, on the assumption that there are no other errors: as many syndromes as there are erased
+ * rows give them, which is far less work than all. Whether they are right must be seen from elsewhere.
+ *
+ * @returns the rows, one after the other.
+ */
+export function solveRows(
+  matrix: Uint8Array,
+  width: number,
+  erased: readonly number[],
+): Uint8Array {
+  const syndromes = syndromePlanes(matrix, width, erased.length);
+  const { errors } = solveErasures(syndromes, width, erased.length, erased);
+  for (const [i, row] of erased.entries()) {
+    for (let column = 0, at = i * width; column < width; column += 1, at += 1) {
+      errors[at] = errors[at]! ^ matrix[row * width + column]!;
+    }
+  }
+  return errors;
+}
+
 /** `sum[i] ^= factor * values[i]` for whole planes. */
 function addProducts(sum: Uint8Array, factor: number, values: Uint8Array): void {
   const times = productTable(factor);

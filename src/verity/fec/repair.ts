@@ -21,7 +21,7 @@ import {
 } from '../verify-hash-tree.ts';
 import { CODEWORD, fecLayout, type FecLayout } from './layout.ts';
 import { fecMatrix, type FecMatrix } from './matrix.ts';
-import { decodeColumns, syndromePlanes } from './reed-solomon.ts';
+import { decodeColumns, solveRows, syndromePlanes } from './reed-solomon.ts';
 
 /** An image and its parity; what is written to the sinks must be read back from the sources. */
 export interface RepairableImage {
@@ -197,21 +197,32 @@ async function repairRound(
   const found = new Map<CorruptBlock, Uint8Array>();
   const known = erasures.map(({ row }) => row);
   const isProved = proverOf(options);
-  const syndromes = syndromePlanes(codewords, blockSize, roots);
-  const attempt = async (erased: readonly number[], maxSearches?: number): Promise<boolean> => {
-    const trial = codewords.slice();
-    decodeColumns(trial, blockSize, roots, erased, syndromes, maxSearches);
-    for (const { block, row } of erasures) {
+  const keepProved = async (
+    rowAt: (erasure: Erasure, i: number) => Uint8Array,
+  ): Promise<boolean> => {
+    for (const [i, erasure] of erasures.entries()) {
+      const { block } = erasure;
       if (found.has(block)) continue;
-      const bytes = trial.subarray(row * blockSize, (row + 1) * blockSize);
+      const bytes = rowAt(erasure, i);
       if (await isProved(block, bytes)) found.set(block, bytes.slice());
     }
     return found.size === erasures.length;
   };
+  let syndromes: Uint8Array | undefined;
+  const attempt = (erased: readonly number[], maxSearches?: number): Promise<boolean> => {
+    const trial = codewords.slice();
+    syndromes ??= syndromePlanes(codewords, blockSize, roots);
+    decodeColumns(trial, blockSize, roots, erased, syndromes, maxSearches);
+    return keepProved(({ row }) => trial.subarray(row * blockSize, (row + 1) * blockSize));
+  };
   const result = (): { block: CorruptBlock; bytes: Uint8Array }[] =>
     [...found].map(([block, bytes]) => ({ block, bytes }));
 
-  if (known.length <= roots && (await attempt(known))) return result();
+  if (known.length <= roots) {
+    const rows = solveRows(codewords, blockSize, known);
+    const solved = await keepProved((_, i) => rows.subarray(i * blockSize, (i + 1) * blockSize));
+    if (solved || (await attempt(known))) return result();
+  }
   if (await attempt([])) return result();
   if (known.length >= roots) return result();
   // One more of the blocks that nothing is known of may be wrong: each is tried.
