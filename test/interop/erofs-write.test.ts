@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ClusterCompressor } from '../../src/compression/cluster-compressor.ts';
 import { createDeflateCompressor } from '../../src/compression/deflate/compressor.ts';
+import { createLz4Compressor } from '../../src/compression/lz4/compressor.ts';
+import { createZstdCompressor } from '../../src/compression/zstd/compressor.ts';
 import {
   writeCompressedErofs,
   type CompressedErofsOptions,
@@ -69,17 +71,24 @@ function mixedTree(): Directory {
 }
 
 const deflate = createDeflateCompressor(1);
+const zstd = createZstdCompressor(1);
+const lz4 = createLz4Compressor();
+const lz4hc = createLz4Compressor({ level: 9 });
 const settings: [string, ClusterCompressor, number, 'inline' | 'fragments' | 'blocks', boolean][] =
   [
     ['LZ4', simpleLz4(), 4096, 'inline', true],
     ['LZ4 without tails', simpleLz4(), 4096, 'blocks', true],
-    ['LZ4 in clusters of 16 KiB', simpleLz4(), 16384, 'inline', true],
-    ['LZ4 in clusters of 64 KiB', simpleLz4(), 65536, 'inline', true],
-    ['LZ4 in clusters of 64 KiB without tails', simpleLz4(), 65536, 'blocks', true],
+    ['LZ4 in clusters of 16 KiB', lz4, 16384, 'inline', true],
+    ['LZ4 in clusters of 64 KiB', lz4hc, 65536, 'inline', true],
+    ['LZ4 in clusters of 64 KiB without tails', lz4, 65536, 'blocks', true],
     ['LZ4 with fragments', simpleLz4(), 4096, 'fragments', false],
-    ['LZ4 in clusters of 64 KiB with fragments', simpleLz4(), 65536, 'fragments', false],
+    ['LZ4 in clusters of 64 KiB with fragments', lz4hc, 65536, 'fragments', false],
     ['deflate', deflate, 4096, 'inline', false],
     ['deflate in clusters of 64 KiB', deflate, 65536, 'inline', false],
+    ['deflate with fragments', deflate, 16384, 'fragments', false],
+    ['zstd', zstd, 4096, 'inline', false],
+    ['zstd in clusters of 64 KiB', zstd, 65536, 'inline', false],
+    ['zstd in clusters of 1 MiB with fragments', zstd, 1 << 20, 'fragments', false],
   ];
 
 describe.skipIf(!isMountable).each(settings)('%s', (_, compressor, clusterSize, tails, fsck) => {

@@ -1,6 +1,7 @@
 /** Has everybody who reads EROFS read an image. */
 
 import { expect } from 'vitest';
+import { checkErofs } from '../../src/formats/erofs/check.ts';
 import { openErofs } from '../../src/formats/erofs/reader.ts';
 import { readTree } from '../../src/formats/erofs/read-tree.ts';
 import { openFileSource } from '../../src/io/byte-source.ts';
@@ -28,6 +29,7 @@ export async function expectReadsBack(
   const expected = await describeTree(root);
   const source = await openFileSource(image);
   expect(await describeTree(await readTree(await openErofs(source)))).toEqual(expected);
+  expect(await checkErofs(source)).toMatchObject({ problems: [] });
   await source.close();
   if (!isMountable) return;
   await withMountedErofs(image, async (path) => {

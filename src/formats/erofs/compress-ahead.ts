@@ -72,18 +72,30 @@ export async function* compressAhead(
   options: CompressAheadOptions,
 ): AsyncGenerator<CompressedSegment> {
   const running: Promise<CompressedSegment[]>[] = [];
-  for await (const batch of batches(readSegments(files, options.signal))) {
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  // A segment is over when the next one is asked for: nothing keeps its bytes.
+  const consume = async function* (
+    result: Promise<CompressedSegment[]>,
+  ): AsyncGenerator<CompressedSegment> {
+    for (const segment of await result) {
+      yield segment;
+      const { buffer } = segment.bytes;
+      if (buffer.byteLength === SEGMENT_SIZE) spare.push(new Uint8Array(buffer as ArrayBuffer));
+    }
+  };
+  for await (const batch of batches(readSegments(files, spare, options.signal))) {
     const result = compressBatch(batch, options);
     // Awaited at its turn; until then a failure must not count as unhandled.
     result.catch(() => undefined);
     running.push(result);
-    if (running.length >= options.parallel) yield* await (running.shift() as (typeof running)[0]);
+    if (running.length >= options.parallel) yield* consume(running.shift() as (typeof running)[0]);
   }
-  for (const result of running) yield* await result;
+  for (const result of running) yield* consume(result);
 }
 
 async function* readSegments(
   files: readonly PlannedInode[],
+  spare: Uint8Array<ArrayBuffer>[],
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Segment> {
   let next = 0;
@@ -98,7 +110,10 @@ async function* readSegments(
       signal?.throwIfAborted();
       for (let at = 0; at < chunk.length;) {
         if (used === bytes.length) {
-          bytes = new Uint8Array(Math.min(SEGMENT_SIZE, planned.size - done));
+          const size = Math.min(SEGMENT_SIZE, planned.size - done);
+          // Large files would leave a new buffer for each of their segments to be collected.
+          const whole = planned.size < SEGMENT_SIZE ? undefined : (spare.pop() ?? largeBuffer());
+          bytes = whole?.subarray(0, size) ?? new Uint8Array(size);
           used = 0;
         }
         const part = chunk.subarray(at, at + bytes.length - used);
@@ -111,6 +126,8 @@ async function* readSegments(
     }
   }
 }
+
+const largeBuffer = (): Uint8Array<ArrayBuffer> => new Uint8Array(SEGMENT_SIZE);
 
 function* contentPieces(files: readonly PlannedInode[]): Generator<ImagePiece> {
   for (const { path, inode } of files) {

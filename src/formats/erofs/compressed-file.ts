@@ -149,13 +149,21 @@ async function appendExtents(
   list: ExtentList,
 ): Promise<void> {
   let at = 0;
+  /** Where blocks start that need no padding. */
+  let whole = 0;
   for (const { isPlain, length, storedLength } of extents) {
     const blocks = divCeil(storedLength, blockSize);
-    const before = isPlain ? 0 : blocks * blockSize - storedLength;
-    await image.appendBlocks(bytes.subarray(at, at + storedLength), before);
-    at += storedLength;
     list.add({ length, blocks, isPlain });
+    const padding = blocks * blockSize - storedLength;
+    const end = at + storedLength;
+    if (padding > 0) {
+      if (at > whole) await image.appendBlocks(bytes.subarray(whole, at));
+      await image.appendBlocks(bytes.subarray(at, end), isPlain ? 0 : padding);
+      whole = end;
+    }
+    at = end;
   }
+  if (at > whole) await image.appendBlocks(bytes.subarray(whole, at));
 }
 
 /** The last segment of a file that stays flat: what is written of it are the blocks of a flat file. */

@@ -34,7 +34,7 @@ export function encodeSuperblock(plan: ErofsFacts, start: Uint8Array): void {
       blkszbits: Math.log2(plan.blockSize),
       sb_extslots: 0,
       root_nid: nidOf(root),
-      inos: BigInt(plan.inodes.length),
+      inos: BigInt(plan.inodes.length + (plan.packed === undefined ? 0 : 1)),
       build_time: BigInt.asUintN(64, BigInt(plan.buildTime)),
       build_time_nsec: 0,
       blocks: plan.blocks,

@@ -65,7 +65,7 @@ export function planXattrs(
       else known.count += 1;
     }
   }
-  const { ids, area } = placeShared(uses, sharedOffset);
+  const { ids, area } = placeShared(uses, [...entriesOf.values()], sharedOffset);
   const areas = new Map<Inode, Uint8Array>();
   for (const [inode, entries] of entriesOf) areas.set(inode, encodeArea(entries, ids));
   const none = new Uint8Array(0);
@@ -74,6 +74,7 @@ export function planXattrs(
 
 function placeShared(
   uses: ReadonlyMap<string, { readonly bytes: Uint8Array; readonly count: number }>,
+  inodes: readonly (readonly Entry[])[],
   offset: number,
 ): { ids: Map<string, number>; area: Uint8Array } {
   const saves = ({ bytes, count }: { bytes: Uint8Array; count: number }): boolean =>
@@ -81,11 +82,18 @@ function placeShared(
   const wanted = [...uses]
     .filter(([, use]) => saves(use))
     .toSorted(([, a], [, b]) => b.count - a.count || Buffer.compare(a.bytes, b.bytes));
+  // Where an inode has too many of them, some are used by none.
+  const usable = new Set(wanted.map(([key]) => key));
+  const used = new Set<string>();
+  for (const entries of inodes) {
+    const shareable = entries.filter(({ key }) => usable.has(key));
+    for (const { key } of shareable.slice(0, MAX_SHARED)) used.add(key);
+  }
   const ids = new Map<string, number>();
   const parts: Uint8Array[] = [];
   let size = 0;
   for (const [key, { bytes }] of wanted) {
-    if (size + bytes.length > MAX_SHARED_AREA) continue;
+    if (!used.has(key) || size + bytes.length > MAX_SHARED_AREA) continue;
     ids.set(key, (offset + size) / SHARED_ID_SIZE);
     parts.push(bytes);
     size += bytes.length;
