@@ -171,9 +171,10 @@ export function allWorks(options: WorkOptions): Work[] {
             ...(compression === undefined
               ? []
               : [
-                  `--compression=${compression.name}`,
-                  `--level=${compression.level}`,
+                  `--compress=${compression.name},${compression.level}`,
                   `--cluster-size=${compression.cluster}`,
+                  // As mkfs.erofs without -Eztailpacking.
+                  '--tails=blocks',
                 ]),
           ]),
         ],
