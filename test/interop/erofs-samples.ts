@@ -1,7 +1,4 @@
-/**
- * The files of the images in test/fixtures/erofs, which mkfs.erofs 1.9.3 made: what it stores can be
- * computed, so that only the images are kept.
- */
+/** Small files of every kind of data: what compresses, what does not, parts of one another. */
 
 import { createHash } from 'node:crypto';
 
