@@ -18,9 +18,9 @@ import type { PlannedInode } from './plan.ts';
  * Bytes of a file that are compressed at once: a multiple of each block size. Larger segments would
  * compress no better, since a cluster decodes to at most 1 MiB; smaller ones leave more clusters unfilled.
  */
-export const SEGMENT_SIZE = 4 << 20;
+export const SEGMENT_SIZE = 2 << 20;
 /** Segments that go to the compressor together: many small ones, or one. */
-const BATCH_SIZE = 4 << 20;
+const BATCH_SIZE = 2 << 20;
 const BATCH_COUNT = 1024;
 
 /** A part of a file, compressed. */
