@@ -132,7 +132,7 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
     'its file system has no fs-verity',
     'Copy it to ext4, f2fs or btrfs, or use the digest alone: microbuild fsverity digest',
   ],
-  EOPNOTSUPP: [
+  ENOTSUP: [
     'the kernel has no fs-verity, or the file system was made without it',
     'Take a kernel with CONFIG_FS_VERITY=y, and turn the feature on: tune2fs -O verity DEVICE (ext4), mkfs.f2fs -O verity',
   ],
@@ -157,7 +157,7 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
   EFBIG: ['it is too large for its tree', 'Take a larger --block-size'],
   ENOPKG: ['the kernel has not the hash function', 'Take --hash-alg sha256'],
   EMSGSIZE: ['salt or signature are too long', 'Take a signature without attached certificates'],
-  EBADMSG: ['the signature is malformed', 'Sign with microbuild fsverity sign'],
+  EBADMSG: ['the signature is malformed', 'Sign it again: fsverity sign'],
   EKEYREJECTED: ['the signature is of another digest or key', 'Sign the digest of this very file'],
   ENOKEY: [
     'the kernel does not know the certificate of the signature',
