@@ -6,17 +6,36 @@ import type { DumpField, DumpNode } from '../core/dump.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
 import { dumpApk, dumpIdsig } from '../formats/apk/dump.ts';
 import { dumpVbmeta } from '../formats/avb/dump.ts';
+import { dumpAndroidBoot } from '../formats/boot-image/android-boot.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
 import { dumpErofs } from '../formats/erofs/dump.ts';
 import { dumpGpt } from '../formats/gpt/dump.ts';
 import { readGpt } from '../formats/gpt/reader.ts';
 import { dumpPayloadMetadata } from '../formats/payload-metadata/metadata.ts';
+import { dumpSparse } from '../formats/sparse/dump.ts';
+import { isSparse, readSparse, sparseSource } from '../formats/sparse/reader.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
+import { dumpSuperblock, SUPERBLOCK_SIZE } from '../verity/superblock.ts';
 import { LABELS } from './layout.ts';
 import { openBundle } from './open.ts';
 
 /** A format that `inspect` knows by its first bytes or its last. */
-type Kind = 'apk' | 'idsig' | 'vbmeta' | 'erofs' | 'gpt' | 'initrd' | 'bundle' | 'payload-metadata';
+type Kind = FileKind | 'bundle';
+
+/** The formats of files. */
+export const fileKinds = [
+  'apk',
+  'idsig',
+  'vbmeta',
+  'erofs',
+  'gpt',
+  'initrd',
+  'payload-metadata',
+  'verity',
+  'boot.img',
+  'sparse',
+] as const;
+type FileKind = (typeof fileKinds)[number];
 
 /**
  * @param as Takes the bytes as this format, whatever they begin with.
@@ -38,7 +57,7 @@ export async function inspectPath(
     const kind = as ?? (await detect(source));
     if (kind === undefined) {
       throw new UsageError('input', `Cannot inspect ${path}: its format is not known`, {
-        hint: 'Known are bundles, APKs, idsigs, vbmeta and boot images, EROFS, GPT disks and initrds',
+        hint: 'Known are bundles, APKs, idsigs, vbmeta, boot.img, EROFS, dm-verity superblocks, GPT disks, sparse images and initrds',
       });
     }
     return { kind, node: await dump(kind, source) };
@@ -55,6 +74,9 @@ async function detect(source: ByteSource): Promise<Kind | undefined> {
   if (start.startsWith(ascii('PK\u0003\u0004'))) return 'apk';
   if (start.startsWith(ascii('AVB0'))) return 'vbmeta';
   if (start === ascii('070701')) return 'initrd';
+  if (start === ascii('verity')) return 'verity';
+  if (start === ascii('ANDROI')) return 'boot.img';
+  if (await isSparse(source)) return 'sparse';
   if ((await at(512, 8)) === ascii('EFI PART')) return 'gpt';
   // Both an EROFS image and a kernel may end in an AVB footer; the file system says more.
   if ((await at(1024, 4)) === 'e2e1f5e0') return 'erofs';
@@ -79,11 +101,35 @@ async function dump(kind: Kind, source: ByteSource): Promise<DumpNode> {
       return dumpInitrd(source);
     case 'payload-metadata':
       return dumpPayloadMetadata(await source.read(0, source.size));
+    case 'verity':
+      return {
+        name: 'dm-verity superblock',
+        fields: dumpSuperblock(await source.read(0, Math.min(SUPERBLOCK_SIZE, source.size)), 0),
+        children: [],
+      };
+    case 'boot.img': {
+      const image = await dumpAndroidBoot(source);
+      return {
+        ...image,
+        children: [...image.children, ...(await optional(() => dumpVbmeta(source)))],
+      };
+    }
+    case 'sparse':
+      return dumpExpanded(source);
     case 'bundle':
       throw new UsageError('input', `Cannot inspect ${source.name} as a bundle: it is a file`);
     default:
       return kind satisfies never;
   }
+}
+
+/** A sparse image, and what it expands to. */
+async function dumpExpanded(source: ByteSource): Promise<DumpNode> {
+  const image = await readSparse(source);
+  const expanded = sparseSource(source, image);
+  const kind = await detect(expanded);
+  const inner = kind === undefined || kind === 'sparse' ? [] : [await dump(kind, expanded)];
+  return { ...dumpSparse(source.name, image), children: inner };
 }
 
 /** A GPT disk, and inside it what the labels say. */

@@ -23,6 +23,8 @@ export const EXIT = {
   /** `run`: the guest refused the payload. */
   refused: 126,
   interrupted: 130,
+  /** Nobody reads stdout any more; as a shell reports SIGPIPE. */
+  brokenPipe: 141,
 } as const;
 
 /**

@@ -72,6 +72,7 @@ const EXIT_CODES = `## Exit codes
 | 4 | the environment lacks something: the message says what and how to get it |
 | 70 | a bug in microbuild |
 | 130 | interrupted; nothing is left half-written |
+| 141 | whoever read the results has left, as head(1) does |
 
 \`run\` returns the payload's own exit code; 124 when \`--timeout\` ran out, 125 when the VM died without a result, 126 when the guest refused to run.`;
 

@@ -1,6 +1,7 @@
 /** The one place that writes to the terminal: results to stdout, everything else to stderr. */
 
 import { styleText } from 'node:util';
+import { EXIT } from './exit-code.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -18,12 +19,20 @@ export function openTerminal(env: NodeJS.ProcessEnv): Terminal {
   const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
   const interactive = process.stderr.isTTY && process.stdout.isTTY && env['TERM'] !== 'dumb';
   const coloured = interactive && !plain;
+  process.stdout.on('error', endWithReader);
+  process.stderr.on('error', () => undefined);
   return {
     interactive,
     out: (text) => void process.stdout.write(`${text}\n`),
     err: (text) => void process.stderr.write(`${text}\n`),
     style: (style, text) => (coloured ? styleText(style, text) : text),
   };
+}
+
+/** Who reads the results has left, as `head` does: there is nothing more to say to anybody. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.brokenPipe);
 }
 
 /** Writes bytes to stdout as they are, no faster than they are taken. */

@@ -136,6 +136,7 @@ describe('a bundle of hello', () => {
     const { imageSize } = await systemTree();
     const os = bundleFile(bundle, 'os');
     const payload = bundleFile(bundle, 'payload');
+    const made = otherImages(await extract(os, LABELS.system, imageSize));
     for (const [kind, path, fact] of [
       ['bundle', bundle, 'dev.microbuild.hello 1'],
       ['gpt', os, 'system_a'],
@@ -144,6 +145,7 @@ describe('a bundle of hello', () => {
       ['apk', await extract(payload, LABELS.apk), 'lib/x86_64/libhello.so'],
       ['idsig', await extract(payload, LABELS.idsig), 'tree  4096'],
       ['initrd', bundleFile(bundle, 'initrdNormal'), 'androidboot.vbmeta.digest'],
+      ...made,
     ] as const) {
       const json = await sandbox.microbuild(['inspect', path, '--json']);
       expect(JSON.parse(json.stdout)).toMatchObject({ kind });
@@ -153,3 +155,20 @@ describe('a bundle of hello', () => {
     }
   });
 });
+
+/** Images that a bundle does not hold: made of its system by the programs that others use. */
+function otherImages(system: string): (readonly [kind: string, path: string, fact: string])[] {
+  const at = (name: string): string => join(sandbox.folder, name);
+  const run = (program: string, ...args: string[]): void => {
+    expect([program, runTool(program, args).status]).toEqual([program, 0]);
+  };
+  run('img2simg', system, at('system.simg'));
+  run('mkbootimg', '--kernel', 'package.json', '--ramdisk', 'README.md', '-o', at('boot.img'));
+  writeFileSync(at('tree'), '');
+  run('veritysetup', 'format', '--hash=sha512', system, at('tree'));
+  return [
+    ['sparse', at('system.simg'), 'build_time'],
+    ['boot.img', at('boot.img'), 'ramdisk'],
+    ['verity', at('tree'), 'algorithm        sha512'],
+  ];
+}

@@ -1,4 +1,4 @@
-import { inspectPath } from '../../bundle/inspect.ts';
+import { fileKinds, inspectPath } from '../../bundle/inspect.ts';
 import type { CommandDefinition } from '../command.ts';
 import { renderDump } from '../render/dump.ts';
 import { erofsVerbs, inspectErofs } from './inspect-erofs.ts';
@@ -6,7 +6,7 @@ import { erofsVerbs, inspectErofs } from './inspect-erofs.ts';
 export const inspectCommand: CommandDefinition = {
   name: 'inspect',
   summary:
-    'Show what is inside a bundle, disk, APK, idsig, vbmeta or EROFS image, or the files of the latter',
+    'Show what is inside a bundle, disk, image, APK or signature; list and read the files of EROFS',
   positionals: {
     target: { type: 'string', describe: 'Bundle folder or file; its format is told by its bytes' },
     verb: {
@@ -25,7 +25,7 @@ export const inspectCommand: CommandDefinition = {
   options: {
     as: {
       type: 'string',
-      choices: ['apk', 'idsig', 'vbmeta', 'erofs', 'gpt', 'initrd', 'payload-metadata'],
+      choices: fileKinds,
       describe: 'Take the file as this format, whatever it begins with',
     },
     partition: {

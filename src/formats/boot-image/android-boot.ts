@@ -7,6 +7,7 @@
 
 import { FormatError } from '../../core/errors.ts';
 import { alignUp } from '../../core/math.ts';
+import type { DumpField, DumpNode } from '../../core/dump.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { bytes, le, struct } from '../struct.ts';
 
@@ -171,4 +172,32 @@ export function bootPart(source: ByteSource, image: AndroidBootImage, part: Boot
   const found = image.parts.get(part);
   if (found === undefined) return refuse('bad-value', `it has no ${part}`);
   return sliceSource(source, found.offset, found.size, `${source.name}: ${part}`);
+}
+
+/** The header and the parts of a boot.img, for people. */
+export async function dumpAndroidBoot(source: ByteSource): Promise<DumpNode> {
+  const { headerVersion, pageSize, cmdline, osVersion, parts } = await readAndroidBoot(source);
+  const field = (name: string, value: DumpField['value']): DumpField => ({ name, value });
+  return {
+    name: 'boot.img',
+    fields: [
+      { ...field('header_version', headerVersion), offset: VERSION_OFFSET },
+      field('page_size', pageSize),
+      field('os_version', versionText(osVersion)),
+      field('cmdline', cmdline),
+    ],
+    children: [...parts].map(([name, { offset, size }]) => ({
+      name,
+      fields: [{ ...field('size', size), offset }],
+      children: [],
+    })),
+  };
+}
+
+/** Three numbers of 7 bits, then the patch level: year since 2000 and month. */
+function versionText(osVersion: number): string {
+  if (osVersion === 0) return 'none';
+  const version = [osVersion >>> 25, (osVersion >>> 18) & 0x7f, (osVersion >>> 11) & 0x7f];
+  const month = String(osVersion & 0xf).padStart(2, '0');
+  return `${version.join('.')}, patch level ${2000 + ((osVersion >>> 4) & 0x7f)}-${month}`;
 }
