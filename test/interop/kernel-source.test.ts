@@ -85,10 +85,9 @@ describe('a recipe with a kernel of its own', () => {
     ]);
     cpSync(join(unpacked, 'lib/modules', release), join(recipe, 'modules'), { recursive: true });
     const kernel = join(unpacked, `boot/vmlinuz-${release}`);
-    const made = runTool('mkbootimg', [
-      ...['--kernel', kernel, '--ramdisk', '/dev/null', '--header_version', '3'],
-      ...['-o', join(recipe, 'boot.img')],
-    ]);
+    const output = ['--header_version', '3', '-o', join(recipe, 'boot.img')];
+    const parts = ['--kernel', kernel, '--ramdisk', '/dev/null'];
+    const made = runTool('mkbootimg', [...parts, ...output]);
     expect(made).toMatchObject({ status: 0 });
     const fromFile = await image(recipe, 'file');
     for (const name of ['kernel', 'initrd.img', 'initrd_debuggable.img', 'os.img']) {

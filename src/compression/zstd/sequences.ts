@@ -75,16 +75,21 @@ const predefined = (tableLog: number, counts: readonly number[]): FseTable =>
   buildTable({ tableLog, counts: Int16Array.from(counts) });
 const repeated = (value: number, count: number): number[] =>
   Array.from({ length: count }, () => value);
-const LITERAL_TABLE = predefined(6, [
-  ...[4, 3, ...repeated(2, 11), 1, 1, 1, ...repeated(2, 9), 3, 2],
-  ...[...repeated(1, 5), ...repeated(-1, 4)],
-]);
-const MATCH_TABLE = predefined(6, [
-  ...[1, 4, 3, ...repeated(2, 6), ...repeated(1, 37), ...repeated(-1, 7)],
-]);
-const OFFSET_TABLE = predefined(5, [
-  ...[...repeated(1, 6), 2, 2, 2, ...repeated(1, 15), ...repeated(-1, 5)],
-]);
+const LITERAL_TABLE = predefined(
+  6,
+  [4, 3, ...repeated(2, 11), 1, 1, 1, ...repeated(2, 9), 3, 2].concat(
+    repeated(1, 5),
+    repeated(-1, 4),
+  ),
+);
+const MATCH_TABLE = predefined(
+  6,
+  [1, 4, 3].concat(repeated(2, 6), repeated(1, 37), repeated(-1, 7)),
+);
+const OFFSET_TABLE = predefined(
+  5,
+  repeated(1, 6).concat([2, 2, 2], repeated(1, 15), repeated(-1, 5)),
+);
 /** The last code that the predefined table of offsets has. */
 const MAX_PREDEFINED_OFFSET = 28;
 
@@ -124,8 +129,9 @@ export function encodeSequences(sequences: readonly Sequence[]): Uint8Array {
   for (const [index, { literals, match, offsetValue }] of sequences.entries()) {
     literalCodes[index] = codeOf(LITERAL_CODES, literals);
     matchCodes[index] = codeOf(MATCH_CODES, match);
-    offsetCodes[index] = log2(offsetValue);
-    farthest = Math.max(farthest, offsetCodes[index] as number);
+    const far = log2(offsetValue);
+    offsetCodes[index] = far;
+    farthest = Math.max(farthest, far);
   }
   const literal = chooseCoding(literalCodes, LITERAL_TABLE, 9);
   const standard = farthest <= MAX_PREDEFINED_OFFSET ? OFFSET_TABLE : undefined;
