@@ -26,6 +26,8 @@ import { writeHashTree } from './write-hash-tree.ts';
 
 /** How much of each end of the data is part of a derived salt, in bytes. */
 const SALT_ENDS = STREAM_CHUNK;
+/** What libcryptsetup writes to a file at a time. */
+const PAGE = 4096;
 
 /** Where the hash area is in its file, in bytes. */
 export interface HashArea {
@@ -161,9 +163,12 @@ export async function writeSuperblock(
 ): Promise<Uint8Array | undefined> {
   if (!plan.hasSuperblock) return undefined;
   const uuid = given ?? deriveUuid('microbuild dm-verity', rootDigest);
-  const head = new Uint8Array(plan.treeOffset - plan.hashOffset);
+  // One block of data has no tree: veritysetup ends the file with the page of the superblock then.
+  const { layout, treeOffset, hashOffset } = plan;
+  const room = treeOffset - hashOffset;
+  const head = new Uint8Array(layout.treeSize === 0 ? Math.min(room, PAGE) : room);
   head.set(encodeSuperblock({ ...plan, uuid }));
-  await target.write(plan.hashOffset, head);
+  await target.write(hashOffset, head);
   return uuid;
 }
 
