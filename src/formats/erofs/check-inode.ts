@@ -37,8 +37,8 @@ export function createInodeChecker(
   list: ProblemList,
 ): InodeChecker {
   const { geometry, metadata } = reader;
-  /** Blocks where data starts that has been decompressed whole: others may use it again. */
-  const decoded = new Set<number>();
+  /** Data that has been decompressed whole: others may use it again. */
+  const decoded = new Set<string>();
   const sharedXattrs = new Set<number>();
   let dataSize = 0;
 
@@ -78,18 +78,13 @@ export function createInodeChecker(
 
   const decode = async (extent: EncodedExtent, path: string | undefined): Promise<void> => {
     const { offset, isPartial } = extent;
-    if (geometry.fragments && decoded.has(offset)) return;
+    // The same bytes may be said to be something else.
+    const key = `${offset} ${extent.storedSize} ${extent.encoding} ${extent.length}`;
+    if (geometry.fragments && decoded.has(key)) return;
     await tolerate(path, async () => {
       const stored = await source.read(offset, extent.storedSize);
-      try {
-        decodeExtent(stored, extent, geometry, !isPartial);
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        const end = extent.start + extent.length - 1;
-        const what = `bytes ${extent.start}..${end} do not decompress: ${error.message}`;
-        throw bad(error.code, what, { offset, field: 'data', cause: error });
-      }
-      if (geometry.fragments && !isPartial) decoded.add(offset);
+      decodeExtent(stored, extent, geometry, !isPartial);
+      if (geometry.fragments && !isPartial) decoded.add(key);
     });
   };
 
@@ -148,6 +143,11 @@ export function createInodeChecker(
   const checkReserved = async (inode: ErofsInode, path: string | undefined): Promise<void> => {
     const { offset, extended } = inode;
     const bytes = await metadata.read(offset, extended ? InodeExtended.size : InodeCompact.size);
+    const { i_size } = extended ? InodeExtended.decode(bytes) : InodeCompact.decode(bytes);
+    if (BigInt(i_size) !== BigInt(inode.size)) {
+      const message = `a ${inode.kind} has a size of ${i_size}`;
+      list.add({ code: 'bad-value', path, offset, field: 'i_size', message });
+    }
     if (extended) {
       const { i_reserved, i_reserved2 } = InodeExtended.decode(bytes);
       if (i_reserved !== 0) warnReserved(path, offset + 6, 'i_reserved');

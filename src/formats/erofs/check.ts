@@ -10,9 +10,11 @@ import { createInodeChecker } from './check-inode.ts';
 import { createProblemList, type ErofsReport, type ProblemList } from './check-report.ts';
 import type { ErofsInode } from './inode.ts';
 import {
+  EROFS_FEATURE_COMPAT_ISHARE_XATTRS,
   EROFS_FEATURE_COMPAT_MTIME,
   EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX,
   EROFS_FEATURE_COMPAT_SB_CHKSUM,
+  EROFS_FEATURE_COMPAT_SHARED_EA_IN_METABOX,
   EROFS_FEATURE_COMPAT_XATTR_FILTER,
   EROFS_SUPER_OFFSET,
 } from './layout.ts';
@@ -32,6 +34,10 @@ const KNOWN_COMPAT =
   EROFS_FEATURE_COMPAT_MTIME |
   EROFS_FEATURE_COMPAT_XATTR_FILTER |
   EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX;
+
+/** Not for readers to ignore: shared attributes in other places, and names that stand for content. */
+const ELSEWHERE_COMPAT =
+  EROFS_FEATURE_COMPAT_SHARED_EA_IN_METABOX | EROFS_FEATURE_COMPAT_ISHARE_XATTRS;
 
 /** What the names of an inode add up to. */
 interface Links {
@@ -126,7 +132,27 @@ async function checkSystem(
   usage: BlockUsage,
   list: ProblemList,
 ): Promise<void> {
-  const unknown = (reader.superblock.feature_compat & ~KNOWN_COMPAT) >>> 0;
+  const { feature_compat, packed_nid, reserved2 } = reader.superblock;
+  const elsewhere = (feature_compat & ELSEWHERE_COMPAT) >>> 0;
+  if (elsewhere !== 0) {
+    const message = `it has features by which some kernels find other attributes: 0x${elsewhere.toString(16)}`;
+    const offset = EROFS_SUPER_OFFSET + 8;
+    list.add({ code: 'unsupported', path: undefined, offset, field: 'feature_compat', message });
+  }
+  if (packed_nid !== 0n && !reader.geometry.fragments) {
+    const message = `it has a packed inode, ${packed_nid}, without the feature of fragments`;
+    const offset = EROFS_SUPER_OFFSET + 96;
+    list.add({ code: 'bad-value', path: undefined, offset, field: 'packed_nid', message });
+  }
+  if (reserved2.some((byte) => byte !== 0)) {
+    const message = 'a reserved field is not zero';
+    const offset = EROFS_SUPER_OFFSET + 105;
+    list.add(
+      { code: 'bad-value', path: undefined, offset, field: 'reserved2', message },
+      'warning',
+    );
+  }
+  const unknown = (feature_compat & ~KNOWN_COMPAT & ~ELSEWHERE_COMPAT) >>> 0;
   if (unknown !== 0) {
     const message = `it has features that are not known: 0x${unknown.toString(16)}`;
     const offset = EROFS_SUPER_OFFSET + 8;

@@ -23,6 +23,8 @@ export interface Lcluster {
   readonly isPartial: boolean;
   /** Of others: how many clusters before this one the data starts, or one between. */
   readonly distance: number;
+  /** Of others: how many clusters behind this one the next data starts, or one between. */
+  readonly ahead: number;
   /** Of others: how many blocks the data takes, if it is told here. */
   readonly blockCount: number | undefined;
 }
@@ -93,6 +95,7 @@ function decodeFull(bytes: Uint8Array, place: number, header: CompressedHeader):
     block: di_u,
     isPartial: (di_advise & Z_EROFS_LI_PARTIAL_REF) !== 0,
     distance: isCount ? 1 : delta,
+    ahead: di_u >>> 16,
     blockCount: isCount ? delta & ~Z_EROFS_LI_D0_CBLKCNT : undefined,
   };
 }
@@ -102,6 +105,15 @@ const contradiction = (header: CompressedHeader, problem: string): Error =>
     offset: header.offset,
     field: 'di_u',
   });
+
+const NO_HEAD = {
+  clusterofs: 0,
+  block: 0,
+  isPartial: false,
+  distance: 1,
+  ahead: 1,
+  blockCount: undefined,
+};
 
 /** @param place Of the cluster in `bytes`, which start at a pack. */
 function decodeCompact(
@@ -129,7 +141,7 @@ function decodeCompact(
     if (isCount(low)) {
       if (!big) throw contradiction(header, 'a count of blocks where all data takes one');
       const blockCount = low & ~Z_EROFS_LI_D0_CBLKCNT;
-      return { type, clusterofs: 0, block: 0, isPartial: false, distance: 1, blockCount };
+      return { ...NO_HEAD, type, blockCount };
     }
     let distance = low;
     if (index === perPack - 1) {
@@ -138,7 +150,7 @@ function decodeCompact(
       const isHead = before.type !== Z_EROFS_LCLUSTER_TYPE_NONHEAD;
       distance = 1 + (isHead ? 0 : isCount(before.low) ? 1 : before.low);
     }
-    return { type, clusterofs: 0, block: 0, isPartial: false, distance, blockCount: undefined };
+    return { ...NO_HEAD, type, distance, ahead: index === perPack - 1 ? low : 1 };
   }
   // The pack's address is that of the block before its first; each head before this one has its own.
   let blocks = big ? 0 : 1;
@@ -166,6 +178,7 @@ function decodeCompact(
     block: (base + blocks) >>> 0,
     isPartial: false,
     distance: 0,
+    ahead: 0,
     blockCount: undefined,
   };
 }

@@ -56,11 +56,17 @@ export async function* compressedExtents(
       } else if (behind === 1 && pending.isBig) {
         throw refuse('no count of blocks where one belongs');
       }
+      if (found.ahead === 0 && geometry.zeroPadding)
+        throw refuse('a distance of 0 to what follows');
+      pending.reach = Math.max(pending.reach, cluster + found.ahead);
       continue;
     }
     const start = cluster * header.clusterSize + found.clusterofs;
     if (found.clusterofs >= header.clusterSize || (cluster === 0 && start !== 0)) {
       throw refuse('parts out of order');
+    }
+    if (pending !== undefined && start < inode.size && pending.reach > cluster) {
+      throw refuse('a distance beyond the next start');
     }
     // A head behind the end only says where the data before it ends.
     if (pending !== undefined) {
@@ -70,7 +76,14 @@ export async function* compressedExtents(
     if (isSecond && !geometry.secondAlgorithm) throw refuse('a second algorithm');
     pending =
       start < inode.size
-        ? { start, cluster, head: found, blocks: 1, isBig: header.bigPclusters[isSecond ? 1 : 0] }
+        ? {
+            start,
+            cluster,
+            head: found,
+            blocks: 1,
+            isBig: header.bigPclusters[isSecond ? 1 : 0],
+            reach: cluster,
+          }
         : undefined;
   }
   if (pending !== undefined) yield extentOf(pending, inode.size, inode, header, geometry);
@@ -82,6 +95,8 @@ interface Pending {
   readonly head: Lcluster;
   readonly isBig: boolean;
   blocks: number;
+  /** The cluster before which nothing else starts, as the index has it. */
+  reach: number;
 }
 
 type Refusal = (
@@ -134,6 +149,8 @@ function extentOf(
   if (length <= 0) throw refuse('parts out of order');
   const isTail = end === inode.size;
   if (isTail && header.fragmentOffset !== undefined) {
+    // A kernel holds plain data against its blocks, of which a fragment has none.
+    if (head.type === Z_EROFS_LCLUSTER_TYPE_PLAIN) throw refuse('a fragment that is plain');
     // A full index has the upper half where other data has its block.
     const upper = header.isFull ? head.block : 0;
     const packedStart = header.fragmentOffset + upper * 2 ** 32;

@@ -1,5 +1,6 @@
 /** Making the bytes of a file from those of a physical cluster. */
 
+import { FormatError } from '../../core/errors.ts';
 import { inflateRawPrefix } from '../../compression/deflate-decode.ts';
 import { decodeLz4Block } from '../../compression/lz4/decode.ts';
 import { decodeMicroLzma } from '../../compression/micro-lzma-decode.ts';
@@ -18,6 +19,22 @@ export function decodeExtent(
   extent: EncodedExtent,
   geometry: Geometry,
   isExact = false,
+): Uint8Array {
+  try {
+    return decode(stored, extent, geometry, isExact);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const { start, length, offset } = extent;
+    const what = `bytes ${start}..${start + length - 1} do not decompress: ${error.message}`;
+    throw bad(error.code, what, { offset, field: 'data', cause: error });
+  }
+}
+
+function decode(
+  stored: Uint8Array,
+  extent: EncodedExtent,
+  geometry: Geometry,
+  isExact: boolean,
 ): Uint8Array {
   const { encoding, length, start } = extent;
   const { blockSize } = geometry;

@@ -5,7 +5,7 @@ import type { Inode } from '../../io/file-tree.ts';
 import {
   EROFS_I_ALL,
   EROFS_INODE_CHUNK_BASED,
-  EROFS_INODE_FLAT_INLINE,
+  EROFS_INODE_FLAT_PLAIN,
   EROFS_INODE_LAYOUT_EXTENDED,
   EROFS_SLOTSIZE,
   InodeCompact,
@@ -111,8 +111,8 @@ export async function readInode(
     throw refuse('bad-value', 'i_mtime', `time is ${mtime.seconds} s and ${mtime.nsec} ns`);
   }
   const hasData = kind === 'file' || kind === 'directory' || kind === 'symlink';
-  if (!hasData && dataLayout === EROFS_INODE_FLAT_INLINE) {
-    throw refuse('bad-value', 'i_format', `a ${kind} with inline data`);
+  if (!hasData && dataLayout !== EROFS_INODE_FLAT_PLAIN) {
+    throw refuse('bad-value', 'i_format', `a ${kind} with data`);
   }
   return {
     nid: Number(nid),

@@ -18,8 +18,12 @@ export const EROFS_FEATURE_COMPAT_SB_CHKSUM = 0x1;
 export const EROFS_FEATURE_COMPAT_MTIME = 0x2;
 /** `h_name_filter` tells which attributes an inode lacks. */
 export const EROFS_FEATURE_COMPAT_XATTR_FILTER = 0x4;
+/** Shared xattrs stand in compressed metadata, where there is such. */
+export const EROFS_FEATURE_COMPAT_SHARED_EA_IN_METABOX = 0x8;
 /** The long xattr prefixes stand in the image itself, even when there is a packed inode. */
 export const EROFS_FEATURE_COMPAT_PLAIN_XATTR_PFX = 0x10;
+/** Files with equal values of one xattr have equal contents. */
+export const EROFS_FEATURE_COMPAT_ISHARE_XATTRS = 0x20;
 
 export const EROFS_FEATURE_INCOMPAT_ZERO_PADDING = 0x1;
 /** Also: physical clusters of several blocks. */

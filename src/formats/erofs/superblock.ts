@@ -135,6 +135,15 @@ export async function readSuperblock(
       at('extra_devices', 86),
     );
   }
+  const hasPrefixes = (feature_incompat & EROFS_FEATURE_INCOMPAT_XATTR_PREFIXES) !== 0;
+  if (superblock.xattr_prefix_count !== 0 && !hasPrefixes) {
+    // Kernels look at the count alone.
+    throw bad(
+      'bad-value',
+      `it has ${superblock.xattr_prefix_count} long prefixes of attributes, without that feature`,
+      at('xattr_prefix_count', 91),
+    );
+  }
   if (superblock.dirblkbits !== 0) {
     throw bad(
       'unsupported',

@@ -15,6 +15,10 @@ import { readXattrPrefixes, type PackedRange } from './xattr-prefixes.ts';
 
 const DOT = 0x2e;
 
+/** Where the number of the `i`-th shared attribute of an inode stands. */
+const placeOf = ({ xattrOffset }: ErofsInode, i: number): number =>
+  xattrOffset + XattrIbodyHeader.size + i * 4;
+
 /** A name, a value and how many bytes both take. */
 interface Entry {
   readonly name: string;
@@ -79,7 +83,8 @@ export function createXattrReader(
     }
     budget -= end - at;
     if (budget < 0) {
-      throw bad('too-large', 'its extended attributes take more bytes than the image has');
+      const problem = 'its extended attributes take more bytes than the image has';
+      throw bad('too-large', problem, { offset, field: 'e_value_size' });
     }
     const prefix = await prefixOf(e_name_index, offset);
     const suffix = area.subarray(nameAt, valueAt);
@@ -103,18 +108,21 @@ export function createXattrReader(
     }
   };
 
-  const readShared = async (index: number): Promise<Entry & ImageExtent> => {
+  /** @param from Where the number stands. */
+  const readShared = async (index: number, from: number): Promise<Entry & ImageExtent> => {
+    const refuse = (problem: string): Error =>
+      bad('out-of-range', problem, { offset: from, field: 'h_shared_xattrs' });
     const known = shared.get(index);
     if (known !== undefined) return known;
     const offset = geometry.sharedXattrOffset + index * 4;
     const room = geometry.imageSize - offset;
     if (room < XattrEntry.size) {
-      throw bad('out-of-range', `shared extended attribute ${index} is outside of the image`);
+      throw refuse(`shared extended attribute ${index} is outside of the image`);
     }
     const head = XattrEntry.decode(await source.read(offset, XattrEntry.size));
     const size = XattrEntry.size + head.e_name_len + head.e_value_size;
     if (size > room) {
-      throw bad('out-of-range', `shared extended attribute ${index} leaves the image`, { offset });
+      throw refuse(`shared extended attribute ${index} leaves the image`);
     }
     const { name, value } = await decodeEntry(await source.read(offset, size), 0, offset);
     const entry = { name, value, offset, size };
@@ -128,6 +136,13 @@ export function createXattrReader(
   ): Promise<{ area: Uint8Array; indexes: number[]; inline: number }> => {
     if (inode.xattrSize === 0) return { area: new Uint8Array(0), indexes: [], inline: 0 };
     const area = await source.read(inode.xattrOffset, inode.xattrSize);
+    if (area.length === XattrIbodyHeader.size) {
+      // No kernel reads it, and nobody writes it: there is room for neither names nor values.
+      throw bad('unsupported', `inode ${inode.nid} has attributes without room for any`, {
+        offset: inode.offset,
+        field: 'i_xattr_icount',
+      });
+    }
     const { h_shared_count } = XattrIbodyHeader.decode(area);
     const inline = XattrIbodyHeader.size + h_shared_count * 4;
     if (inline > area.length) {
@@ -156,7 +171,7 @@ export function createXattrReader(
         xattrs.set(name, value);
       };
       const { area, indexes, inline } = await readArea(inode);
-      for (const index of indexes) add(await readShared(index));
+      for (const [i, index] of indexes.entries()) add(await readShared(index, placeOf(inode, i)));
       for (let at = inline; at < area.length;) {
         const entry = await decodeEntry(area, at, inode.xattrOffset + at);
         add(entry);
@@ -166,8 +181,8 @@ export function createXattrReader(
     },
     async shared(inode) {
       const extents: ImageExtent[] = [];
-      for (const index of (await readArea(inode)).indexes) {
-        const { offset, size } = await readShared(index);
+      for (const [i, index] of (await readArea(inode)).indexes.entries()) {
+        const { offset, size } = await readShared(index, placeOf(inode, i));
         extents.push({ offset, size });
       }
       return extents;
