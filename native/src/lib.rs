@@ -14,6 +14,7 @@ mod bits;
 pub mod clock;
 pub mod clusters;
 pub mod deflate;
+pub mod erofs;
 pub mod fec;
 pub mod file;
 pub mod file_hash;

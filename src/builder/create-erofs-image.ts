@@ -5,58 +5,28 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
-import { kindCodes } from '../formats/erofs/layout.ts';
-import type { ClusterCompressor } from '../compression/cluster-compressor.ts';
-import type { ErofsOptions, ErofsPlan } from '../formats/erofs/plan.ts';
-import type { ChunkMap } from '../formats/erofs/chunks.ts';
 import { openFileSource, sliceSource, streamOf } from '../io/byte-source.ts';
-import { readExactTree } from '../io/disk-tree.ts';
-import { walk, type Directory, type RegularFile } from '../io/file-tree.ts';
-import { globMatcher } from '../io/glob.ts';
 import { createFileSink, type FileSink } from '../io/image-sink.ts';
 import { replaceFiles } from '../io/replace-files.ts';
-import { loadNativeLibrary, type NativeLibrary } from '../native/library.ts';
-import { createNativeScanner } from '../native/scan-tree.ts';
-import { nodeBlockHasher, type BlockHasher } from '../verity/block-hasher.ts';
+import { loadNativeLibrary } from '../native/library.ts';
+import { scanNatively } from '../native/scan-tree.ts';
+import type { BlockHasher } from '../verity/block-hasher.ts';
 import type * as dmVerity from '../verity/dm-verity.ts';
 import { deriveUuid, parseUuid, uuidText } from '../verity/uuid.ts';
+import type { ErofsFolderOptions, PlannedImage } from './plan-erofs-image.ts';
 
-export interface CreateErofsOptions {
-  readonly folder: string;
+export interface CreateErofsOptions extends ErofsFolderOptions {
   readonly image: string;
   /** Whether a hash tree is made: in `hashFile`, else behind the data. */
   readonly verity: boolean;
   readonly hashFile: string | undefined;
   /** At most 256 bytes; undefined to derive one. */
   readonly salt: Uint8Array | undefined;
-  readonly blockSize: number;
   /** Text; undefined to derive it. */
   readonly uuid: string | undefined;
-  readonly label: string | undefined;
-  /** Seconds since 1970: of the superblock and, unless times are kept, of every file. */
-  readonly buildTime: number;
-  readonly keepTimes: boolean;
-  readonly allRoot: boolean;
-  readonly xattrs: boolean;
-  /** Patterns as `globMatcher` takes them. */
-  readonly exclude: readonly string[];
-  /** How files are compressed; undefined to store them as they are. */
-  readonly compression: ErofsCompression | undefined;
-  /** Whether equal parts of files are stored once; not with compression. */
-  readonly deduplicate: boolean;
   /** Whether the SHA-256 of the image is wanted. */
   readonly digest: boolean;
   readonly reporter: Reporter;
-  readonly signal: AbortSignal;
-}
-
-export interface ErofsCompression {
-  readonly algorithm: ClusterCompressor['algorithm'];
-  /** Of lz4hc, deflate and zstd. */
-  readonly level: number;
-  /** In bytes, whole blocks. */
-  readonly clusterSize: number;
-  readonly tails: 'inline' | 'fragments' | 'blocks';
 }
 
 export interface CreatedErofs {
@@ -95,14 +65,13 @@ export interface CreatedErofs {
  */
 export async function createErofsImage(options: CreateErofsOptions): Promise<CreatedErofs> {
   const { folder, image, hashFile, blockSize, buildTime, reporter, signal } = options;
-  const uuid = options.uuid === undefined ? undefined : parseUuid(options.uuid);
-  if (options.uuid !== undefined && uuid === undefined) {
+  const givenUuid = options.uuid === undefined ? undefined : parseUuid(options.uuid);
+  if (options.uuid !== undefined && givenUuid === undefined) {
     throw new UsageError('usage', `Cannot use the UUID ${options.uuid}: it is none`);
   }
   if (Buffer.byteLength(options.label ?? '') > 15) {
     throw new UsageError('usage', `Cannot use the label ${options.label}: it is over 15 bytes`);
   }
-  const exclude = options.exclude.length === 0 ? undefined : globMatcher(options.exclude);
   const outputs = hashFile === undefined ? [image] : [image, hashFile];
   await checkOutputs(outputs, folder);
 
@@ -110,52 +79,21 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
   const started = performance.now();
   reporter.report({ kind: 'step-start', step: 'erofs', title });
   try {
-    const library = await loadNativeLibrary();
-    const scan = library && createNativeScanner(library)(folder, { xattrs: options.xattrs });
-    // Awaited below; until then a failure must not count as unhandled.
-    scan?.catch(() => undefined);
-    // The rest of the code is loaded while the library's threads look around.
-    const [{ planErofs }, { writeErofsImage }] = await Promise.all([
-      import('../formats/erofs/plan.ts'),
-      import('./erofs-image.ts'),
-    ]);
-    const root = await readExactTree(folder, {
-      ...(options.keepTimes ? {} : { mtime: buildTime }),
-      allRoot: options.allRoot,
-      xattrs: options.xattrs,
-      exclude,
-      scan: scan && (() => scan),
-    });
+    const plan = await planImage(options);
     signal.throwIfAborted();
-    const label = options.label === undefined ? {} : { volumeName: options.label };
-    const chunks = options.deduplicate ? await findChunks(root, blockSize, signal) : {};
-    const names = { buildTime, blockSize, ...label };
-    const unnamed = planErofs(root, { uuid: new Uint8Array(16), ...names, ...chunks });
-    const seed = planSeed(unnamed);
-    const plan = { ...unnamed, uuid: uuid ?? deriveUuid('microbuild erofs', seed) };
-    const salt = options.salt ?? sha256(Buffer.from('microbuild erofs salt\0'), seed);
+    const uuid = givenUuid ?? deriveUuid('microbuild erofs', plan.seed);
+    const salt = options.salt ?? sha256(Buffer.from('microbuild erofs salt\0'), plan.seed);
 
     const created = await replaceFiles(outputs, async ([path = '', hashPath]) => {
       const sink = await createFileSink(path);
       // Loaded while the image is written.
       const verityCode = import('../verity/dm-verity.ts');
       try {
-        const onProgress = (done: number, total: number): void => report(reporter, done, total);
-        const written = options.compression
-          ? await writeCompressed(root, { ...names, uuid: plan.uuid }, options.compression, sink, {
-              library,
-              signal,
-              onProgress,
-            })
-          : {
-              size: plan.size,
-              hasher: await writeErofsImage(plan, sink, {
-                library,
-                signal,
-                onProgress,
-                ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
-              }),
-            };
+        const written = await plan.write(uuid, sink, {
+          signal,
+          onProgress: (done, total) => report(reporter, done, total),
+          ...(options.verity && { hashing: { algorithm: 'sha256', blockSize, salt } }),
+        });
         const verity = options.verity
           ? await writeTree({ ...written, path, blockSize }, sink, hashPath, {
               salt,
@@ -170,8 +108,8 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
             path: image,
             size,
             blockSize,
-            inodes: plan.inodes.length,
-            uuid: uuidText(plan.uuid),
+            inodes: plan.inodes,
+            uuid: uuidText(uuid),
             label: options.label ?? '',
             buildTime,
             sha256: digest,
@@ -192,6 +130,45 @@ export async function createErofsImage(options: CreateErofsOptions): Promise<Cre
   }
 }
 
+/** Plans the image: in the native library if that can, as nothing of the files has to come here then. */
+async function planImage(options: CreateErofsOptions): Promise<PlannedImage> {
+  const library = await loadNativeLibrary();
+  if (library === undefined) {
+    const { planErofsImage } = await import('./plan-erofs-image.ts');
+    return planErofsImage(options, undefined, undefined);
+  }
+  const { folder, xattrs, exclude, compression, deduplicate } = options;
+  const scanning = scanNatively(library, folder, { xattrs });
+  // Awaited below; until then a failure must not count as unhandled.
+  scanning.catch(() => undefined);
+  const isPlain = exclude.length === 0 && compression === undefined && !deduplicate;
+  if (isPlain) {
+    // Loaded while the library's threads look around.
+    const [{ planErofsNatively }, { writeAssembled }] = await Promise.all([
+      import('../native/erofs-plan.ts'),
+      import('./assembled-image.ts'),
+    ]);
+    const volumeName = options.label ?? '';
+    const plan = await planErofsNatively(library, await scanning, { ...options, volumeName });
+    if (plan !== undefined) {
+      return {
+        ...plan,
+        async write(uuid, sink, writeOptions) {
+          const image = { ...plan, assemble: plan.assemble.bind(plan, uuid) };
+          try {
+            const hasher = await writeAssembled(library, image, sink, sink.file, writeOptions);
+            return { size: plan.size, hasher };
+          } finally {
+            plan.close();
+          }
+        },
+      };
+    }
+  }
+  const { planErofsImage } = await import('./plan-erofs-image.ts');
+  return planErofsImage(options, library, await scanning);
+}
+
 const report = throttled((reporter: Reporter, done: number, total: number): void => {
   reporter.report({ kind: 'step-progress', step: 'erofs', done, total });
 });
@@ -206,83 +183,6 @@ function throttled(
     if (percent === last) return;
     last = percent;
     call(reporter, done, total);
-  };
-}
-
-/** What stands for a tree when identifiers are derived: names, sizes, owners, modes and times, not contents. */
-function planSeed(plan: ErofsPlan): Uint8Array {
-  const { inodes, volumeName, blockSize, buildTime } = plan;
-  const facts = new Float64Array(2 + inodes.length * 7);
-  const names: string[] = [];
-  let at = 0;
-  const add = (fact: number): void => {
-    facts[at] = fact;
-    at += 1;
-  };
-  add(blockSize);
-  add(buildTime);
-  for (const { inode, size, nlink, mtime, mtimeNsec, dirents } of inodes) {
-    add(kindCodes[inode.kind].format | inode.mode);
-    add(inode.uid);
-    add(inode.gid);
-    add(size);
-    add(nlink);
-    add(mtime);
-    add(mtimeNsec);
-    for (const { name } of dirents) names.push(name);
-  }
-  return sha256(volumeName, new Uint8Array(facts.buffer), Buffer.from(names.join('/')));
-}
-
-/** The chunks of a tree's files, as the planner takes them. */
-async function findChunks(
-  root: Directory,
-  blockSize: number,
-  signal: AbortSignal,
-): Promise<{ readonly chunks: ChunkMap }> {
-  const { scanChunks } = await import('../formats/erofs/chunks.ts');
-  return { chunks: await scanChunks(root, { chunkSize: blockSize, blockSize, signal }) };
-}
-
-async function writeCompressed(
-  root: Directory,
-  names: ErofsOptions,
-  { algorithm, level, clusterSize, tails }: ErofsCompression,
-  sink: FileSink,
-  options: {
-    readonly library: NativeLibrary | undefined;
-    readonly signal: AbortSignal;
-    readonly onProgress: (done: number, total: number) => void;
-  },
-): Promise<{ readonly size: number; readonly hasher: BlockHasher }> {
-  const { library, signal, onProgress } = options;
-  const [{ writeCompressedErofs }, { createCompressor }, { createNativeBlockHasher }] =
-    await Promise.all([
-      import('../formats/erofs/compressed-writer.ts'),
-      import('./compression.ts'),
-      import('../native/block-hasher.ts'),
-    ]);
-  const contents = new Set<RegularFile>();
-  walk(root, (_path, inode) => {
-    if (inode.kind === 'file') contents.add(inode);
-  });
-  let total = 0;
-  for (const { content } of contents) total += content.size;
-  const { size } = await writeCompressedErofs(
-    root,
-    {
-      ...names,
-      compressor: await createCompressor(algorithm, level, library),
-      clusterSize,
-      tails,
-      signal,
-      onProgress: (done) => onProgress(done, total),
-    },
-    sink,
-  );
-  return {
-    size,
-    hasher: library === undefined ? nodeBlockHasher : createNativeBlockHasher(library),
   };
 }
 

@@ -7,23 +7,8 @@ import type { ImageSink } from '../io/image-sink.ts';
 import { createNativeAssembler } from '../native/assemble.ts';
 import { createNativeBlockHasher } from '../native/block-hasher.ts';
 import type { NativeLibrary } from '../native/library.ts';
-import {
-  nodeBlockHasher,
-  type BlockHasher,
-  type BlockHashParameters,
-} from '../verity/block-hasher.ts';
-
-export interface WriteImageOptions {
-  /** Absent: do without. */
-  readonly library?: NativeLibrary | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called now and then with how much is done, in bytes of `total`. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** What the image's blocks will be hashed with next; they are hashed on the way if that can be. */
-  readonly hashing?: BlockHashParameters | undefined;
-}
-
-const DIGEST_SIZE = 32;
+import { nodeBlockHasher, type BlockHasher } from '../verity/block-hasher.ts';
+import { writeAssembled, type WriteImageOptions } from './assembled-image.ts';
 
 /**
  * Writes the image, all of its `plan.size` bytes.
@@ -36,51 +21,24 @@ const DIGEST_SIZE = 32;
 export async function writeErofsImage(
   plan: ErofsPlan,
   sink: ImageSink,
-  options: WriteImageOptions = {},
+  options: WriteImageOptions & {
+    /** Absent: do without. */
+    readonly library?: NativeLibrary | undefined;
+  } = {},
 ): Promise<BlockHasher> {
-  const { library, signal, onProgress, hashing } = options;
+  const { library } = options;
   const { file } = sink;
   if (library === undefined || file === undefined) {
-    await writeErofs(plan, sink, { signal, onProgress });
+    await writeErofs(plan, sink, options);
     return library === undefined ? nodeBlockHasher : createNativeBlockHasher(library);
   }
-  await sink.truncate(plan.size);
   const pieces = erofsPieces(plan);
-  const canHash = hashing?.algorithm === 'sha256' && hashing.blockSize <= plan.blockSize;
-  const known = canHash && {
-    ...hashing,
-    digests: new Uint8Array((plan.size / hashing.blockSize) * DIGEST_SIZE),
+  const assembler = createNativeAssembler(library);
+  const image = {
+    size: pieces.size,
+    blockSize: pieces.blockSize,
+    pieceSize: pieces.pieceSize,
+    assemble: assembler.assemble.bind(assembler, pieces),
   };
-  await createNativeAssembler(library).assemble(pieces, file, {
-    signal,
-    onProgress: onProgress && ((done) => onProgress(done, pieces.pieceSize)),
-    ...(known && { hashing: known }),
-  });
-  const hasher = createNativeBlockHasher(library);
-  return known ? knowingHasher(hasher, known, file.offset) : hasher;
-}
-
-/** Gives out the digests that are known already, for ranges of the image's file. */
-function knowingHasher(
-  hasher: BlockHasher,
-  known: BlockHashParameters & { readonly digests: Uint8Array },
-  imageOffset: number,
-): BlockHasher {
-  return {
-    hashBlocks: (parameters, data, digests) => hasher.hashBlocks(parameters, data, digests),
-    hashFile(parameters, range, digests) {
-      const { algorithm, blockSize, salt } = parameters;
-      const isSame =
-        algorithm === known.algorithm &&
-        blockSize === known.blockSize &&
-        Buffer.compare(salt, known.salt) === 0;
-      const first = (range.offset - imageOffset) / blockSize;
-      const end = first + range.length / blockSize;
-      if (!isSame || first < 0 || end * DIGEST_SIZE > known.digests.length) {
-        return hasher.hashFile?.(parameters, range, digests);
-      }
-      digests.set(known.digests.subarray(first * DIGEST_SIZE, end * DIGEST_SIZE));
-      return Promise.resolve();
-    },
-  };
+  return writeAssembled(library, image, sink, file, options);
 }

@@ -13,6 +13,7 @@ export interface ImageSink {
 }
 
 export interface FileSink extends ImageSink {
+  readonly file: ImageTarget;
   /** Flushes to the device and closes. */
   close(): Promise<void>;
 }

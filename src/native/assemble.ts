@@ -3,128 +3,58 @@
  * one encodes. The twin is `src/formats/erofs/writer.ts`; both make the same bytes.
  */
 
-import { readSync, writeSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { divCeil } from '../core/math.ts';
-import { sizeProblem, streamPiece } from '../formats/erofs/content.ts';
-import type {
-  BlockDigests,
-  ImageAssembler,
-  ImagePiece,
-  ImagePieces,
-  ImageTarget,
-} from '../io/image-pieces.ts';
-import { systemError } from '../io/system-error.ts';
-import { nodeBlockHasher } from '../verity/block-hasher.ts';
+import { streamPiece } from '../formats/erofs/content.ts';
+import type { ImageAssembler, ImagePiece, ImagePieces } from '../io/image-pieces.ts';
 import { createBatch, type Batch } from './assembly-batch.ts';
+import { assemblyThreads, runAssembly } from './assembly-run.ts';
 import { callAsync, type NativeFunction, type NativeLibrary } from './library.ts';
 
 /** `SEGMENT_SIZE` of the library. */
 const SEGMENT_SIZE = 1 << 20;
-const MAX_THREADS = 16;
-const DIGEST_SIZE = 32;
-const PROGRESS_INTERVAL = 100;
-
-/** `Failure` of the library. */
-const FAILURE = { cancelled: 1, read: 2, size: 3, write: 4 } as const;
 
 type NativeFile = Extract<ImagePiece, { kind: 'content' }>;
-
-interface Functions {
-  readonly start: NativeFunction;
-  readonly add: NativeFunction;
-  readonly progress: NativeFunction;
-  readonly cancel: NativeFunction;
-  readonly finish: NativeFunction;
-}
-
-const functionsOf = (library: NativeLibrary): Functions => ({
-  start: library.func(
-    'int64_t mb_assembly_start(int fd, uint64_t base, uint64_t size, uint64_t shared_size, uint32_t block_size, const uint32_t *missing, size_t segments, uint32_t hash_block_size, const uint8_t *salt, size_t salt_len, uint32_t threads)',
-  ),
-  add: library.func(
-    'int mb_assembly_add(uint64_t handle, const uint8_t *blob, size_t blob_len, const uint32_t *records, size_t record_words)',
-  ),
-  progress: library.func('uint64_t mb_assembly_progress(uint64_t handle)'),
-  cancel: library.func('void mb_assembly_cancel(uint64_t handle)'),
-  finish: library.func(
-    'int mb_assembly_finish(uint64_t handle, _Out_ uint8_t *leaves, size_t leaves_len, _Out_ uint64_t *failure)',
-  ),
-});
 
 /** @param threads How many of the library's; default one for each processor. */
 export function createNativeAssembler(
   library: NativeLibrary,
-  threads: number = Math.min(availableParallelism(), MAX_THREADS),
+  threads: number = assemblyThreads(),
 ): ImageAssembler {
-  const functions = functionsOf(library);
+  const startAssembly = library.func(
+    'int64_t mb_assembly_start(int fd, uint64_t base, uint64_t size, uint64_t shared_size, uint32_t block_size, const uint32_t *missing, size_t segments, uint32_t hash_block_size, const uint8_t *salt, size_t salt_len, uint32_t threads)',
+  );
+  const add = library.func(
+    'int mb_assembly_add(uint64_t handle, const uint8_t *blob, size_t blob_len, const uint32_t *records, size_t record_words)',
+  );
   return {
     async assemble(image, target, options = {}) {
-      const { hashing, signal, onProgress } = options;
-      signal?.throwIfAborted();
-      const handle = start(functions, image, target, hashing, threads);
       const files: NativeFile[] = [];
-      const cancel = (): unknown => functions.cancel(handle);
-      signal?.addEventListener('abort', cancel);
-      const timer =
-        onProgress &&
-        setInterval(() => onProgress(Number(functions.progress(handle))), PROGRESS_INTERVAL);
-      let thrown: unknown;
-      try {
-        await addPieces(functions.add, handle, image, files, signal);
-      } catch (error) {
-        thrown = error ?? new TypeError('Nothing was thrown');
-        cancel();
-      }
-      const failure = new BigUint64Array(4);
-      const digests = hashing?.digests ?? new Uint8Array(0);
-      const result = await callAsync(functions.finish, handle, digests, digests.length, failure);
-      clearInterval(timer);
-      signal?.removeEventListener('abort', cancel);
-      if (thrown !== undefined) throw thrown;
-      signal?.throwIfAborted();
-      if (result !== 0) throw failureError([...failure].map(Number), files, result);
-      await sealFirstBlock(image, target, hashing);
-      onProgress?.(image.pieceSize);
+      const { size, blockSize, sharedSize } = image;
+      await runAssembly(library, image, target, options, {
+        start(hashBlockSize, salt) {
+          const missing = bytesPerSegment(image);
+          return startAssembly(
+            target.fd,
+            target.offset,
+            size,
+            sharedSize,
+            blockSize,
+            missing,
+            missing.length,
+            hashBlockSize,
+            salt,
+            salt.length,
+            threads,
+          );
+        },
+        feed: (handle) => addPieces(add, handle, image, files, options.signal),
+        file(number) {
+          const { path = '', content } = files[number] ?? {};
+          return { path, diskPath: content?.file?.path, size: content?.size ?? 0 };
+        },
+      });
     },
   };
-}
-
-function start(
-  functions: Functions,
-  image: ImagePieces,
-  target: ImageTarget,
-  hashing: BlockDigests | undefined,
-  threads: number,
-): number {
-  const { size, blockSize, sharedSize } = image;
-  if (hashing !== undefined) {
-    const blocks = size / hashing.blockSize;
-    if (blockSize % hashing.blockSize !== 0 || hashing.digests.length !== blocks * DIGEST_SIZE) {
-      throw new RangeError(
-        `Cannot hash ${size} bytes in blocks of ${hashing.blockSize} into ${hashing.digests.length} bytes`,
-      );
-    }
-  }
-  const missing = bytesPerSegment(image);
-  const salt = hashing?.salt ?? new Uint8Array(0);
-  const handle = Number(
-    functions.start(
-      target.fd,
-      target.offset,
-      size,
-      sharedSize,
-      blockSize,
-      missing,
-      missing.length,
-      hashing?.blockSize ?? 0,
-      salt,
-      salt.length,
-      threads,
-    ),
-  );
-  if (handle > 0) return handle;
-  throw new RangeError(`The native library refused an image of ${size} bytes: ${handle}`);
 }
 
 /** How many bytes the pieces put into each segment of the shared blocks. */
@@ -186,41 +116,4 @@ async function addPieces(
   }
   await next();
   await sending;
-}
-
-/** The checksum of the first block needs all of it: it is read back, changed and hashed anew. */
-async function sealFirstBlock(
-  image: ImagePieces,
-  { fd, offset }: ImageTarget,
-  hashing: BlockDigests | undefined,
-): Promise<void> {
-  const block = new Uint8Array(image.blockSize);
-  if (readSync(fd, block, 0, block.length, offset) !== block.length) {
-    throw new RangeError('The image that was just written is shorter than one block');
-  }
-  image.seal(block);
-  if (writeSync(fd, block, 0, block.length, offset) !== block.length) {
-    throw new RangeError('The first block was written in part only');
-  }
-  if (hashing === undefined) return;
-  const { blockSize, salt, digests } = hashing;
-  await nodeBlockHasher.hashBlocks({ algorithm: 'sha256', blockSize, salt }, block, digests);
-}
-
-function failureError(
-  [kind = 0, file = 0, errno = 0, found = 0]: readonly number[],
-  files: readonly NativeFile[],
-  result: unknown,
-): Error {
-  const { path = '', content } = files[file] ?? {};
-  switch (result === 1 ? kind : 0) {
-    case FAILURE.read:
-      return systemError(errno, 'read', content?.file?.path);
-    case FAILURE.size:
-      return sizeProblem(path, content?.size ?? 0, found);
-    case FAILURE.write:
-      return systemError(errno, 'write');
-    default:
-      return new TypeError(`The native library could not put the image together (${kind})`);
-  }
 }

@@ -1,43 +1,56 @@
 /** Scanning folders with the native library, on several threads and with extended attributes. */
 
 import { availableParallelism } from 'node:os';
-import { isTextOf, type DiskEntry, type DiskScanner } from '../io/disk-tree.ts';
+import { isTextOf, type DiskEntry, type DiskScanner, type ScanOptions } from '../io/disk-tree.ts';
 import { callAsync, type NativeLibrary } from './library.ts';
 
 /** `native/src/scan/record.rs` has the words. */
 const RECORD_WORDS = 24;
 const MAX_THREADS = 8;
 
+/** What was found; the library has it until it is asked for. */
+export interface NativeScan {
+  /** The library's number of it. */
+  readonly handle: number;
+  /** Takes it from the library: once. */
+  entries(): Iterable<DiskEntry>;
+}
+
 /** @param threads How many of the library's; default one for each processor. */
-export function createNativeScanner(
+export function createNativeScanner(library: NativeLibrary, threads?: number): DiskScanner {
+  return async (path, options) => (await scanNatively(library, path, options, threads)).entries();
+}
+
+/** @param threads How many of the library's; default one for each processor. */
+export async function scanNatively(
   library: NativeLibrary,
+  path: string,
+  { xattrs }: ScanOptions,
   threads: number = Math.min(availableParallelism(), MAX_THREADS),
-): DiskScanner {
+): Promise<NativeScan> {
   const scan = library.func(
     'int64_t mb_scan(const uint8_t *path, size_t path_len, uint32_t with_xattrs, uint32_t threads, _Out_ uint64_t *sizes)',
   );
-  const take = library.func(
-    'int mb_scan_take(uint64_t handle, _Out_ uint32_t *records, size_t record_words, _Out_ uint8_t *blob, size_t blob_len)',
-  );
-  return async (path, { xattrs }) => {
-    const name = Buffer.from(path);
-    const sizes = new BigUint64Array(2);
-    const result = await callAsync(
-      scan,
-      name,
-      name.length,
-      xattrs === true ? 1 : 0,
-      threads,
-      sizes,
-    );
-    const handle = Number(result);
-    if (handle <= 0) throw new RangeError(`The native library refused to scan ${path}: ${handle}`);
-    const words = new Uint32Array(Number(sizes[0]));
-    const blob = Buffer.allocUnsafeSlow(Number(sizes[1]));
-    const taken = take(handle, words, words.length, blob, blob.length);
-    if (taken !== 0)
-      throw new RangeError(`The native library kept what it found: ${String(taken)}`);
-    return entries(words, blob);
+  const name = Buffer.from(path);
+  const sizes = new BigUint64Array(2);
+  const wanted = xattrs === true ? 1 : 0;
+  const result = await callAsync(scan, name, name.length, wanted, threads, sizes);
+  const handle = Number(result);
+  if (handle <= 0) throw new RangeError(`The native library refused to scan ${path}: ${handle}`);
+  return {
+    handle,
+    entries() {
+      const take = library.func(
+        'int mb_scan_take(uint64_t handle, _Out_ uint32_t *records, size_t record_words, _Out_ uint8_t *blob, size_t blob_len)',
+      );
+      const words = new Uint32Array(Number(sizes[0]));
+      const blob = Buffer.allocUnsafeSlow(Number(sizes[1]));
+      const taken = take(handle, words, words.length, blob, blob.length);
+      if (taken !== 0) {
+        throw new RangeError(`The native library kept what it found: ${String(taken)}`);
+      }
+      return entries(words, blob);
+    },
   };
 }
 

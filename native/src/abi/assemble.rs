@@ -14,7 +14,7 @@ const MAX_SALT: usize = 256;
 const MAX_BLOCK: u32 = 1 << 16;
 const MAX_THREADS: u32 = 64;
 
-fn find(handle: u64) -> Option<Arc<Assembly>> {
+pub(super) fn find(handle: u64) -> Option<Arc<Assembly>> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.1.get(&handle).map(Arc::clone)
 }
@@ -58,7 +58,49 @@ pub unsafe extern "C" fn mb_assembly_start(
     salt_len: usize,
     threads: u32,
 ) -> i64 {
+    // SAFETY: the caller's promise is the one that these ask for.
+    let (missing, salt) = unsafe { (words(missing, segments), bytes(salt, salt_len)) };
+    let (Some(missing), Some(salt)) = (missing, salt) else {
+        return i64::from(ERROR_ARGUMENT);
+    };
+    let form = Form {
+        size,
+        shared_size,
+        block_size,
+        missing,
+    };
+    // SAFETY: the caller has it open until the return.
+    unsafe { start(fd, base, &form, hash_block_size, salt, threads) }
+}
+
+/// What an image is like before there is anything of it.
+pub(super) struct Form<'a> {
+    pub size: u64,
+    pub shared_size: u64,
+    pub block_size: u32,
+    /// Bytes that come into each segment.
+    pub missing: &'a [u32],
+}
+
+/// As `mb_assembly_start`.
+///
+/// # Safety
+/// `fd` is open.
+pub(super) unsafe fn start(
+    fd: i32,
+    base: u64,
+    form: &Form<'_>,
+    hash_block_size: u32,
+    salt: &[u8],
+    threads: u32,
+) -> i64 {
     let error = i64::from(ERROR_ARGUMENT);
+    let Form {
+        size,
+        shared_size,
+        block_size,
+        missing,
+    } = *form;
     let is_block = |size: u32| size.is_power_of_two() && (64..=MAX_BLOCK).contains(&size);
     let whole = |bytes: u64| bytes.is_multiple_of(u64::from(block_size));
     let valid = is_block(block_size)
@@ -66,19 +108,17 @@ pub unsafe extern "C" fn mb_assembly_start(
         && whole(size)
         && whole(shared_size)
         && shared_size <= size
-        && shared_size.div_ceil(SEGMENT_SIZE) == segments as u64
+        && shared_size.div_ceil(SEGMENT_SIZE) == missing.len() as u64
         && base
             .checked_add(size)
             .is_some_and(|end| i64::try_from(end).is_ok())
-        && salt_len <= MAX_SALT
+        && salt.len() <= MAX_SALT
         && threads <= MAX_THREADS
         && fd >= 0;
-    // SAFETY: the caller's promise is the one that these ask for.
-    let (missing, salt) = unsafe { (words(missing, segments), bytes(salt, salt_len)) };
-    let (true, Some(missing), Some(salt)) = (valid, missing, salt) else {
+    if !valid {
         return error;
-    };
-    // SAFETY: the caller has it open until the return.
+    }
+    // SAFETY: open by the caller's promise.
     let Ok(file) = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned() else {
         return error;
     };

@@ -8,6 +8,17 @@ static DONE: Mutex<(u64, BTreeMap<u64, Scan>)> = Mutex::new((1, BTreeMap::new())
 
 const MAX_THREADS: u32 = 64;
 
+/// Takes a result away; whoever does not want it puts it back.
+pub(super) fn take(handle: u64) -> Option<Scan> {
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    done.1.remove(&handle)
+}
+
+pub(super) fn put_back(handle: u64, scan: Scan) {
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    done.1.insert(handle, scan);
+}
+
 /// Scans the directory at `path` and all below it, with extended attributes if asked. `sizes` gets how many words the records
 /// have and how many bytes the blob, both in the form that `scan::record` describes.
 ///
@@ -56,11 +67,7 @@ pub unsafe extern "C" fn mb_scan_take(
     blob: *mut u8,
     blob_len: usize,
 ) -> i32 {
-    let found = DONE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .1
-        .remove(&handle);
+    let found = take(handle);
     let Some(record_bytes) = record_words.checked_mul(size_of::<u32>()) else {
         return ERROR_ARGUMENT;
     };

@@ -164,13 +164,22 @@ impl Words<'_> {
     }
 }
 
-/// Decodes a batch and cuts it into tasks; `None` when a record is not what it must be.
-pub fn decode(blob: Vec<u8>, words: &[u32], limits: &Limits) -> Option<Vec<Task>> {
+/// Decodes a batch; `None` when a record is not what it must be.
+pub fn decode(blob: &[u8], words: &[u32], limits: &Limits) -> Option<Vec<Piece>> {
     let mut words = Words {
         rest: words,
         limits,
         blob_length: blob.len(),
     };
+    let mut pieces = Vec::new();
+    while !words.rest.is_empty() {
+        pieces.push(words.piece()?);
+    }
+    Some(pieces)
+}
+
+/// Cuts a batch into tasks. The pieces are within the limits.
+pub fn cut(blob: Vec<u8>, pieces: Vec<Piece>, limits: &Limits) -> Vec<Task> {
     let mut cutter = Cutter {
         blob: Arc::new(blob),
         limits,
@@ -178,11 +187,11 @@ pub fn decode(blob: Vec<u8>, words: &[u32], limits: &Limits) -> Option<Vec<Task>
         pieces: Vec::new(),
         cost: 0,
     };
-    while !words.rest.is_empty() {
-        cutter.push(words.piece()?);
+    for piece in pieces {
+        cutter.push(piece);
     }
     cutter.cut();
-    Some(cutter.tasks)
+    cutter.tasks
 }
 
 struct Cutter<'a> {
@@ -288,10 +297,12 @@ mod tests {
                     _ => next(4),
                 })
                 .collect();
-            let Some(tasks) = decode(vec![7; 50], &words, &LIMITS) else {
+            let blob = vec![7; 50];
+            let Some(pieces) = decode(&blob, &words, &LIMITS) else {
                 continue;
             };
             decoded += 1;
+            let tasks = cut(blob, pieces, &LIMITS);
             for task in &tasks {
                 for piece in &task.pieces {
                     let Piece::Bytes { shared, to, bytes } = piece else {
@@ -315,7 +326,8 @@ mod tests {
     fn a_large_file_is_cut_into_tasks_that_make_it_up() {
         let size = (5 << 20) + 100;
         let words = [2, 9, 0, 4, size, 0, 1, 0, 0, 0, 4096, 0, size, 0];
-        let tasks = decode(b"path".to_vec(), &words, &LIMITS).unwrap_or_default();
+        let pieces = decode(b"path", &words, &LIMITS).unwrap_or_default();
+        let tasks = cut(b"path".to_vec(), pieces, &LIMITS);
         assert_eq!(tasks.len(), 6);
         let mut end = 0;
         for extent in tasks.iter().flat_map(extents) {

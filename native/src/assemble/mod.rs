@@ -9,7 +9,7 @@ mod worker;
 
 pub use image::{Hashing, Image, SEGMENT_SIZE};
 
-use batch::{Limits, Task};
+use batch::{Limits, Piece, Task};
 use image::lock;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -162,8 +162,15 @@ impl Assembly {
 
     /// Takes another batch; waits while enough of them do already. `None` when the batch is malformed.
     pub fn add(&self, blob: Vec<u8>, words: &[u32]) -> Option<()> {
-        let size = blob.len() + size_of_val(words);
-        let tasks = batch::decode(blob, words, &self.limits)?;
+        let pieces = batch::decode(&blob, words, &self.limits)?;
+        self.add_pieces(blob, pieces);
+        Some(())
+    }
+
+    /// The same with pieces that are within the image. Returns false when no more are wanted, as something went wrong.
+    pub fn add_pieces(&self, blob: Vec<u8>, pieces: Vec<Piece>) -> bool {
+        let size = blob.len() + size_of_val(pieces.as_slice());
+        let tasks = batch::cut(blob, pieces, &self.limits);
         let mut queue = lock(&self.shared.queue);
         while queue.waiting_bytes > MAX_WAITING {
             queue = self
@@ -172,14 +179,21 @@ impl Assembly {
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        if queue.failure.is_none() && !tasks.is_empty() {
+        let wanted = queue.failure.is_none();
+        if wanted && !tasks.is_empty() {
             queue.waiting.push_back((tasks.len(), size));
             queue.waiting_bytes += size;
             queue.tasks.extend(tasks);
         }
         drop(queue);
         self.shared.filled.notify_all();
-        Some(())
+        wanted
+    }
+
+    /// Whether pieces that are within an image of these sizes are within this one.
+    pub fn is_of(&self, size: u64, shared_size: u64, block_size: u64) -> bool {
+        let limits = &self.limits;
+        (limits.size, limits.shared_size, limits.block_size) == (size, shared_size, block_size)
     }
 
     /// Bytes that are done.

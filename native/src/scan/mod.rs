@@ -6,5 +6,5 @@
 mod record;
 mod walk;
 
-pub use record::{Scan, RECORD_WORDS};
+pub use record::{Record, Scan, RECORD_WORDS};
 pub use walk::scan;

@@ -110,3 +110,80 @@ impl Scan {
         Some(at)
     }
 }
+
+/// One record, by its words.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    words: &'a [u32],
+    blob: &'a [u8],
+}
+
+impl Scan {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len() / RECORD_WORDS
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The record of that number, which must be below `len`.
+    pub fn record(&self, index: usize) -> Record<'_> {
+        Record {
+            words: &self.records[index * RECORD_WORDS..][..RECORD_WORDS],
+            blob: &self.blob,
+        }
+    }
+}
+
+impl<'a> Record<'a> {
+    fn long(&self, at: usize) -> u64 {
+        u64::from(self.words[at]) | u64::from(self.words[at + 1]) << 32
+    }
+    fn bytes(&self, at: usize) -> &'a [u8] {
+        &self.blob[self.words[at] as usize..][..self.words[at + 1] as usize]
+    }
+    pub fn parent(&self) -> usize {
+        self.words[0] as usize
+    }
+    pub fn number(&self) -> usize {
+        self.words[1] as usize
+    }
+    pub fn errno(&self) -> u32 {
+        self.words[2]
+    }
+    pub fn mode(&self) -> u32 {
+        self.words[3]
+    }
+    pub fn owner(&self) -> (u32, u32) {
+        (self.words[4], self.words[5])
+    }
+    pub fn links(&self) -> u32 {
+        self.words[6]
+    }
+    pub fn device(&self) -> (u32, u32) {
+        (self.words[7], self.words[8])
+    }
+    pub fn size(&self) -> u64 {
+        self.long(9)
+    }
+    /// Seconds and nanoseconds.
+    pub fn mtime(&self) -> (i64, u32) {
+        (self.long(11).cast_signed(), self.words[13])
+    }
+    /// Equal for the names of one file.
+    pub fn link(&self) -> [u32; 4] {
+        [14, 15, 16, 17].map(|at| self.words[at])
+    }
+    pub fn name(&self) -> &'a [u8] {
+        self.bytes(18)
+    }
+    pub fn target(&self) -> &'a [u8] {
+        self.bytes(20)
+    }
+    /// How many there are.
+    pub fn xattrs(&self) -> u32 {
+        self.words[23]
+    }
+}

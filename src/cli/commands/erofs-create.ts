@@ -1,6 +1,6 @@
 import { parseSourceDate } from '../../core/source-date.ts';
 import { UsageError } from '../../core/errors.ts';
-import type { ErofsCompression } from '../../builder/create-erofs-image.ts';
+import type { ErofsCompression } from '../../builder/plan-erofs-image.ts';
 import type { CommandArguments, CommandDefinition } from '../command.ts';
 import { formatSize } from '../terminal.ts';
 

@@ -1,22 +1,16 @@
 /** The bytes of a plan's superblock, inodes and directory blocks. */
 
-import { crc32c } from './crc32c.ts';
 import {
-  checksummedSize,
   Dirent,
-  EROFS_FEATURE_COMPAT_MTIME,
-  EROFS_FEATURE_COMPAT_SB_CHKSUM,
   EROFS_INODE_LAYOUT_COMPACT,
   EROFS_INODE_LAYOUT_EXTENDED,
   EROFS_SLOTSIZE,
-  EROFS_SUPER_MAGIC_V1,
-  EROFS_SUPER_OFFSET,
   InodeCompact,
   InodeExtended,
   kindCodes,
-  SuperBlock,
 } from './layout.ts';
 import { inodeSize, inodeUnion, type ErofsFacts, type PlannedInode } from './plan.ts';
+import { sealSuperblock } from './seal-superblock.ts';
 import { xattrCount } from './xattr.ts';
 
 const nidOf = (planned: PlannedInode): number => planned.offset / EROFS_SLOTSIZE;
@@ -25,38 +19,16 @@ const nidOf = (planned: PlannedInode): number => planned.offset / EROFS_SLOTSIZE
 export function encodeSuperblock(plan: ErofsFacts, start: Uint8Array): void {
   const [root] = plan.inodes;
   if (root === undefined) throw new TypeError('A plan has a root');
-  const view = new DataView(start.buffer, start.byteOffset, start.length);
-  const encode = (checksum: number): void => {
-    SuperBlock.encodeInto(view, EROFS_SUPER_OFFSET, {
-      magic: EROFS_SUPER_MAGIC_V1,
-      checksum,
-      feature_compat: EROFS_FEATURE_COMPAT_SB_CHKSUM | EROFS_FEATURE_COMPAT_MTIME,
-      blkszbits: Math.log2(plan.blockSize),
-      sb_extslots: 0,
-      root_nid: nidOf(root),
-      inos: BigInt(plan.inodes.length + (plan.packed === undefined ? 0 : 1)),
-      build_time: BigInt.asUintN(64, BigInt(plan.buildTime)),
-      build_time_nsec: 0,
-      blocks: plan.blocks,
-      meta_blkaddr: 0,
-      xattr_blkaddr: 0,
-      uuid: plan.uuid,
-      volume_name: plan.volumeName,
-      feature_incompat: plan.featureIncompat,
-      available_compr_algs: plan.algorithms ?? 0,
-      extra_devices: 0,
-      devt_slotoff: 0,
-      dirblkbits: 0,
-      xattr_prefix_count: 0,
-      xattr_prefix_start: 0,
-      packed_nid: BigInt(plan.packed === undefined ? 0 : nidOf(plan.packed)),
-      xattr_filter_reserved: 0,
-      reserved2: new Uint8Array(23),
-    });
-  };
-  encode(0);
-  const covered = checksummedSize(plan.blockSize);
-  encode(crc32c(start.subarray(EROFS_SUPER_OFFSET, EROFS_SUPER_OFFSET + covered)));
+  const { inodes, packed, ...facts } = plan;
+  sealSuperblock(
+    {
+      ...facts,
+      inodeCount: inodes.length + (packed === undefined ? 0 : 1),
+      rootNid: nidOf(root),
+      packedNid: packed && nidOf(packed),
+    },
+    start,
+  );
 }
 
 const NO_BYTES = new Uint8Array(16);

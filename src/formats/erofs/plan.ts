@@ -26,6 +26,7 @@ import {
 } from './layout.ts';
 import { inodeProblem } from './limits.ts';
 import { createMetadataAllocator } from './metadata-allocator.ts';
+import type { SuperblockFacts } from './seal-superblock.ts';
 import { planXattrs } from './xattr.ts';
 
 export interface ErofsOptions {
@@ -85,19 +86,10 @@ export interface PlannedInode {
   indexes?: Uint8Array;
 }
 
-/** What the superblock tells. */
-export interface ErofsFacts {
-  readonly buildTime: number;
-  readonly uuid: Uint8Array;
-  readonly volumeName: Uint8Array;
-  readonly blockSize: number;
+/** What the superblock tells, by the inodes. */
+export interface ErofsFacts extends Omit<SuperblockFacts, 'inodeCount' | 'rootNid' | 'packedNid'> {
   /** In the order of the image; the first is the root. */
   readonly inodes: readonly PlannedInode[];
-  /** Size of the image, in blocks. */
-  readonly blocks: number;
-  readonly featureIncompat: number;
-  /** `available_compr_algs`. */
-  readonly algorithms?: number;
   /** The packed inode. */
   readonly packed?: PlannedInode | undefined;
 }
