@@ -39,6 +39,8 @@ export function createInodeChecker(
   const { geometry, metadata } = reader;
   /** Data that has been decompressed whole: others may use it again. */
   const decoded = new Set<string>();
+  /** How data is stored that others may use again. */
+  const encodings = new Map<number, string>();
   const sharedXattrs = new Set<number>();
   let dataSize = 0;
 
@@ -91,7 +93,12 @@ export function createInodeChecker(
   const checkData = async (inode: ErofsInode, path: string | undefined): Promise<void> => {
     let end = 0;
     for await (const extent of dataExtents(metadata, inode, geometry)) {
-      if (extent.kind === 'encoded') await decode(extent, path);
+      if (extent.kind === 'encoded') {
+        const known = encodings.get(extent.offset) ?? extent.encoding;
+        if (geometry.fragments) encodings.set(extent.offset, known);
+        if (known !== extent.encoding) conflict(path, 'data', extent.offset);
+        await decode(extent, path);
+      }
       if (extent.kind === 'fragment') {
         if (reader.packed === undefined || reader.packed.nid === inode.nid) {
           throw bad('bad-value', `inode ${inode.nid} has a fragment of a file that is not there`, {

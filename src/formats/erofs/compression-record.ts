@@ -6,12 +6,33 @@
  */
 
 import type { ClusterCompressor } from '../../compression/cluster-compressor.ts';
+import { alignUp } from '../../core/math.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
 import { bytes, le, struct, u8 } from '../struct.ts';
+import {
+  algorithmNames,
+  Z_EROFS_PCLUSTER_MAX_SIZE,
+  type AlgorithmName,
+} from './compressed-layout.ts';
+import type { ImageExtent } from './data-extent.ts';
+import {
+  EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_SB_EXTSLOT_SIZE,
+  EROFS_SUPER_OFFSET,
+  SuperBlock,
+  type SuperBlockValues,
+} from './layout.ts';
+import { bad, type Geometry } from './superblock.ts';
 
 const Lz4Cfgs = struct('z_erofs_lz4_cfgs', 14, {
   max_distance: le.u16,
   max_pclusterblks: le.u16,
   reserved: bytes(10),
+});
+const LzmaCfgs = struct('z_erofs_lzma_cfgs', 14, {
+  dict_size: le.u32,
+  format: le.u16,
+  reserved: bytes(8),
 });
 const DeflateCfgs = struct('z_erofs_deflate_cfgs', 6, { windowbits: u8, reserved: bytes(5) });
 const ZstdCfgs = struct('z_erofs_zstd_cfgs', 6, {
@@ -20,9 +41,12 @@ const ZstdCfgs = struct('z_erofs_zstd_cfgs', 6, {
   reserved: bytes(4),
 });
 
-/** Bytes that the longest of them takes. */
-export const RECORD_ROOM = 2 + Lz4Cfgs.size;
+const LENGTH_SIZE = 2;
+/** Bytes that the longest that is written takes. */
+export const RECORD_ROOM = LENGTH_SIZE + Lz4Cfgs.size;
 
+const LZMA_MIN_DICT_SIZE = 4096;
+const LZMA_MAX_DICT_SIZE = 8 << 20;
 const LZ4_MAX_DISTANCE = 65535;
 const DEFLATE_WINDOW_BITS = 15;
 /** log2 of 1 MiB, the most a cluster decodes to, from log2 of the smallest window on. */
@@ -48,8 +72,86 @@ export function compressionRecord(
         return ZstdCfgs.encode({ format: 0, windowlog: ZSTD_WINDOW_LOG, reserved });
     }
   })();
-  const record = new Uint8Array(2 + settings.length);
+  const record = new Uint8Array(LENGTH_SIZE + settings.length);
   record[0] = settings.length;
-  record.set(settings, 2);
+  record.set(settings, LENGTH_SIZE);
   return record;
+}
+
+/**
+ * Where an image has the records, in the order of the algorithms; none where it has no list of these.
+ *
+ * @throws {FormatError} when one leaves the image, or tells what no kernel takes; `unsupported` on
+ *   algorithms that are not known.
+ */
+export async function* compressionRecords(
+  source: ByteSource,
+  superblock: SuperBlockValues,
+  { blockSize, imageSize }: Geometry,
+): AsyncGenerator<ImageExtent> {
+  if ((superblock.feature_incompat & EROFS_FEATURE_INCOMPAT_COMPR_CFGS) === 0) return;
+  const { available_compr_algs, sb_extslots } = superblock;
+  const field = 'available_compr_algs';
+  if (available_compr_algs >= 1 << algorithmNames.length) {
+    const problem = `its compression algorithms are 0x${available_compr_algs.toString(16)}`;
+    throw bad('unsupported', problem, { offset: EROFS_SUPER_OFFSET + 84, field });
+  }
+  let at = EROFS_SUPER_OFFSET + SuperBlock.size + sb_extslots * EROFS_SB_EXTSLOT_SIZE;
+  for (const [number, name] of algorithmNames.entries()) {
+    if ((available_compr_algs & (1 << number)) === 0) continue;
+    const offset = alignUp(at, 4);
+    const read = async (start: number, length: number): Promise<Uint8Array> => {
+      if (start + length <= imageSize) return source.read(start, length);
+      const problem = 'the settings of a compression algorithm leave the image';
+      throw bad('out-of-range', problem, { offset, field });
+    };
+    const head = await read(offset, LENGTH_SIZE);
+    const size = (head[0] ?? 0) | ((head[1] ?? 0) << 8);
+    const settings = await read(offset + LENGTH_SIZE, size);
+    const wrong = settingsProblem(name, settings, blockSize);
+    if (wrong !== undefined) {
+      throw bad('bad-value', `the settings of ${name} have ${wrong}`, {
+        offset: offset + LENGTH_SIZE,
+        field: `z_erofs_${name}_cfgs`,
+      });
+    }
+    at = offset + LENGTH_SIZE + size;
+    yield { offset, size: at - offset };
+  }
+}
+
+/** Why a kernel would not take settings. */
+function settingsProblem(
+  name: AlgorithmName,
+  settings: Uint8Array,
+  blockSize: number,
+): string | undefined {
+  const { size } = { lz4: Lz4Cfgs, lzma: LzmaCfgs, deflate: DeflateCfgs, zstd: ZstdCfgs }[name];
+  if (settings.length < size) return `${settings.length} bytes, not ${size}`;
+  switch (name) {
+    case 'lz4': {
+      const { max_pclusterblks } = Lz4Cfgs.decode(settings);
+      return max_pclusterblks * blockSize > Z_EROFS_PCLUSTER_MAX_SIZE
+        ? `clusters of ${max_pclusterblks} blocks`
+        : undefined;
+    }
+    case 'lzma': {
+      const { dict_size, format } = LzmaCfgs.decode(settings);
+      if (format !== 0) return `format ${format}`;
+      return dict_size < LZMA_MIN_DICT_SIZE || dict_size > LZMA_MAX_DICT_SIZE
+        ? `a dictionary of ${dict_size} bytes`
+        : undefined;
+    }
+    case 'deflate': {
+      const { windowbits } = DeflateCfgs.decode(settings);
+      return windowbits > DEFLATE_WINDOW_BITS ? `windows of 2^${windowbits} bytes` : undefined;
+    }
+    case 'zstd': {
+      const { format, windowlog } = ZstdCfgs.decode(settings);
+      if (format !== 0) return `format ${format}`;
+      return windowlog > ZSTD_WINDOW_LOG ? `windows of 2^${windowlog + 10} bytes` : undefined;
+    }
+    default:
+      return name satisfies never;
+  }
 }

@@ -5,6 +5,7 @@
 
 import type { ByteSource } from '../../io/byte-source.ts';
 import { cachedSource } from './cached-source.ts';
+import { compressionRecords } from './compression-record.ts';
 import type { ImageExtent } from './data-extent.ts';
 import { createDataReader, type DataPart } from './data-reader.ts';
 import { createDirectoryDecoder, type ErofsDirent } from './directory.ts';
@@ -59,6 +60,8 @@ export async function openErofs(
 ): Promise<ErofsReader> {
   const { superblock, geometry } = await readSuperblock(source, onProblem);
   const metadata = cachedSource(source);
+  // Only for what it throws: a kernel that does not take one does not mount the image.
+  for await (const _ of compressionRecords(metadata, superblock, geometry));
   const root = await readInode(metadata, geometry, BigInt(superblock.root_nid));
   if (root.kind !== 'directory') {
     throw bad('bad-value', `the root is a ${root.kind}`, {
