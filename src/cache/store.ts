@@ -10,8 +10,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { EnvironmentError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import { makeFolder } from '../io/make-folder.ts';
 
 export interface Cache {
   readonly directory: string;
@@ -64,10 +66,22 @@ export function actionKey(action: Readonly<Record<string, unknown>>): string {
     .digest('hex');
 }
 
-/** Opens (and makes, private to the user) a store. Several processes may use it at once. */
+/**
+ * Opens (and makes, private to the user) a store. Several processes may use it at once.
+ *
+ * @throws {EnvironmentError} when the folder cannot be made.
+ */
 export async function openCache(directory: string): Promise<Cache> {
   const temporary = join(directory, 'tmp');
-  await mkdir(temporary, { recursive: true, mode: 0o700 });
+  try {
+    await makeFolder(temporary, 0o700);
+  } catch (cause) {
+    const { code = 'error' } = cause as NodeJS.ErrnoException;
+    throw new EnvironmentError('cache', `Cannot keep a cache in ${directory}: ${code}`, {
+      cause,
+      hint: 'Make the folder writable, or name another one: export MICROBUILD_CACHE=FOLDER',
+    });
+  }
   const place = (kind: 'cas' | 'ac', key: string): string =>
     join(directory, kind, key.slice(0, 2), key);
 
@@ -92,7 +106,7 @@ export async function openCache(directory: string): Promise<Cache> {
     async adopt(file) {
       const { sha256, size } = await digestFile(file);
       const path = place('cas', sha256);
-      await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+      await makeFolder(dirname(path), 0o700);
       await chmod(file, 0o600);
       await rename(file, path);
       return { sha256, size, path };

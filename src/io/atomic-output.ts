@@ -6,8 +6,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from './make-folder.ts';
 
 const temporaryName = (path: string, kind: string): string =>
   join(dirname(path), `.${basename(path)}.${kind}-${randomBytes(6).toString('hex')}`);
@@ -19,6 +20,14 @@ async function syncPath(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Names of devices, and of what a process has open. */
+const SYSTEM_NAME = /^\/(?:dev|proc)\//;
+
+/** Where the links of a name end; the name itself when nothing is there. */
+export async function targetOf(name: string): Promise<string> {
+  return realpath(name).catch(() => name);
 }
 
 /** Writes a new file and flushes it. The mode is set whatever the umask is. */
@@ -37,13 +46,22 @@ export async function writeFileSynced(
   }
 }
 
-/** Writes one file atomically. The mode is set whatever the umask is. */
+/**
+ * Writes one file atomically. The mode is set whatever the umask is. A link stays: the file it leads to is replaced.
+ * A device or pipe is written to as it is.
+ */
 export async function writeFileAtomic(
-  path: string,
+  name: string,
   data: Uint8Array | string,
   mode = 0o644,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  const found = await stat(name).catch(() => undefined);
+  // `/dev/stdout` may be a file that others write to.
+  if (SYSTEM_NAME.test(name) || (found && !found.isFile() && !found.isDirectory())) {
+    return writeFile(name, data, { flag: 'a' });
+  }
+  const path = await targetOf(name);
+  await makeFolder(dirname(path));
   const temporary = temporaryName(path, 'new');
   try {
     await writeFileSynced(temporary, data, mode);
@@ -65,7 +83,7 @@ export async function writeDirectoryAtomic<T>(
   path: string,
   fill: (temporary: string) => Promise<T>,
 ): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const temporary = temporaryName(path, 'new');
   await mkdir(temporary, { mode: 0o755 });
   try {

@@ -5,11 +5,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, lstat, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { link, lstat, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError, UsageError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import { makeFolder } from '../io/make-folder.ts';
 
 /** What `vm.json` in a run directory holds. */
 export interface VmState {
@@ -58,7 +59,7 @@ export function checkVmName(name: string): void {
  * @throws {EnvironmentError}
  */
 export async function ensurePrivateFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeFolder(path, 0o700);
   const stat = await lstat(path);
   if (!stat.isDirectory() || stat.uid !== userInfo().uid || (stat.mode & 0o077) !== 0) {
     throw new EnvironmentError('run directory', `Cannot use ${path}: it is not private to you`, {

@@ -3,10 +3,11 @@
  * the bytes of a pinned one (`fetch`). As an ordinary user, without touching the system's apt state.
  */
 
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EnvironmentError, ToolError, UsageError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
+import { makeFolder } from '../../io/make-folder.ts';
 import type { LockedDeb } from '../../recipe/lockfile.ts';
 import { runTool } from '../run-tool.ts';
 
@@ -128,8 +129,8 @@ export async function openPackageIndex(
   context: AptContext,
 ): Promise<PackageIndex> {
   const state = join(context.cache.directory, 'apt', architecture);
-  await mkdir(join(state, 'lists', 'partial'), { recursive: true });
-  await mkdir(join(state, 'archives', 'partial'), { recursive: true });
+  await makeFolder(join(state, 'lists', 'partial'));
+  await makeFolder(join(state, 'archives', 'partial'));
   const config = join(state, 'apt.conf');
   await writeFile(
     config,

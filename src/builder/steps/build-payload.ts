@@ -3,11 +3,12 @@
  * there, and the recipe's folder is never written to.
  */
 
-import { cp, mkdir, readdir, rm, utimes } from 'node:fs/promises';
+import { cp, readdir, rm, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { RecipeError, ToolError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
+import { makeFolder } from '../../io/make-folder.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { runTool } from '../run-tool.ts';
 
@@ -43,7 +44,7 @@ export async function buildPayload(
   try {
     for (const input of build.inputs) {
       const target = join(folder, input);
-      await mkdir(dirname(target), { recursive: true });
+      await makeFolder(dirname(target));
       await cp(join(recipe.directory, input), target, { recursive: true, dereference: true });
     }
     await setTimes(folder, context.sourceDate);

@@ -1,11 +1,12 @@
 /** The machine: Node, the kernel, the folders that microbuild writes to. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { endianness, release } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { defaultCacheDirectory } from '../../cache/store.ts';
+import { makeFolder } from '../../io/make-folder.ts';
 import type { Checker } from './check.ts';
 
 /** The first that has ML-DSA keys. */
@@ -27,7 +28,7 @@ export const checkCache: Checker = async ({ env }) => {
   const about = { name: 'cache folder', for: 'image, lock' };
   const probe = join(folder, `doctor-${randomUUID()}`);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
     await writeFile(probe, '');
     await rm(probe);
     return { ...about, status: 'ok', found: folder };

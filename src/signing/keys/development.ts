@@ -5,9 +5,10 @@
  */
 
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
+import { makeFolder } from '../../io/make-folder.ts';
 import { keySigner, type Signer } from '../signer.ts';
 import { generateRsaKey, writePrivateKey, type RsaKeySize } from './generate.ts';
 import { readPrivateKey } from './pem.ts';
@@ -94,7 +95,7 @@ export async function ensureDevelopmentKeys(
   folder: string,
   options: DevelopmentKeyOptions = {},
 ): Promise<DevelopmentKeys> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   const { mode } = await stat(folder);
   if ((mode & 0o077) !== 0) {
     throw new UsageError(

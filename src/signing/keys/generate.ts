@@ -1,10 +1,11 @@
 /** New RSA keys, written so that nobody else can read them and nothing is overwritten. */
 
 import { generateKeyPair, randomBytes, type KeyObject } from 'node:crypto';
-import { link, mkdir, open, rm } from 'node:fs/promises';
+import { link, open, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { UsageError } from '../../core/errors.ts';
+import { makeFolder } from '../../io/make-folder.ts';
 
 const generate = promisify(generateKeyPair);
 
@@ -23,7 +24,7 @@ export async function generateRsaKey(bits: RsaKeySize): Promise<KeyObject> {
  * @returns false when the path existed already: it is left as it was.
  */
 export async function writePrivateKey(path: string, key: KeyObject): Promise<boolean> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(path), 0o700);
   const temporary = join(dirname(path), `.${basename(path)}.new-${randomBytes(6).toString('hex')}`);
   try {
     const handle = await open(temporary, 'wx', 0o600);

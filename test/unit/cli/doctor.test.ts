@@ -78,6 +78,8 @@ describe('microbuild doctor', () => {
     ['guest programs', (folder: string) => ({ MICROBUILD_GUEST: join(folder, 'no-guest') })],
     ['vhost-device-vsock', (folder: string) => ({ MICROBUILD_VHOST_VSOCK: join(folder, 'none') })],
     ['cache folder', (folder: string) => ({ MICROBUILD_CACHE: join(folder, 'file', 'cache') })],
+    // Where folders can neither be made nor said not to be there.
+    ['cache folder', () => ({ MICROBUILD_CACHE: '/proc/none/cache' })],
     ['QEMU', () => ({ PATH: programs('no-qemu', {}) })],
     ['QEMU', () => ({ PATH: programs('bad-qemu', { 'qemu-system-x86_64': 'exit 127' }) })],
   ])('missing %s is named with its fix: exit code 4', async (name, hide) => {

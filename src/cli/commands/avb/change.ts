@@ -12,7 +12,7 @@ import { findFooter } from '../../../signing/avb/image-footer.ts';
 import type { CommandArguments, CommandDefinition } from '../../command.ts';
 import { openForReading } from './images.ts';
 import { flagOption, imageOption, required, requiredText, sizeOf, textOption } from './options.ts';
-import { writeOutput } from './output.ts';
+import { writeFileAtomic } from '../../../io/atomic-output.ts';
 import { paddingOf, paddingOption, padTo } from './vbmeta.ts';
 
 const partitionSizeOption = textOption('Size of the partition, a multiple of 4096', required);
@@ -118,7 +118,7 @@ export const extractVbmetaImage: CommandDefinition = {
         throw new UsageError('input', `Cannot extract vbmeta of ${path}: it has no AVB footer`);
       }
       const vbmeta = await readVbmetaBytes(image);
-      await writeOutput(output, padTo(vbmeta, padding));
+      await writeFileAtomic(output, padTo(vbmeta, padding));
       return { text: '', json: { output, vbmetaSize: vbmeta.length } };
     } finally {
       await image.close();

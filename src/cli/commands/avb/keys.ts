@@ -30,7 +30,7 @@ import {
   sizeOf,
   textOption,
 } from './options.ts';
-import { writeOutput } from './output.ts';
+import { writeFileAtomic } from '../../../io/atomic-output.ts';
 import { helperOptions, rsaSigner } from './signing.ts';
 
 const fileOption = (describe: string) => textOption(describe, required);
@@ -57,7 +57,7 @@ export const extractPublicKey: CommandDefinition = {
   async run(args) {
     const output = requiredText(args, 'output');
     const { blob } = await readAvbKey(requiredText(args, 'key'));
-    await writeOutput(output, blob);
+    await writeFileAtomic(output, blob);
     return { text: '', json: { output, sha256: toHex(sha256(blob)) } };
   },
 };
@@ -72,7 +72,7 @@ export const extractPublicKeyDigest: CommandDefinition = {
     const output = requiredText(args, 'output');
     const { blob } = await readAvbKey(requiredText(args, 'key'));
     const digest = toHex(sha256(blob));
-    await writeOutput(output, digest);
+    await writeFileAtomic(output, digest);
     return { text: '', json: { output, sha256: digest } };
   },
 };
@@ -120,7 +120,7 @@ export const makeCertificate: CommandDefinition = {
           ? undefined
           : await rsaSigner(args, CERTIFICATE_ALGORITHM, authorityPath, context),
     });
-    await writeOutput(output, certificate);
+    await writeFileAtomic(output, certificate);
     return { text: '', json: { output, size: certificate.length } };
   },
 };
@@ -147,7 +147,7 @@ export const makeCertPermanentAttributes: CommandDefinition = {
       blob,
       await readInput(requiredText(args, 'product_id')),
     );
-    await writeOutput(output, attributes);
+    await writeFileAtomic(output, attributes);
     return { text: '', json: { output, size: attributes.length } };
   },
 };
@@ -173,7 +173,7 @@ export const makeCertMetadata: CommandDefinition = {
       await readInput(requiredText(args, 'intermediate_key_certificate')),
       await readInput(requiredText(args, 'product_key_certificate')),
     );
-    await writeOutput(output, metadata);
+    await writeFileAtomic(output, metadata);
     return { text: '', json: { output, size: metadata.length } };
   },
 };
@@ -214,7 +214,7 @@ export const makeCertUnlockCredential: CommandDefinition = {
               signer: await rsaSigner(args, CERTIFICATE_ALGORITHM, keyPath, context),
             },
     });
-    await writeOutput(output, credential);
+    await writeFileAtomic(output, credential);
     return { text: '', json: { output, size: credential.length } };
   },
 };

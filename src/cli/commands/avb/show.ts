@@ -32,7 +32,8 @@ import {
   requiredText,
   textOption,
 } from './options.ts';
-import { textResult, writeOutput } from './output.ts';
+import { writeFileAtomic } from '../../../io/atomic-output.ts';
+import { textResult } from './output.ts';
 import { parseChain } from './signing.ts';
 
 export const infoImage: CommandDefinition = {
@@ -60,7 +61,7 @@ export const infoImage: CommandDefinition = {
       );
       const keyPath = lastText(args, 'output_pubkey');
       if (keyPath !== undefined && vbmeta.publicKey.length > 0) {
-        await writeOutput(keyPath, vbmeta.publicKey);
+        await writeFileAtomic(keyPath, vbmeta.publicKey);
       }
       const json = await dumpVbmeta(source, { anyVersion: true });
       return await textResult(text, json, lastText(args, 'output'));
@@ -173,7 +174,7 @@ export const printPartitionDigests: CommandDefinition = {
     const output = lastText(args, 'output');
     const result = { partitions };
     if (json && output !== undefined) {
-      await writeOutput(output, JSON.stringify(result, undefined, 2));
+      await writeFileAtomic(output, JSON.stringify(result, undefined, 2));
       return { text: '', json: result };
     }
     const text = partitions.map(({ name, digest }) => `${printable(name)}: ${digest}\n`).join('');
@@ -223,7 +224,7 @@ export const calculateKernelCmdline: CommandDefinition = {
     const cmdline = await chainedKernelCmdline(path, imageFinder(args, path), disabled);
     const output = lastText(args, 'output');
     if (output === undefined) return { text: printable(cmdline), json: { cmdline } };
-    await writeOutput(output, cmdline);
+    await writeFileAtomic(output, cmdline);
     return { text: '', json: { cmdline } };
   },
 };

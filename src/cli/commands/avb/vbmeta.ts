@@ -1,6 +1,6 @@
 /** Making vbmeta images, and putting them behind partition images. */
 
-import { writeOutput } from './output.ts';
+import { writeFileAtomic } from '../../../io/atomic-output.ts';
 import { toHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { alignUp } from '../../../core/math.ts';
@@ -73,7 +73,7 @@ export const makeVbmetaImage: CommandDefinition = {
       ...signing,
       descriptors: orderDescriptors(undefined, descriptors),
     });
-    await writeOutput(output, padTo(vbmeta, padding));
+    await writeFileAtomic(output, padTo(vbmeta, padding));
     return { text: '', json: { output, vbmetaSize: vbmeta.length } };
   },
 };
@@ -187,7 +187,7 @@ export const addHashFooter: CommandDefinition = {
 
 async function writeVbmetaBeside(args: CommandArguments, vbmeta: Uint8Array): Promise<void> {
   const output = lastText(args, 'output_vbmeta_image');
-  if (output !== undefined) await writeOutput(output, vbmeta);
+  if (output !== undefined) await writeFileAtomic(output, vbmeta);
 }
 
 export const addHashtreeFooter: CommandDefinition = {

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { writeFileAtomic } from '../../../src/io/atomic-output.ts';
+import { tmpDir } from '../../support/tmp-dir.ts';
+
+test('a link stays, and leads to the new file', async () => {
+  const folder = tmpDir();
+  writeFileSync(join(folder, 'file'), 'old');
+  symlinkSync('file', join(folder, 'link'));
+  await writeFileAtomic(join(folder, 'link'), 'new');
+  expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('new');
+  expect(lstatSync(join(folder, 'link')).isSymbolicLink()).toBe(true);
+});
+
+test('a device stays what it is', async () => {
+  await writeFileAtomic('/dev/null', 'gone');
+  expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+});
+
+test('an open file that is named through /proc is added to, not replaced', async () => {
+  const path = join(tmpDir(), 'file');
+  const handle = await open(path, 'w');
+  await handle.write('before ');
+  await writeFileAtomic(`/proc/self/fd/${handle.fd}`, 'after');
+  await handle.close();
+  expect(readFileSync(path, 'utf8')).toBe('before after');
+});
+
+test('a pipe is written to', async () => {
+  const path = join(tmpDir(), 'pipe');
+  await once(spawn('mkfifo', [path]), 'close');
+  const reader = spawn('cat', [path]);
+  const [chunk] = await Promise.all([once(reader.stdout, 'data'), writeFileAtomic(path, 'text')]);
+  expect(String(chunk[0])).toBe('text');
+});
+
+test('a folder in the place is refused, and nothing remains', async () => {
+  const folder = tmpDir();
+  await mkdir(join(folder, 'taken'));
+  await expect(writeFileAtomic(join(folder, 'taken'), 'x')).rejects.toMatchObject({
+    code: 'EISDIR',
+  });
+  expect(readdirSync(folder)).toEqual(['taken']);
+});
