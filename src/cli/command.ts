@@ -1,13 +1,13 @@
 /**
- * A command is a value; this file alone binds it to yargs. It also holds the one catch: every error
+ * A command is a value, and what it is given and gives. This file also holds the one catch: every error
  * becomes a message on stderr (and JSON on stdout with `--json`) and an exit code.
  */
 
-import yargs, { type Argv, type CommandModule, type Options, type PositionalOptions } from 'yargs';
-import { UsageError } from '../core/errors.ts';
+import type { Options, PositionalOptions } from 'yargs';
 import type { Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { errorToJson, renderError } from './render/error.ts';
+import { readPlainly } from './plain-arguments.ts';
 import { openProgress, type ProgressMode } from './render/progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -52,6 +52,8 @@ export interface CommandGroup {
   readonly commands: readonly CommandDefinition[];
 }
 
+export type Command = CommandDefinition | CommandGroup;
+
 /** Typed access to parsed arguments. */
 export interface CommandArguments {
   text(name: string): string;
@@ -63,7 +65,7 @@ export interface CommandArguments {
   optionalNumber(name: string): number | undefined;
 }
 
-const argumentsOf = (parsed: Record<string, unknown>): CommandArguments => ({
+const argumentsOf = (parsed: Readonly<Record<string, unknown>>): CommandArguments => ({
   text: (name) => parsed[name] as string,
   optionalText: (name) => parsed[name] as string | undefined,
   list: (name) => ((parsed[name] as unknown[] | undefined) ?? []).map(String),
@@ -73,7 +75,8 @@ const argumentsOf = (parsed: Record<string, unknown>): CommandArguments => ({
   optionalNumber: (name) => parsed[name] as number | undefined,
 });
 
-const globalOptions: Record<string, Options> = {
+/** Of every command. */
+export const globalOptions: Record<string, Options> = {
   json: {
     type: 'boolean',
     default: false,
@@ -86,104 +89,30 @@ const globalOptions: Record<string, Options> = {
 /** Runs the command line. @returns the exit code. */
 export async function runCommandLine(
   argv: readonly string[],
-  commands: readonly (CommandDefinition | CommandGroup)[],
+  commands: readonly Command[],
   world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal; version: string },
 ): Promise<number> {
+  const plain = readPlainly(argv, commands, globalOptions);
+  if (plain !== undefined) return runCommand(plain.command, plain.parsed, world);
   let exitCode: number = EXIT.ok;
-  const invoke: Invoke = async (command, parsed) => {
-    exitCode = await runCommand(command, parsed, world);
-  };
-  const parser: Argv = yargs([...argv])
-    .scriptName('microbuild')
-    .usage(
-      '$0 <command>\n\nOne recipe in; a signed, verified, reproducible, bootable micro-VM bundle out.',
-    )
-    .options(globalOptions)
-    .group(Object.keys(globalOptions), 'Output:')
-    .completion('completion', 'Print a completion script for bash or zsh')
-    .version(world.version)
-    .strict()
-    .recommendCommands()
-    .demandCommand(1, 'Name a command')
-    .wrap(Math.min(110, process.stdout.columns ?? 100))
-    .exitProcess(false)
-    .epilogue(
-      'Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 verification failed, 4 environment, 70 bug, 130 interrupted',
-    )
-    .fail((message, error) => {
-      throw error ?? new UsageError('usage', message, { hint: 'See microbuild --help' });
-    });
-  // The parser lays out its help before each run, which takes as long as the rest of its work: options
-  // that nobody will see are left out of it.
-  const isShown = argv.includes('--help') || argv.includes('--get-yargs-completions');
-  const shown = isShown ? commands : commands.map(withoutHelp);
-  for (const command of shown) {
-    parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
-  }
   try {
-    await parser.parseAsync();
+    const { parseWithYargs } = await import('./yargs.ts');
+    await parseWithYargs(argv, commands, world.version, async (command, parsed) => {
+      exitCode = await runCommand(command, parsed, world);
+    });
     return exitCode;
   } catch (error) {
+    exitCode = exitCodeOf(error, false);
     world.terminal.err(renderError(error, world.terminal, false));
-    return exitCodeOf(error, false);
+    // What cannot be parsed may still ask for it.
+    if (argv.includes('--json')) world.terminal.out(errorJson(error, exitCode));
+    return exitCode;
   }
-}
-
-/** The same command with nothing to be shown of it. */
-function withoutHelp<T extends CommandDefinition | CommandGroup>(command: T): T {
-  if ('commands' in command) return { ...command, commands: command.commands.map(withoutHelp) };
-  const hide = <O extends object>(options: Readonly<Record<string, O>>): Record<string, O> =>
-    Object.fromEntries(
-      Object.entries(options).map(([name, option]) => [name, { ...option, hidden: true }]),
-    );
-  return {
-    ...command,
-    examples: [],
-    positionals: hide(command.positionals),
-    options: hide(command.options),
-  };
-}
-
-type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;
-
-function bindGroup({ name, summary, commands }: CommandGroup, invoke: Invoke): CommandModule {
-  return {
-    command: name,
-    describe: summary,
-    builder(parser) {
-      for (const command of commands) parser.command(bind(command, invoke));
-      return parser.demandCommand(1, `Name a command of ${name}`);
-    },
-    // Never reached: one of the commands is demanded.
-    handler: () => undefined,
-  };
-}
-
-function bind(command: CommandDefinition, invoke: Invoke): CommandModule {
-  const places = Object.entries(command.positionals).map(([name, options]) => {
-    const dots = options.array === true ? '..' : '';
-    return options.required === false ? `[${name}${dots}]` : `<${name}${dots}>`;
-  });
-  return {
-    command: [command.name, ...places].join(' '),
-    describe: command.summary,
-    builder(parser) {
-      for (const [name, { required: _required, ...options }] of Object.entries(
-        command.positionals,
-      )) {
-        parser.positional(name, options);
-      }
-      parser.options(command.options);
-      for (const [line, meaning] of command.examples) parser.example(`$0 ${line}`, meaning);
-      return parser;
-    },
-    handler: (parsed) => invoke(command, parsed),
-  };
 }
 
 async function runCommand(
   command: CommandDefinition,
-  parsed: Record<string, unknown>,
+  parsed: Readonly<Record<string, unknown>>,
   world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<number> {
   const { terminal } = world;
@@ -215,7 +144,7 @@ async function runCommand(
       : exitCodeOf(error, command.verifying === true);
     if (world.signal.aborted) terminal.err('interrupted: nothing was left half-written');
     else terminal.err(renderError(error, terminal, verbose));
-    if (json) terminal.out(JSON.stringify({ error: errorToJson(error, exitCode) }, jsonValue, 2));
+    if (json) terminal.out(errorJson(error, exitCode));
     return exitCode;
   }
 }
@@ -223,3 +152,6 @@ async function runCommand(
 /** 64-bit values as decimal text: JSON numbers would lose digits. */
 const jsonValue = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? value.toString() : value;
+
+const errorJson = (error: unknown, exitCode: number): string =>
+  JSON.stringify({ error: errorToJson(error, exitCode) }, jsonValue, 2);

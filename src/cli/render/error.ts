@@ -19,7 +19,8 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
   if (error instanceof RecipeError) {
     lines.push(...error.diagnostics.map((each) => renderDiagnostic(each, label, terminal)));
   } else if (error instanceof MicrobuildError || isSystemError(error)) {
-    lines.push(`${label} ${printable(error.message)}`);
+    const message = error instanceof MicrobuildError ? error.message : systemMessage(error);
+    lines.push(`${label} ${printable(message)}`);
     if (error instanceof VerificationError) {
       if (error.expected !== undefined) lines.push(`  expected ${printable(error.expected)}`);
       if (error.actual !== undefined) lines.push(`  found    ${printable(error.actual)}`);
@@ -33,9 +34,8 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
           .map((line) => `  | ${printable(line)}`),
       );
     }
-    if (error instanceof MicrobuildError && error.hint !== undefined) {
-      lines.push(`  ${terminal.style('cyan', 'help:')} ${error.hint}`);
-    }
+    const hint = error instanceof MicrobuildError ? error.hint : SYSTEM_HINTS[error.code ?? ''];
+    if (hint !== undefined) lines.push(`  ${terminal.style('cyan', 'help:')} ${printable(hint)}`);
   } else {
     lines.push(`${label} This is a bug in microbuild; please report it with these lines`);
     lines.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -47,6 +47,32 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
     if (error instanceof MicrobuildError) lines.push(error.stack ?? '');
   }
   return lines.join('\n');
+}
+
+/** What can be done about errors of the system. */
+const SYSTEM_HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'Check the name; folders of outputs must exist',
+  EACCES: 'Change its permissions, or those of a folder above it',
+  EPERM: 'Do it as its owner, or as root',
+  EROFS: 'Choose a place that can be written',
+  ENOSPC: 'Make room, or choose a place on another file system',
+  EDQUOT: 'Make room, or choose a place on another file system',
+  EFBIG: 'Check sizes and offsets: no file can be that long here',
+  EMFILE: 'Raise the limit of open files: ulimit -n 4096',
+};
+
+/** A file in the making is called by the name that it would have got. */
+const UNFINISHED = /(^|\/)\.([^/]+)\.(?:new|old|undo)-[0-9a-f]{12}(?=$|\/)/;
+
+/** An error of the system in the order of ours: what, why. Node has them the other way round. */
+function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string {
+  const { code = '', syscall = '', path, dest, message } = error;
+  const name = (dest ?? path)?.replace(UNFINISHED, '$1$2');
+  const start = `${code}: `;
+  const end = message.indexOf(`, ${syscall}`);
+  if (!message.startsWith(start) || end < 0) return message;
+  const why = message.slice(start.length, end);
+  return `Cannot ${syscall}${name === undefined ? '' : ` ${name}`}: ${why} (${code})`;
 }
 
 function renderDiagnostic(diagnostic: Diagnostic, label: string, terminal: Terminal): string {
@@ -66,6 +92,18 @@ function renderDiagnostic(diagnostic: Diagnostic, label: string, terminal: Termi
 
 /** The fields of an error, for `--json`. */
 export function errorToJson(error: unknown, exitCode: number): Record<string, unknown> {
+  if (isSystemError(error) && !(error instanceof MicrobuildError)) {
+    const { code = '', path } = error;
+    const hint = SYSTEM_HINTS[code];
+    return {
+      exitCode,
+      type: 'SystemError',
+      message: systemMessage(error),
+      code,
+      ...(hint === undefined ? {} : { hint }),
+      ...(path === undefined ? {} : { path }),
+    };
+  }
   const base = {
     exitCode,
     type: error instanceof MicrobuildError ? error.name : 'InternalError',
