@@ -1,7 +1,8 @@
 /** Random-access input of known size: what every reader and parser takes. */
 
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { FormatError } from '../core/errors.ts';
+import { FormatError, UsageError } from '../core/errors.ts';
 
 /** Bytes that can be read at any offset. Offsets and lengths are bytes. */
 export interface ByteSource {
@@ -71,15 +72,23 @@ export function sliceSource(
 }
 
 /**
- * Opens a file or block device for reading.
+ * Opens a regular file for reading.
  *
+ * @throws {UsageError} `input` when it is something else, whose size nobody knows.
  * @throws the system's error (`ENOENT`, `EACCES`, ...) unchanged.
  */
 export async function openFileSource(path: string, name = path): Promise<ByteSource> {
-  const handle: FileHandle = await open(path, 'r');
+  // Not blocking: to open a pipe would wait for its writer.
+  const handle: FileHandle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   let size: number;
   try {
-    size = (await handle.stat()).size;
+    const stats = await handle.stat();
+    if (!stats.isFile()) {
+      throw new UsageError('input', `Cannot use ${path}: it is not a regular file`, {
+        ...(stats.isBlockDevice() && { hint: 'Copy it to a file first: dd if=DEVICE of=FILE' }),
+      });
+    }
+    size = stats.size;
   } catch (error) {
     await handle.close();
     throw error;

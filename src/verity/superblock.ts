@@ -19,7 +19,7 @@ export const SUPERBLOCK_SIZE = 512;
 /** What a salt may have: the superblock has no room for more, the kernel takes no more. */
 export const MAX_SALT = 256;
 /** dm-verity's smallest block: a sector. */
-const MIN_BLOCK_SIZE = 512;
+export const MIN_BLOCK_SIZE = 512;
 
 const SIGNATURE = Buffer.from('verity\0\0', 'latin1');
 

@@ -14,7 +14,7 @@ import type {
   CommandGroup,
 } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
-import { openWorkFiles } from './verity-files.ts';
+import { expectFile, expectOutputs, openWorkFiles } from './verity-files.ts';
 import { lastText, optionalSalt, optionalSize, step, textOption } from './verity-options.ts';
 
 const parameterOptions: Readonly<Record<string, Options>> = {
@@ -80,6 +80,13 @@ const digestCommand: CommandDefinition = {
         'Only one file can be named with --out-merkle-tree or -descriptor',
       );
     }
+    await expectOutputs(
+      [
+        ['--out-merkle-tree', tree],
+        ['--out-descriptor', descriptor],
+      ],
+      paths,
+    );
     const engine = await openEngine(lastText(args, 'engine'));
     if (engine.name === 'system' && (tree ?? descriptor) !== undefined) {
       throw new UsageError('usage', 'The system engine gives digests only', {
@@ -132,6 +139,7 @@ async function digestFile(
 ): Promise<Uint8Array> {
   const { signal } = context;
   if (engine.name === 'system') {
+    await expectFile(path);
     const { digestWithLibfsverity } = await import('../../native/libfsverity.ts');
     return digestWithLibfsverity(path, parameters);
   }

@@ -5,8 +5,9 @@
 
 import { randomBytes } from 'node:crypto';
 import { rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
+import { targetOf } from '../../io/atomic-output.ts';
 import { createFileSink, type ImageSink } from '../../io/image-sink.ts';
 import { openUndoableFile } from '../../signing/avb/undoable-file.ts';
 
@@ -31,7 +32,9 @@ export function openWorkFiles(): WorkFiles {
   const renames: (() => Promise<void>)[] = [];
   const undos: (() => Promise<void>)[] = [];
   return {
-    async create(path) {
+    async create(name) {
+      const path = await targetOf(name);
+      if ((await sizeOf(path)) !== undefined) await expectFile(path);
       const temporary = join(
         dirname(path),
         `.${basename(path)}.new-${randomBytes(6).toString('hex')}`,
@@ -77,7 +80,7 @@ export function openWorkFiles(): WorkFiles {
 
 /** Whether two paths lead to one file; a path to none is one of its own. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
-  if (a === b) return true;
+  if (resolve(a) === resolve(b)) return true;
   const [one, other] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
   return one !== undefined && one.ino === other?.ino && one.dev === other.dev;
 }
@@ -97,6 +100,37 @@ export async function expectFile(path: string): Promise<void> {
   const stats = await stat(path);
   if (stats.isFile()) return;
   throw new UsageError('input', `Cannot use ${path}: it is not a regular file`, {
-    hint: stats.isBlockDevice() ? 'Copy the device to a file first: dd if=DEVICE of=FILE' : '',
+    ...(stats.isBlockDevice() && { hint: 'Copy it to a file first: dd if=DEVICE of=FILE' }),
   });
+}
+
+/** An option that names a file to be written, and the file when it is given. */
+export type Output = readonly [option: string, path: string | undefined];
+
+/**
+ * Refuses, before any work, outputs that would replace an input or one another.
+ *
+ * @throws {UsageError} also where a folder is in the place of an output.
+ */
+export async function expectOutputs(
+  outputs: readonly Output[],
+  inputs: readonly (string | undefined)[],
+): Promise<void> {
+  const taken = inputs.filter((path) => path !== undefined);
+  for (const [option, path] of outputs) {
+    if (path === undefined) continue;
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory() === true) {
+      throw new UsageError('output', `Cannot write ${option} ${path}: it is a folder`);
+    }
+    // A device or pipe takes what it is given.
+    if (found !== undefined && !found.isFile()) continue;
+    for (const other of taken) {
+      if (!(await isSameFile(path, other))) continue;
+      throw new UsageError('output', `Cannot write ${option} ${path}: it is ${other} too`, {
+        hint: 'Name a file of its own',
+      });
+    }
+    taken.push(path);
+  }
 }

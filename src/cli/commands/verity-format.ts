@@ -12,13 +12,22 @@ import { writeParity } from '../../verity/fec/parity.ts';
 import { deriveUuid, parseUuid, uuidText } from '../../verity/uuid.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
-import { imagePaths } from './verity-image.ts';
-import { expectFile, isSameFile, openWorkFiles, sizeOf, type WorkFile } from './verity-files.ts';
+import { hashPart, imagePaths } from './verity-image.ts';
+import {
+  expectFile,
+  expectOutputs,
+  isSameFile,
+  openWorkFiles,
+  sizeOf,
+  type WorkFile,
+} from './verity-files.ts';
 import {
   SHOWN_PARITY,
   fecOptions,
   lastText,
   optionalAlgorithm,
+  optionalBlocks,
+  optionalBlockSize,
   optionalHashType,
   optionalSalt,
   optionalSize,
@@ -93,15 +102,21 @@ async function format(
   if (uuidGiven !== undefined && uuid === undefined) {
     throw new UsageError('usage', `Cannot use --uuid ${uuidGiven}: it is no UUID`);
   }
+  const rootFile = lastText(args, 'root-hash-file');
+  await expectOutputs([['--root-hash-file', rootFile]], [places.data, places.hash, places.fec]);
   const source = await openFileSource(places.data);
+  if (source.size === 0) {
+    await source.close();
+    throw new UsageError('input', `Cannot protect ${places.data}: it is empty`);
+  }
   const engine = await openEngine(lastText(args, 'engine'));
   const files = openWorkFiles();
   try {
-    const dataBlockSize = optionalSize(args, 'data-block-size') ?? 4096;
-    const hashBlockSize = optionalSize(args, 'hash-block-size') ?? 4096;
-    const data = protectedPart(source, optionalSize(args, 'data-blocks'), dataBlockSize);
+    const dataBlockSize = optionalBlockSize(args, 'data-block-size') ?? 4096;
+    const hashBlockSize = optionalBlockSize(args, 'hash-block-size') ?? 4096;
+    const data = protectedPart(source, optionalBlocks(args), dataBlockSize);
     const givenOffset = optionalSize(args, 'hash-offset');
-    const behind = places.isHashInData ? alignUp(data.size, hashBlockSize || 1) : 0;
+    const behind = places.isHashInData ? alignUp(data.size, hashBlockSize) : 0;
     const hashOffset = givenOffset ?? behind;
     if (places.isHashInData && givenOffset === undefined) {
       refuseOverwriting(source.size, behind, 'data', 'hash-offset');
@@ -156,7 +171,6 @@ async function format(
     context.signal.throwIfAborted();
     await files.commit();
     const root = toHex(written.rootDigest);
-    const rootFile = lastText(args, 'root-hash-file');
     if (rootFile !== undefined) await writeFileAtomic(rootFile, root);
     return describe(places, plan, written, fec, engine.name);
   } finally {
@@ -188,7 +202,6 @@ async function openTarget(
   isAddedTo: boolean,
 ): Promise<WorkFile> {
   const exists = (await sizeOf(path)) !== undefined;
-  if (exists) await expectFile(path);
   return exists && isAddedTo ? files.change(path) : files.create(path);
 }
 
@@ -269,7 +282,7 @@ async function writeFec(
   const covered = data.size + fec.hashEnd - plan.treeOffset;
   const hashArea = await openFileSource(hashFile.path);
   try {
-    const part = sliceSource(hashArea, plan.treeOffset, fec.hashEnd - plan.treeOffset);
+    const part = hashPart(hashArea, plan.treeOffset, fec.hashEnd);
     const layout = fecLayout(covered, plan.dataBlockSize, fec.roots);
     const { signal } = context;
     await step(

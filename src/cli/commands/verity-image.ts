@@ -18,6 +18,8 @@ import { expectFile, isSameFile } from './verity-files.ts';
 import {
   lastText,
   optionalAlgorithm,
+  optionalBlocks,
+  optionalBlockSize,
   optionalHashType,
   optionalSalt,
   optionalSize,
@@ -113,7 +115,8 @@ export async function openVerityImage(
     const layout = layoutOf(parameters);
     const treeOffset = treeOffsetOf({ hashOffset, hasSuperblock }, parameters.hashBlockSize);
     const data = firstBlocks(dataFile, parameters);
-    expectSize(hashFile, treeOffset + layout.treeSize, 'its hash tree');
+    // One block of data has no tree: the file may end before the place of one.
+    if (layout.treeSize > 0) expectSize(hashFile, treeOffset + layout.treeSize, 'its hash tree');
     const image = {
       dataPath,
       hashPath,
@@ -138,10 +141,10 @@ function hashOffsetOf(args: CommandArguments, isHashInData: boolean): number {
   const given = optionalSize(args, 'hash-offset');
   if (given !== undefined) return given;
   if (!isHashInData) return 0;
-  const blocks = optionalSize(args, 'data-blocks');
+  const blocks = optionalBlocks(args);
   if (blocks !== undefined) {
-    const end = blocks * (optionalSize(args, 'data-block-size') ?? 4096);
-    return alignUp(end, optionalSize(args, 'hash-block-size') ?? 4096);
+    const end = blocks * (optionalBlockSize(args, 'data-block-size') ?? 4096);
+    return alignUp(end, optionalBlockSize(args, 'hash-block-size') ?? 4096);
   }
   throw new UsageError('usage', 'The hash area is in the image, and it is not said where', {
     hint: 'Give --hash-offset, or --data-blocks when the hash area follows the data',
@@ -163,9 +166,9 @@ async function superblockParameters(
   ][] = [
     ['hash', optionalAlgorithm(args), superblock.algorithm],
     ['format', optionalHashType(args), superblock.hashType],
-    ['data-block-size', optionalSize(args, 'data-block-size'), superblock.dataBlockSize],
-    ['hash-block-size', optionalSize(args, 'hash-block-size'), superblock.hashBlockSize],
-    ['data-blocks', optionalSize(args, 'data-blocks'), superblock.dataBlocks],
+    ['data-block-size', optionalBlockSize(args, 'data-block-size'), superblock.dataBlockSize],
+    ['hash-block-size', optionalBlockSize(args, 'hash-block-size'), superblock.hashBlockSize],
+    ['data-blocks', optionalBlocks(args), superblock.dataBlocks],
     [
       'salt',
       salt && Buffer.from(salt).toString('hex'),
@@ -184,7 +187,7 @@ async function superblockParameters(
 }
 
 function optionParameters(args: CommandArguments, dataFile: ByteSource): DmVerityParameters {
-  const dataBlockSize = optionalSize(args, 'data-block-size') ?? 4096;
+  const dataBlockSize = optionalBlockSize(args, 'data-block-size') ?? 4096;
   const salt = optionalSalt(args);
   if (salt === undefined) {
     throw new UsageError('usage', 'Without a superblock the salt must be given', {
@@ -195,10 +198,16 @@ function optionParameters(args: CommandArguments, dataFile: ByteSource): DmVerit
     algorithm: optionalAlgorithm(args) ?? 'sha256',
     hashType: optionalHashType(args) ?? 1,
     dataBlockSize,
-    hashBlockSize: optionalSize(args, 'hash-block-size') ?? 4096,
-    dataBlocks: optionalSize(args, 'data-blocks') ?? Math.floor(dataFile.size / dataBlockSize),
+    hashBlockSize: optionalBlockSize(args, 'hash-block-size') ?? 4096,
+    dataBlocks: optionalBlocks(args) ?? wholeBlocks(dataFile, dataBlockSize),
     salt,
   };
+}
+
+function wholeBlocks(file: ByteSource, blockSize: number): number {
+  const blocks = Math.floor(file.size / blockSize);
+  if (blocks > 0) return blocks;
+  throw new UsageError('input', `Cannot use ${file.name}: it has no block of ${blockSize} bytes`);
 }
 
 function firstBlocks(
@@ -219,6 +228,13 @@ function expectSize(file: ByteSource, size: number, what: string): void {
   );
 }
 
+/** The hash area from the tree on; nothing when there is no tree and nothing behind it. */
+export function hashPart(file: ByteSource, treeOffset: number, end: number): ByteSource {
+  return end > treeOffset
+    ? sliceSource(file, treeOffset, end - treeOffset)
+    : sliceSource(file, 0, 0);
+}
+
 async function openFec(
   args: CommandArguments,
   image: Omit<VerityImage, 'fec' | 'close'>,
@@ -236,14 +252,15 @@ async function openFec(
   const offset = optionalSize(args, 'fec-offset') ?? (isInHash ? treeEnd : 0);
   // What stands behind the tree is covered too, up to the parity or the end of the file.
   const limit = isInHash ? offset : hashFile.size;
-  const end = limit - (limit % blockSize);
-  if (end < treeEnd) {
+  const end = Math.max(limit - (limit % blockSize), layout.treeSize === 0 ? treeEnd : 0);
+  if (end < treeEnd || (isInHash && offset < treeEnd)) {
     throw new UsageError(
       'usage',
       `The parity at ${offset} would be within the tree, which ends at ${treeEnd}`,
     );
   }
-  const hashArea = sliceSource(hashFile, treeOffset, end - treeOffset);
+  if (end > treeOffset) expectSize(hashFile, end, 'what the parity covers');
+  const hashArea = hashPart(hashFile, treeOffset, end);
   const roots = optionalSize(args, 'fec-roots') ?? 2;
   const fec = fecLayout(data.size + hashArea.size, blockSize, roots);
   const file = await open(path);

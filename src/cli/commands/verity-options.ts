@@ -1,12 +1,13 @@
 /** What the verbs of `verity` and `fsverity` share: options with the names of veritysetup, and reading them. */
 
-import { readFile } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import type { Options } from 'yargs';
 import { digestSize, fromHex } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
+import { openFileSource } from '../../io/byte-source.ts';
 import type { CommandArguments, CommandContext } from '../command.ts';
-import { isTreeAlgorithm } from '../../verity/superblock.ts';
+import { isBlockSize } from '../../verity/hash-tree-layout.ts';
+import { isTreeAlgorithm, MAX_SALT, MIN_BLOCK_SIZE } from '../../verity/superblock.ts';
 import type { TreeAlgorithm } from '../../verity/block-hasher.ts';
 
 /** A text, of which the last one counts when it is given again. */
@@ -62,6 +63,23 @@ export function optionalSize(args: CommandArguments, name: string): number | und
   });
 }
 
+/** @throws {UsageError} when dm-verity has no blocks of that size. */
+export function optionalBlockSize(args: CommandArguments, name: string): number | undefined {
+  const size = optionalSize(args, name);
+  if (size === undefined || (isBlockSize(size) && size >= MIN_BLOCK_SIZE)) return size;
+  throw new UsageError(
+    'usage',
+    `Cannot use --${name} ${size}: block sizes are powers of two of 512 to 65536`,
+  );
+}
+
+/** @throws {UsageError} when there would be nothing to protect. */
+export function optionalBlocks(args: CommandArguments): number | undefined {
+  const blocks = optionalSize(args, 'data-blocks');
+  if (blocks !== 0) return blocks;
+  throw new UsageError('usage', 'Cannot use --data-blocks 0: at least one is protected');
+}
+
 /** @throws {UsageError} when the algorithm is not known. */
 export function optionalAlgorithm(args: CommandArguments): TreeAlgorithm | undefined {
   const name = lastText(args, 'hash')?.toLowerCase();
@@ -82,7 +100,12 @@ export function optionalHashType(args: CommandArguments): 0 | 1 | undefined {
 export function optionalSalt(args: CommandArguments): Uint8Array | undefined {
   const text = lastText(args, 'salt');
   if (text === undefined) return undefined;
-  return text === '-' ? new Uint8Array(0) : parseHex(text, '--salt');
+  const salt = text === '-' ? new Uint8Array(0) : parseHex(text, '--salt');
+  if (salt.length <= MAX_SALT) return salt;
+  throw new UsageError(
+    'usage',
+    `Cannot use --salt of ${salt.length} bytes: there is room for ${MAX_SALT}`,
+  );
 }
 
 /** @throws {UsageError} when the text is not hexadecimal. */
@@ -129,8 +152,13 @@ export async function rootDigest(
 }
 
 async function readRootFile(path: string): Promise<string> {
-  const bytes = await readFile(path);
-  return bytes.subarray(0, MAX_ROOT_FILE).toString('latin1').trim();
+  const source = await openFileSource(path);
+  try {
+    const bytes = await source.read(0, Math.min(source.size, MAX_ROOT_FILE));
+    return Buffer.from(bytes).toString('latin1').trim();
+  } finally {
+    await source.close();
+  }
 }
 
 /** Work on less than this is done before anybody wonders. */

@@ -9,7 +9,7 @@ import { repairImage, type RepairResult } from '../../verity/fec/repair.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
-import { isSameFile } from './verity-files.ts';
+import { expectFile, expectOutputs, isSameFile, sizeOf } from './verity-files.ts';
 import {
   imagePaths,
   imagePositionals,
@@ -65,10 +65,18 @@ async function repair(
   if ((output === undefined) !== args.flag('in-place')) {
     throw new UsageError('usage', 'Give either --output or --in-place');
   }
-  const copies =
-    output === undefined
-      ? undefined
-      : await copyAside(paths, output, lastText(args, 'output-hash'));
+  const outputHash = lastText(args, 'output-hash');
+  await expectOutputs(
+    [
+      ['--output', output],
+      ['--output-hash', outputHash],
+    ],
+    [paths.data, paths.hash, paths.fec],
+  );
+  for (const path of [output, outputHash]) {
+    if (path !== undefined && (await sizeOf(path)) !== undefined) await expectFile(path);
+  }
+  const copies = output === undefined ? undefined : await copyAside(paths, output, outputHash);
   const engine = await openEngine(lastText(args, 'engine'));
   try {
     const image = await openVerityImage(args, copies?.paths ?? paths);

@@ -1,11 +1,10 @@
-import { sliceSource } from '../../io/byte-source.ts';
 import { fecMatrix } from '../../verity/fec/matrix.ts';
 import { wrongRounds } from '../../verity/fec/parity.ts';
 import { verifyHashTree } from '../../verity/verify-hash-tree.ts';
 import type { CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
-import { imagePositionals, openVerityImage, type VerityImage } from './verity-image.ts';
+import { hashPart, imagePositionals, openVerityImage, type VerityImage } from './verity-image.ts';
 import { SHOWN_PARITY, fecOptions, lastText, step, treeOptions } from './verity-options.ts';
 import { ownersOf, reportJson, reportText } from './verity-report.ts';
 
@@ -40,7 +39,7 @@ async function verify(
 ): ReturnType<CommandDefinition['run']> {
   const { data, hashFile, treeOffset, layout, parameters, rootDigest } = image;
   const { signal, terminal } = context;
-  const tree = sliceSource(hashFile, treeOffset, layout.treeSize);
+  const tree = hashPart(hashFile, treeOffset, treeOffset + layout.treeSize);
   const report = await step(context, `Verify ${image.dataPath}`, data.size, (onProgress) =>
     verifyHashTree(data, tree, { ...parameters, rootDigest, hasher, signal, onProgress }),
   );

@@ -1,6 +1,14 @@
 /** `microbuild verity` as a user calls it. */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { planErofs } from '../../../src/formats/erofs/plan.ts';
@@ -42,7 +50,9 @@ async function writeImage(): Promise<Uint8Array> {
 const at = (name: string): string => join(folder, name);
 /** Runs `microbuild verity VERB`; words without a dash are files of the test's folder. */
 const verity = (verb: string, ...words: string[]): Promise<CliResult> =>
-  sandbox.microbuild(['verity', verb, ...words.map((word) => word.replace(/@/g, `${folder}/`))]);
+  run('verity', verb, ...words);
+const run = (...words: string[]): Promise<CliResult> =>
+  sandbox.microbuild(words.map((word) => word.replace(/@/g, `${folder}/`)));
 
 /** Turns over all bits of blocks. */
 function spoil(name: string, ...blocks: number[]): void {
@@ -114,6 +124,90 @@ describe('verity format and verify', () => {
     expect(result.stderr).toMatch(reason);
     expect(result.stderr).not.toContain('bug');
     expect(readdirSync(folder)).toEqual(['image']);
+  });
+
+  test.each<[string, string[], RegExp]>([
+    ['a block size', ['--data-block-size', '100'], /--data-block-size 100: .*512 to 65536/],
+    ['another block size', ['--hash-block-size', '131072'], /--hash-block-size 131072/],
+    ['no blocks', ['--data-blocks', '0'], /--data-blocks 0/],
+    ['a long salt', ['--salt', '00'.repeat(257)], /257 bytes: there is room for 256/],
+    ['the root digest over the data', ['--root-hash-file', '@image'], /it is .*image too/],
+    ['the root digest over the tree', ['--root-hash-file', '@hash'], /it is .*hash too/],
+    ['a folder for the root digest', ['--root-hash-file', '@'], /is a folder/],
+  ])('format refuses %s as a matter of usage', async (_, words, reason) => {
+    const image = await writeImage();
+    const { status, stderr } = await verity('format', '@image', '@hash', ...words);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(reason) });
+    expect(Buffer.compare(readFileSync(at('image')), image)).toBe(0);
+    expect(readdirSync(folder)).toEqual(['image']);
+  });
+
+  test('one block of data has no tree, and is verified nevertheless', async () => {
+    mkdirSync(folder);
+    writeFileSync(at('one'), Buffer.alloc(65_536, 7));
+    const sizes = ['--data-block-size', '65536', '--hash-block-size', '65536'];
+    const fec = ['--fec-device', '@fec', '--fec-roots', '4'];
+    const root = ['--root-hash-file', '@root'];
+    expect(await verity('format', '@one', '@hash', ...sizes, ...fec, ...root)).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+    expect(await verity('verify', '@one', '@hash', ...fec, ...root)).toMatchObject({ status: 0 });
+    const bytes = Buffer.alloc(65_536, 7);
+    bytes.fill(9, 100, 200);
+    writeFileSync(at('one'), bytes);
+    expect(await verity('verify', '@one', '@hash', ...root)).toMatchObject({ status: 3 });
+    expect(await verity('repair', '@one', '@hash', ...fec, ...root, '--in-place')).toMatchObject({
+      status: 0,
+    });
+    expect(readFileSync(at('one')).equals(Buffer.alloc(65_536, 7))).toBe(true);
+  });
+
+  test('parity that would be behind the end of the file is refused with its place', async () => {
+    await writeImage();
+    await verity('format', '@image', '@hash', '--root-hash-file', '@root');
+    const words = ['--root-hash-file', '@root', '--fec-device', '@hash', '--fec-offset', '1048576'];
+    expect(await verity('verify', '@image', '@hash', ...words)).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('what the parity covers would end at 1048576'),
+    });
+  });
+
+  test('repair replaces no input, no device, nor one output by another', async () => {
+    await writeImage();
+    const root = ['--root-hash-file', '@root'];
+    const fec = ['--fec-device', '@fec'];
+    await verity('format', '@image', '@hash', ...root, ...fec);
+    const before = ['image', 'hash', 'fec'].map((name) => readFileSync(at(name)));
+    for (const [words, reason] of [
+      [['-o', '@image'], 'image too'],
+      [['-o', '@hash'], 'hash too'],
+      [['-o', '@fec'], 'fec too'],
+      [['-o', '@new', '--output-hash', '@./new'], 'new too'],
+      [['-o', '/dev/null'], 'not a regular file'],
+      [['-o', '@'], 'is a folder'],
+    ] as const) {
+      expect(await verity('repair', '@image', '@hash', ...root, ...fec, ...words)).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining(reason),
+      });
+    }
+    expect(['image', 'hash', 'fec'].map((name) => readFileSync(at(name)))).toEqual(before);
+    expect(readdirSync(folder).toSorted()).toEqual(['fec', 'hash', 'image', 'root']);
+    expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+  });
+
+  test.each([
+    ['verity', 'dump'],
+    ['fsverity', 'digest'],
+    ['fsverity', 'digest', '--engine', 'system'],
+  ])('%s %s does not wait for the writer of a pipe', async (...words) => {
+    mkdirSync(folder);
+    spawnSync('mkfifo', [at('pipe')]);
+    expect(await run(...words, '@pipe')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('not a regular file'),
+    });
   });
 
   test('options that contradict the superblock are refused', async () => {
