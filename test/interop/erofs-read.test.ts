@@ -4,11 +4,19 @@ import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { ClusterCompressor } from '../../src/compression/cluster-compressor.ts';
 import { decodeMicroLzma } from '../../src/compression/micro-lzma-decode.ts';
 import { checkErofs } from '../../src/formats/erofs/check.ts';
+import { readCompressedHeader } from '../../src/formats/erofs/compressed-header.ts';
+import { writeCompressedErofs } from '../../src/formats/erofs/compressed-writer.ts';
+import { crc32c } from '../../src/formats/erofs/crc32c.ts';
 import { extractErofs } from '../../src/formats/erofs/extract.ts';
+import { findErofsPath } from '../../src/formats/erofs/find-path.ts';
 import { locateErofsBlocks } from '../../src/formats/erofs/locate.ts';
-import { openFileSource } from '../../src/io/byte-source.ts';
+import { openErofs } from '../../src/formats/erofs/reader.ts';
+import { bytesSource, openFileSource } from '../../src/io/byte-source.ts';
+import { bytesContent, directory, regularFile } from '../../src/io/file-tree.ts';
+import { MemorySink } from '../../src/io/image-sink.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
 
@@ -104,6 +112,19 @@ describe('mkfs.erofs', () => {
   });
 });
 
+/** What xz makes of bytes, as EROFS stores it. */
+function microLzma(data: Uint8Array, options: string): Uint8Array {
+  const file = join(tmpDir(), 'data');
+  writeFileSync(file, data);
+  const args = ['--format=lzma', `--lzma1=${options}`, file];
+  expect(runTool('xz', args)).toMatchObject({ status: 0 });
+  // Behind the header of thirteen bytes, MicroLZMA has the properties in the place of a zero.
+  const stream = new Uint8Array(readFileSync(`${file}.lzma`));
+  const micro = stream.subarray(13);
+  micro[0] = ~(stream[0] ?? 0) & 0xff;
+  return micro;
+}
+
 describe('xz', () => {
   test.each([
     ['lc=3,lp=0,pb=2', 'package-lock.json'],
@@ -111,16 +132,46 @@ describe('xz', () => {
     ['lc=1,lp=3,pb=4', process.execPath],
     ['lc=4,lp=0,pb=2', process.execPath],
   ])('what it compresses with %s is decoded', (options, path) => {
-    const dir = tmpDir();
-    const file = join(dir, 'data');
     const data = readFileSync(path).subarray(0, 500_000);
-    writeFileSync(file, data);
-    const args = ['--format=lzma', `--lzma1=${options}`, file];
-    expect(runTool('xz', args)).toMatchObject({ status: 0 });
-    // Behind the header of thirteen bytes, MicroLZMA has the properties in the place of a zero.
-    const stream = new Uint8Array(readFileSync(`${file}.lzma`));
-    const micro = stream.subarray(13);
-    micro[0] = ~(stream[0] ?? 0) & 0xff;
-    expect(Buffer.compare(decodeMicroLzma(micro, data.length), data)).toBe(0);
+    expect(Buffer.compare(decodeMicroLzma(microLzma(data, options), data.length), data)).toBe(0);
+  });
+
+  test('an image whose data it compressed reads back', async () => {
+    const data = readFileSync('package-lock.json').subarray(0, 60_000);
+    const root = directory({ mtime: 7 });
+    root.children.set('file', regularFile(bytesContent(data), { mtime: 7 }));
+    const sink = new MemorySink();
+    // Nobody of ours writes LZMA: the image says deflate until it is patched.
+    const compressor: ClusterCompressor = {
+      algorithm: 'deflate',
+      compress: (inputs) =>
+        inputs.map((input) => {
+          const bytes = microLzma(input, 'lc=3,lp=0,pb=2');
+          const [length, storedLength] = [input.length, bytes.length];
+          return { bytes, extents: [{ isPlain: false, length, storedLength }] };
+        }),
+    };
+    const options = { buildTime: 7, uuid: new Uint8Array(16), tails: 'blocks' } as const;
+    await writeCompressedErofs(root, { ...options, compressor, clusterSize: 32768 }, sink);
+    const image = sink.bytes();
+    const reader = await openErofs(bytesSource(image));
+    const inode = await findErofsPath(reader, '/file');
+    const { offset } = await readCompressedHeader(reader.metadata, inode, reader.geometry);
+    const view = new DataView(image.buffer, image.byteOffset);
+    const [algorithms, settings] = [1024 + 84, 1024 + 128];
+    view.setUint16(algorithms, 1 << 1, true);
+    image[offset + 6] = 1;
+    // A length, and dictionaries of 1 MiB in format 0.
+    view.setUint16(settings, 14, true);
+    view.setUint32(settings + 2, 1 << 20, true);
+    view.setUint32(1028, 0, true);
+    view.setUint32(1028, crc32c(image.subarray(1024, 4096)), true);
+    expect((await checkErofs(bytesSource(image))).problems).toEqual([]);
+    const patched = await openErofs(bytesSource(image));
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of patched.readData(await findErofsPath(patched, '/file'))) {
+      chunks.push(chunk.slice());
+    }
+    expect(Buffer.compare(Buffer.concat(chunks), data)).toBe(0);
   });
 });

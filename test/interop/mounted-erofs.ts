@@ -51,7 +51,7 @@ export async function withMountedErofs<T>(
   use: (path: string) => Promise<T>,
 ): Promise<T> {
   const at = `${image}.mounted`;
-  mkdirSync(at);
+  mkdirSync(at, { recursive: true });
   const { status, stderr } = runTool('mount', ['-t', 'erofs', '-o', 'loop,ro', image, at]);
   if (status !== 0) throw new Error(`This kernel does not mount ${image}: ${stderr}`);
   try {
