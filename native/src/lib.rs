@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod bench;
 mod bits;
 pub mod clock;
+pub mod cluster_batch;
 pub mod clusters;
 pub mod deflate;
 pub mod erofs;

@@ -3,6 +3,8 @@
  * cluster as far as it goes, so that reading one block of a file decodes one cluster.
  */
 
+import type { ClusterBatch } from './cluster-batch.ts';
+
 /** Compresses data into physical clusters of a fixed size, as EROFS stores it. */
 export interface ClusterCompressor {
   readonly algorithm: 'lz4' | 'lz4hc' | 'deflate' | 'zstd';
@@ -15,6 +17,13 @@ export interface ClusterCompressor {
     inputs: readonly Uint8Array[],
     options: ClusterOptions,
   ): Promise<readonly CompressedData[]> | readonly CompressedData[];
+  /**
+   * The same for the inputs of a batch, into its buffers: for compressors that read files themselves.
+   *
+   * @throws {UsageError} `input` when a file has not the size it said, with its name.
+   * @throws an error like those of node:fs when a file cannot be read.
+   */
+  compressBatch?(batch: ClusterBatch, options: ClusterOptions): Promise<void>;
 }
 
 export interface ClusterOptions {

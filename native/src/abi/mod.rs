@@ -17,7 +17,7 @@ pub use assemble::{
     mb_assembly_start,
 };
 pub use clock::mb_tsc_khz;
-pub use clusters::mb_compress_clusters;
+pub use clusters::mb_compress_batch;
 pub use erofs::{mb_erofs_add, mb_erofs_close, mb_erofs_file, mb_erofs_plan, mb_erofs_start};
 pub use fec::{mb_fec_encode, mb_fec_encode_files, mb_fec_engine};
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};

@@ -1,28 +1,29 @@
 /** What a compressor was asked for, held against what it made. */
 
-import type { CompressedData } from '../../compression/cluster-compressor.ts';
+import { EXTENT_WORDS, type StoredData } from '../../compression/cluster-batch.ts';
 import { divCeil } from '../../core/math.ts';
 
 /** @throws {TypeError} when extents cannot be stored: no index could describe them. */
 export function checkClusters(
-  { extents, bytes }: CompressedData,
+  { extents, bytes }: StoredData,
   size: number,
   blockSize: number,
 ): void {
   let length = 0;
   let stored = 0;
-  for (const [index, extent] of extents.entries()) {
-    length += extent.length;
-    stored += extent.storedLength;
-    const blocks = divCeil(extent.storedLength, blockSize);
-    const fits = extent.isPlain
-      ? extent.length <= blockSize && extent.storedLength === extent.length
-      : extent.storedLength > 0 && blocks * blockSize < extent.length;
-    const isLast = index === extents.length - 1;
-    if (!fits || extent.length === 0 || (!isLast && extent.length < blockSize)) {
-      throw new TypeError(
-        `A compressor made a cluster of ${extent.length} bytes in ${blocks} blocks`,
-      );
+  for (let at = 0; at < extents.length; at += EXTENT_WORDS) {
+    const own = extents[at] ?? 0;
+    const storedLength = extents[at + 1] ?? 0;
+    length += own;
+    stored += storedLength;
+    const blocks = divCeil(storedLength, blockSize);
+    const fits =
+      extents[at + 2] === 1
+        ? own <= blockSize && storedLength === own
+        : storedLength > 0 && blocks * blockSize < own;
+    const isLast = at === extents.length - EXTENT_WORDS;
+    if (!fits || own === 0 || (!isLast && own < blockSize)) {
+      throw new TypeError(`A compressor made a cluster of ${own} bytes in ${blocks} blocks`);
     }
   }
   if (length !== size || stored !== bytes.length) throw new TypeError('A compressor lost data');

@@ -6,12 +6,18 @@
  * the company a file is in shows in the image.
  */
 
-import type { ClusterCompressor, CompressedData } from '../../compression/cluster-compressor.ts';
+import {
+  ClusterBatch,
+  compressBatch,
+  type BatchFile,
+  type StoredData,
+} from '../../compression/cluster-batch.ts';
+import type { ClusterCompressor } from '../../compression/cluster-compressor.ts';
 import { divCeil } from '../../core/math.ts';
 import type { ImagePiece } from '../../io/image-pieces.ts';
 import { checkClusters } from './check-clusters.ts';
-import { packTails, type Tail, type TailRoom } from './compress-tail.ts';
-import { readAhead } from './content.ts';
+import { lastExtent, packTails, withoutLast, type Tail, type TailRoom } from './compress-tail.ts';
+import { readAhead, type ReadPiece } from './content.ts';
 import type { PlannedInode } from './plan.ts';
 
 /**
@@ -19,16 +25,16 @@ import type { PlannedInode } from './plan.ts';
  * compress no better, since a cluster decodes to at most 1 MiB; smaller ones leave more clusters unfilled.
  */
 export const SEGMENT_SIZE = 2 << 20;
-/** Segments that go to the compressor together: many small ones, or one. */
-const BATCH_SIZE = 2 << 20;
+/** Segments that go to the compressor together: many small ones, or two. */
+const BATCH_SIZE = 2 * SEGMENT_SIZE;
 const BATCH_COUNT = 1024;
 
-/** A part of a file, compressed. */
+/** A part of a file, compressed. Its bytes serve others when the next batch is asked for. */
 export interface CompressedSegment {
   readonly planned: PlannedInode;
   /** As they were. */
   readonly bytes: Uint8Array;
-  readonly data: CompressedData;
+  readonly data: StoredData;
   /** Of the last segment: what may stand behind the inode in place of the last extent. */
   readonly tail: Tail | undefined;
   /** Of the last segment: what goes to the packed inode, behind all extents. */
@@ -54,14 +60,16 @@ export interface CompressAheadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface Segment {
-  readonly planned: PlannedInode;
-  readonly bytes: Uint8Array;
-  readonly isLast: boolean;
+/** Segments in a batch of the compressor. */
+interface Batch {
+  readonly clusters: ClusterBatch;
+  /** Whose they are. */
+  readonly planned: PlannedInode[];
+  readonly isLast: boolean[];
 }
 
 /**
- * The segments of all files, in order.
+ * The segments of all files, in order, in batches.
  *
  * @param files Regular files that are not empty.
  * @throws {UsageError} `input` when a content has not the planned size.
@@ -70,64 +78,100 @@ interface Segment {
 export async function* compressAhead(
   files: readonly PlannedInode[],
   options: CompressAheadOptions,
-): AsyncGenerator<CompressedSegment> {
-  const running: Promise<CompressedSegment[]>[] = [];
-  const spare: Uint8Array<ArrayBuffer>[] = [];
-  // A segment is over when the next one is asked for: nothing keeps its bytes.
-  const consume = async function* (
-    result: Promise<CompressedSegment[]>,
-  ): AsyncGenerator<CompressedSegment> {
-    for (const segment of await result) {
-      yield segment;
-      const { buffer } = segment.bytes;
-      if (buffer.byteLength === SEGMENT_SIZE) spare.push(new Uint8Array(buffer as ArrayBuffer));
-    }
-  };
-  for await (const batch of batches(readSegments(files, spare, options.signal))) {
-    const result = compressBatch(batch, options);
+): AsyncGenerator<readonly CompressedSegment[], undefined> {
+  const running: { batch: Batch; result: Promise<CompressedSegment[]> }[] = [];
+  const spare: Batch[] = [];
+  for await (const batch of fillBatches(files, spare, options)) {
+    const result = compressSegments(batch, options);
     // Awaited at its turn; until then a failure must not count as unhandled.
     result.catch(() => undefined);
-    running.push(result);
-    if (running.length >= options.parallel) yield* consume(running.shift() as (typeof running)[0]);
+    running.push({ batch, result });
+    const next = running.length < options.parallel ? undefined : running.shift();
+    if (next === undefined) continue;
+    yield await next.result;
+    spare.push(next.batch);
   }
-  for (const result of running) yield* consume(result);
+  for (const { result } of running) yield await result;
+  return undefined;
 }
 
-async function* readSegments(
+function createBatch(blockSize: number): Batch {
+  const inputs = BATCH_COUNT;
+  return {
+    clusters: new ClusterBatch({ blockSize, inputs, bytes: BATCH_SIZE }),
+    planned: [],
+    isLast: [],
+  };
+}
+
+async function* fillBatches(
   files: readonly PlannedInode[],
-  spare: Uint8Array<ArrayBuffer>[],
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Segment> {
-  let next = 0;
-  for await (const piece of readAhead(contentPieces(files))) {
-    const planned = files[next] as PlannedInode;
-    next += 1;
-    if (piece.kind !== 'content') throw new TypeError('Only contents are read');
-    let bytes = new Uint8Array(0);
-    let used = 0;
-    let done = 0;
-    for await (const chunk of piece.chunks) {
-      signal?.throwIfAborted();
-      for (let at = 0; at < chunk.length;) {
-        if (used === bytes.length) {
-          const size = Math.min(SEGMENT_SIZE, planned.size - done);
-          // Large files would leave a new buffer for each of their segments to be collected.
-          const whole = planned.size < SEGMENT_SIZE ? undefined : (spare.pop() ?? largeBuffer());
-          bytes = whole?.subarray(0, size) ?? new Uint8Array(size);
-          used = 0;
+  spare: Batch[],
+  options: CompressAheadOptions,
+): AsyncGenerator<Batch> {
+  const { compressor, blockSize, signal } = options;
+  const readsFiles = compressor.compressBatch !== undefined;
+  const fileOf = ({ inode, path: name, size }: PlannedInode): BatchFile | undefined => {
+    const file = readsFiles && inode.kind === 'file' ? inode.content.file : undefined;
+    return file && { name, path: file.path, size };
+  };
+  const others = files.filter((planned) => fileOf(planned) === undefined);
+  const contents = readAhead(contentPieces(others));
+  let batch = createBatch(blockSize);
+  const restart = (): void => {
+    signal?.throwIfAborted();
+    batch = spare.pop() ?? createBatch(blockSize);
+    batch.clusters.clear();
+    batch.planned.length = 0;
+    batch.isLast.length = 0;
+  };
+  const add = (planned: PlannedInode, from: number, file?: BatchFile): boolean => {
+    const length = Math.min(SEGMENT_SIZE, planned.size - from);
+    if (!batch.clusters.add(length, !isPacked(planned, options), file, from)) return false;
+    batch.planned.push(planned);
+    batch.isLast.push(from + length === planned.size);
+    return true;
+  };
+  try {
+    for (const planned of files) {
+      const file = fileOf(planned);
+      if (file !== undefined) {
+        for (let from = 0; from < planned.size; from += SEGMENT_SIZE) {
+          if (add(planned, from, file)) continue;
+          yield batch;
+          restart();
+          if (!add(planned, from, file)) throw new TypeError('A segment fits a batch');
         }
-        const part = chunk.subarray(at, at + bytes.length - used);
-        bytes.set(part, used);
-        used += part.length;
-        at += part.length;
-        done += part.length;
-        if (used === bytes.length) yield { planned, bytes, isLast: done === planned.size };
+        continue;
+      }
+      let target: Uint8Array = NO_BYTES;
+      let used = 0;
+      let done = 0;
+      for await (const chunk of chunksOf(await contents.next())) {
+        signal?.throwIfAborted();
+        for (let at = 0; at < chunk.length;) {
+          if (used === target.length) {
+            if (!add(planned, done)) {
+              yield batch;
+              restart();
+              if (!add(planned, done)) throw new TypeError('A segment fits a batch');
+            }
+            target = batch.clusters.input(batch.clusters.count - 1);
+            used = 0;
+          }
+          const part = chunk.subarray(at, at + target.length - used);
+          target.set(part, used);
+          used += part.length;
+          at += part.length;
+          done += part.length;
+        }
       }
     }
+    if (batch.clusters.count > 0) yield batch;
+  } finally {
+    await contents.return(undefined);
   }
 }
-
-const largeBuffer = (): Uint8Array<ArrayBuffer> => new Uint8Array(SEGMENT_SIZE);
 
 function* contentPieces(files: readonly PlannedInode[]): Generator<ImagePiece> {
   for (const { path, inode } of files) {
@@ -136,42 +180,31 @@ function* contentPieces(files: readonly PlannedInode[]): Generator<ImagePiece> {
   }
 }
 
-async function* batches(segments: AsyncIterable<Segment>): AsyncGenerator<Segment[]> {
-  let batch: Segment[] = [];
-  let size = 0;
-  for await (const segment of segments) {
-    const isFull = size + segment.bytes.length > BATCH_SIZE || batch.length === BATCH_COUNT;
-    if (batch.length > 0 && isFull) {
-      yield batch;
-      batch = [];
-      size = 0;
-    }
-    batch.push(segment);
-    size += segment.bytes.length;
-  }
-  if (batch.length > 0) yield batch;
+function chunksOf({
+  value: piece,
+  done,
+}: IteratorResult<ReadPiece, unknown>): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+  if (done === true || piece.kind !== 'content') throw new TypeError('Only contents are read');
+  return piece.chunks;
 }
 
-async function compressBatch(
-  batch: readonly Segment[],
+/** Whether a file is in the packed inode as a whole. */
+const isPacked = ({ size }: PlannedInode, { tails, clusterSize }: CompressAheadOptions): boolean =>
+  tails.kind === 'fragments' && size <= clusterSize;
+
+async function compressSegments(
+  { clusters, planned: owners, isLast }: Batch,
   options: CompressAheadOptions,
 ): Promise<CompressedSegment[]> {
   const { compressor, blockSize, clusterSize, tails } = options;
-  const isPacked = ({ planned }: Segment): boolean =>
-    tails.kind === 'fragments' && planned.size <= clusterSize;
-  // What has no more than a block cannot become less.
-  const long = batch.filter((segment) => segment.bytes.length > blockSize && !isPacked(segment));
-  const inputs = long.map(({ bytes }) => bytes);
-  const results =
-    inputs.length === 0 ? [] : await compressor.compress(inputs, { blockSize, clusterSize });
-  if (results.length !== inputs.length) throw new TypeError('A compressor lost data');
-  const data = new Map(long.map((segment, index) => [segment, results[index] as CompressedData]));
-  const segments = batch.map((segment) => {
-    const { bytes } = segment;
-    if (isPacked(segment)) return { ...segment, data: NO_DATA, tail: undefined, fragment: bytes };
-    const compressed = data.get(segment) ?? plainData(bytes);
-    checkClusters(compressed, bytes.length, blockSize);
-    return { ...segment, data: compressed, tail: undefined, fragment: undefined };
+  await compressBatch(compressor, clusters, { blockSize, clusterSize });
+  const segments = owners.map((planned, index): CompressedSegment => {
+    const bytes = clusters.input(index);
+    const own = { planned, bytes, isLast: isLast[index] ?? false, tail: undefined };
+    if (isPacked(planned, options)) return { ...own, data: NO_DATA, fragment: bytes };
+    const data = clusters.stored(index);
+    checkClusters(data, bytes.length, blockSize);
+    return { ...own, data, fragment: undefined };
   });
   switch (tails.kind) {
     case 'blocks':
@@ -180,15 +213,17 @@ async function compressBatch(
       return segments.map((segment) => (segment.isLast ? takeFragment(segment, options) : segment));
     case 'inline': {
       const packed = await packTails(
-        segments.map(({ planned, bytes, isLast, data: { extents, bytes: stored } }) => ({
+        segments.map(({ planned, bytes, data, isLast: isEnd }) => ({
           bytes,
-          extents,
-          stored,
-          room: isLast ? tails.room(planned) : undefined,
+          data,
+          room: isEnd ? tails.room(planned) : undefined,
         })),
         options,
       );
-      return segments.map((segment, index) => ({ ...segment, ...packed[index] }));
+      return segments.map((segment, index) => {
+        const found = packed[index];
+        return found === undefined ? segment : { ...segment, ...found };
+      });
     }
   }
 }
@@ -199,25 +234,16 @@ function takeFragment(
   { blockSize, clusterSize }: CompressAheadOptions,
 ): CompressedSegment {
   const { bytes, data } = segment;
-  const last = data.extents.at(-1);
+  const last = lastExtent(data.extents);
   if (last === undefined) return segment;
   const isUnfilled = last.isPlain
     ? last.length < blockSize
     : divCeil(last.storedLength, blockSize) * blockSize < clusterSize ||
       last.storedLength % blockSize !== 0;
   if (!isUnfilled) return segment;
-  return {
-    ...segment,
-    data: {
-      extents: data.extents.slice(0, -1),
-      bytes: data.bytes.subarray(0, data.bytes.length - last.storedLength),
-    },
-    fragment: bytes.subarray(bytes.length - last.length),
-  };
+  const fragment = bytes.subarray(bytes.length - last.length);
+  return { ...segment, data: withoutLast(data), fragment };
 }
 
-const NO_DATA: CompressedData = { extents: [], bytes: new Uint8Array(0) };
-const plainData = (bytes: Uint8Array): CompressedData => ({
-  extents: [{ isPlain: true, length: bytes.length, storedLength: bytes.length }],
-  bytes,
-});
+const NO_BYTES = new Uint8Array(0);
+const NO_DATA: StoredData = { extents: new Uint32Array(0), bytes: NO_BYTES };

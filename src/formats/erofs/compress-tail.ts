@@ -3,6 +3,7 @@
  * block and its seek.
  */
 
+import { EXTENT_WORDS, extentTable, type StoredData } from '../../compression/cluster-batch.ts';
 import type {
   ClusterCompressor,
   ClusterExtent,
@@ -10,6 +11,26 @@ import type {
 } from '../../compression/cluster-compressor.ts';
 import { divCeil } from '../../core/math.ts';
 import { checkClusters } from './check-clusters.ts';
+
+/** The last extent of a table. */
+export function lastExtent(extents: Uint32Array): ClusterExtent | undefined {
+  const at = extents.length - EXTENT_WORDS;
+  if (at < 0) return undefined;
+  return {
+    length: extents[at] ?? 0,
+    storedLength: extents[at + 1] ?? 0,
+    isPlain: extents[at + 2] === 1,
+  };
+}
+
+/** Everything but the last extent. */
+export function withoutLast({ extents, bytes }: StoredData): StoredData {
+  const at = Math.max(0, extents.length - EXTENT_WORDS);
+  return {
+    extents: extents.subarray(0, at),
+    bytes: bytes.subarray(0, bytes.length - (extents[at + 1] ?? 0)),
+  };
+}
 
 /** Bytes that a tail of a file can have. */
 export interface TailRoom {
@@ -26,17 +47,16 @@ export interface Tail {
   readonly bytes: Uint8Array;
 }
 
-interface TailInput {
-  /** The segment, its extents and what they have stored. */
+export interface TailInput {
+  /** The segment, and what it became. */
   readonly bytes: Uint8Array;
-  readonly extents: readonly ClusterExtent[];
-  readonly stored: Uint8Array;
+  readonly data: StoredData;
   /** Undefined when it has no tail: another segment follows. */
   readonly room: TailRoom | undefined;
 }
 interface TailOutput {
   /** The extents before the tail. */
-  readonly data: CompressedData;
+  readonly data: StoredData;
   readonly tail: Tail;
 }
 
@@ -53,20 +73,19 @@ export async function packTails(
 ): Promise<(TailOutput | undefined)[]> {
   const shortened = await shortenLast(inputs, options);
   const small = await compressSmall(shortened, options);
-  return shortened.map(({ room, bytes, extents, stored }, index) => {
-    const last = extents.at(-1);
+  return shortened.map(({ room, bytes, data }, index) => {
+    const last = room && lastExtent(data.extents);
     if (room === undefined || last === undefined) return undefined;
-    const { length } = last;
-    const kept = extents.slice(0, -1);
-    const data = {
-      extents: kept,
-      bytes: stored.subarray(0, stored.length - last.storedLength),
-    };
-    const end = stored.subarray(stored.length - last.storedLength);
-    const compressed = last.isPlain ? small.get(index) : end;
+    const { length, storedLength } = last;
+    const compressed = last.isPlain
+      ? small.get(index)
+      : data.bytes.subarray(data.bytes.length - storedLength);
     const tail = compressed ?? bytes.subarray(bytes.length - length);
     if (tail.length > room.behindIndex) return undefined;
-    return { data, tail: { isPlain: compressed === undefined, length, bytes: tail } };
+    return {
+      data: withoutLast(data),
+      tail: { isPlain: compressed === undefined, length, bytes: tail },
+    };
   });
 }
 
@@ -80,9 +99,9 @@ async function shortenLast(
 ): Promise<TailInput[]> {
   const result = [...inputs];
   const bySize = new Map<number, number[]>();
-  for (const [index, { extents, room }] of inputs.entries()) {
-    const last = extents.at(-1);
-    if (room === undefined || last === undefined || last.isPlain) continue;
+  for (const [index, { data, room }] of inputs.entries()) {
+    const last = room && lastExtent(data.extents);
+    if (last === undefined || last.isPlain) continue;
     const whole = Math.floor(last.storedLength / blockSize);
     if (whole === 0 || last.storedLength % blockSize === 0) continue;
     bySize.set(whole, [...(bySize.get(whole) ?? []), index]);
@@ -92,38 +111,57 @@ async function shortenLast(
     const results = await compressor.compress(rests, { blockSize, clusterSize: whole * blockSize });
     for (const [i, index] of indexes.entries()) {
       const input = inputs[index] as TailInput;
-      const again = results[i] as CompressedData;
+      const again = tableOf(results[i]);
       checkClusters(again, rests[i]?.length ?? 0, blockSize);
-      const end = again.extents.at(-1) as ClusterExtent;
-      const before = again.extents.slice(0, -1);
-      const blocks = before.reduce((sum, each) => sum + divCeil(each.storedLength, blockSize), 0);
-      if (blocks > whole || end.storedLength > (input.room?.behindIndex ?? 0)) continue;
-      const last = input.extents.at(-1) as ClusterExtent;
-      const kept = input.stored.subarray(0, input.stored.length - last.storedLength);
-      result[index] = {
-        ...input,
-        extents: [...input.extents.slice(0, -1), ...again.extents],
-        stored: Buffer.concat([kept, again.bytes]),
-      };
+      const end = lastExtent(again.extents);
+      if (end === undefined || end.storedLength > (input.room?.behindIndex ?? 0)) continue;
+      if (storedBlocks(withoutLast(again).extents, blockSize) > whole) continue;
+      const kept = withoutLast(input.data);
+      const extents = new Uint32Array(kept.extents.length + again.extents.length);
+      extents.set(kept.extents);
+      extents.set(again.extents, kept.extents.length);
+      const data = { extents, bytes: Buffer.concat([kept.bytes, again.bytes]) };
+      result[index] = { ...input, data };
     }
   }
   return result;
 }
 
-const lastInput = ({ bytes, extents }: TailInput): Uint8Array =>
-  bytes.subarray(bytes.length - (extents.at(-1)?.length ?? 0));
+/** Blocks that extents take. */
+export function storedBlocks(extents: Uint32Array, blockSize: number): number {
+  let blocks = 0;
+  for (let at = 1; at < extents.length; at += EXTENT_WORDS) {
+    blocks += divCeil(extents[at] ?? 0, blockSize);
+  }
+  return blocks;
+}
+
+/** Whether no extent is compressed. */
+export function isPlainTable(extents: Uint32Array): boolean {
+  for (let at = 2; at < extents.length; at += EXTENT_WORDS) if (extents[at] !== 1) return false;
+  return true;
+}
+
+function tableOf(data: CompressedData | undefined): StoredData {
+  if (data === undefined) throw new TypeError('A compressor lost data');
+  return { extents: extentTable(data.extents), bytes: data.bytes };
+}
+
+const lastInput = ({ bytes, data }: TailInput): Uint8Array =>
+  bytes.subarray(bytes.length - (lastExtent(data.extents)?.length ?? 0));
 
 /** Plain tails, compressed, where that saves enough: what saves no block may still save some bytes. */
 async function compressSmall(
   inputs: readonly TailInput[],
   { compressor, blockSize }: { compressor: ClusterCompressor; blockSize: number },
 ): Promise<Map<number, Uint8Array>> {
-  const candidates = [...inputs.entries()].filter(([, { extents, room }]) => {
-    const last = extents.at(-1);
-    if (room === undefined || last === undefined || !last.isPlain) return false;
+  const candidates = [...inputs.entries()].filter(([, { data, room }]) => {
+    const last = room && lastExtent(data.extents);
+    if (room === undefined || last === undefined) return false;
+    if (!last.isPlain || last.length <= SMALL_BLOCK) return false;
     // Of a file that is otherwise flat an index would cost what the tail saves.
-    const staysFlat = extents.length > 1 && room.isWhole && extents.every(({ isPlain }) => isPlain);
-    return !staysFlat && last.length > SMALL_BLOCK;
+    const hasMore = data.extents.length > EXTENT_WORDS;
+    return !(hasMore && room.isWhole && isPlainTable(data.extents));
   });
   const found = new Map<number, Uint8Array>();
   if (candidates.length === 0) return found;
@@ -133,11 +171,9 @@ async function compressSmall(
     clusterSize: blockSize,
   });
   for (const [i, [index, { room }]] of candidates.entries()) {
-    const result = results[i] as CompressedData;
-    checkClusters(result, tails[i]?.length ?? 0, SMALL_BLOCK);
-    const { extents, bytes } = result;
-    const [only] = extents;
-    if (extents.length !== 1 || only === undefined || only.isPlain) continue;
+    const { extents, bytes } = tableOf(results[i]);
+    checkClusters({ extents, bytes }, tails[i]?.length ?? 0, SMALL_BLOCK);
+    if (extents.length !== EXTENT_WORDS || isPlainTable(extents)) continue;
     if (bytes.length <= (room?.behindIndex ?? 0)) found.set(index, bytes);
   }
   return found;

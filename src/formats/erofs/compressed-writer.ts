@@ -15,10 +15,15 @@ import type { ClusterCompressor } from '../../compression/cluster-compressor.ts'
 import type { Directory } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { compressAhead, SEGMENT_SIZE, type CompressedSegment } from './compress-ahead.ts';
-import { planPacked, roomBehindIndex, writeFile } from './compressed-file.ts';
+import {
+  createFileWriter,
+  planPacked,
+  roomBehindIndex,
+  type WrittenFile,
+} from './compressed-file.ts';
 import { algorithmNames } from './compressed-layout.ts';
 import { compressionRecord, RECORD_ROOM } from './compression-record.ts';
-import { encodeDirectoryBlock, encodeInode, encodeSuperblock } from './encode.ts';
+import { encodeDirectoryBlock, encodeInodeAt, encodeSuperblock } from './encode.ts';
 import { createImageAppender } from './image-appender.ts';
 import {
   EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
@@ -103,16 +108,31 @@ export async function writeCompressedErofs(
     options.tails === 'fragments'
       ? createPackedFile(image, { compressor, blockSize, clusterSize })
       : undefined;
+  const files = createFileWriter(image, format, packed);
+  let batch: readonly CompressedSegment[] = [];
+  let next = 0;
   let compressedFiles = 0;
   let hasTails = false;
   let done = 0;
   for (const planned of inodes) {
-    signal?.throwIfAborted();
     const { inode, size } = planned;
     if (inode.kind === 'directory') continue;
-    let tail: Uint8Array = new Uint8Array(0);
+    let tail = NO_BYTES;
     if (inode.kind === 'file' && size > 0) {
-      const written = await writeFile(planned, segments, image, format, packed);
+      let written: WrittenFile | undefined;
+      while (written === undefined) {
+        if (next === batch.length) {
+          signal?.throwIfAborted();
+          batch = (await segments.next()).value ?? [];
+          next = 0;
+        }
+        const segment = batch[next];
+        next += 1;
+        if (segment?.planned !== planned) throw new TypeError('Files come in order');
+        written = files.add(segment);
+        if (packed?.isBehind === true) await packed.settle();
+        if (image.isBehind) await image.settle();
+      }
       tail = written.tail;
       if (written.isCompressed) {
         compressedFiles += 1;
@@ -123,34 +143,36 @@ export async function writeCompressedErofs(
     } else if (inode.kind === 'symlink') {
       const target = new Uint8Array(Buffer.from(inode.target));
       const body = target.subarray(0, size - planned.tailSize);
-      if (body.length > 0) planned.blockAddress = await image.appendBlocks(body);
+      if (body.length > 0) planned.blockAddress = image.appendBlocks(body);
       tail = target.subarray(body.length);
     }
-    await groups.add(planned, recordOf(planned, tail));
+    groups.add(planned, tail);
+    if (groups.isFull) await groups.write();
   }
 
   await packed?.finish();
   let packedInode: PlannedInode | undefined;
   if (packed !== undefined && packed.size > 0) {
     packedInode = planPacked(packed, inodes.length + 1, names.buildTime, format);
-    await groups.add(packedInode, recordOf(packedInode, new Uint8Array(0)));
+    groups.add(packedInode, NO_BYTES);
   }
   const directories = inodes.filter(({ inode }) => inode.kind === 'directory');
   const placeDirectories = (nextBlock: number): void => {
-    let next = nextBlock;
+    let block = nextBlock;
     for (const planned of directories) {
       if (planned.bodyBlocks === 0) continue;
-      planned.blockAddress = next;
-      next += planned.bodyBlocks;
+      planned.blockAddress = block;
+      block += planned.bodyBlocks;
     }
-    checkBlocks(next);
+    checkBlocks(block);
   };
-  await groups.finish(directories.slice(1), placeDirectories, directoryRecord);
+  await groups.finish(directories.slice(1), placeDirectories, directoryTail);
   for (const planned of directories) {
     for (let index = 0; index < planned.bodyBlocks; index += 1) {
       const block = new Uint8Array(blockSize);
       encodeDirectoryBlock(planned, index, block);
-      await image.appendBlocks(block);
+      image.appendBlocks(block);
+      if (image.isBehind) await image.settle();
     }
   }
   await image.flush();
@@ -159,7 +181,8 @@ export async function writeCompressedErofs(
   const hasRecord = isCompressed && (format.bigPclusters || algorithm !== 'lz4');
   if (hasRecord) start.set(compressionRecord(algorithm, clusterSize / blockSize), SUPER_END);
   start.set(shared, sharedOffset);
-  start.set(directoryRecord(first), first.offset);
+  const view = new DataView(start.buffer);
+  start.set(directoryTail(first), first.offset + encodeInodeAt(first, start, view, first.offset));
   encodeSuperblock(
     {
       ...names,
@@ -199,7 +222,7 @@ function compressFiles(
   { compressor, tails = 'inline', parallel = 4, signal }: CompressedErofsOptions,
   blockSize: number,
   clusterSize: number,
-): AsyncGenerator<CompressedSegment> {
+): AsyncGenerator<readonly CompressedSegment[], undefined> {
   return compressAhead(
     inodes.filter(({ inode, size }) => inode.kind === 'file' && size > 0),
     {
@@ -222,15 +245,11 @@ function compressFiles(
   );
 }
 
-/** An inode with everything behind it. */
-function recordOf(planned: PlannedInode, tail: Uint8Array): Uint8Array {
-  const record = new Uint8Array(inodeSize(planned) + tail.length);
-  record.set(tail, encodeInode(planned, record));
-  return record;
-}
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-function directoryRecord(planned: PlannedInode): Uint8Array {
+/** What stands behind the inode of a directory. */
+function directoryTail(planned: PlannedInode): Uint8Array {
   const tail = new Uint8Array(planned.tailSize);
   if (tail.length > 0) encodeDirectoryBlock(planned, planned.bodyBlocks, tail);
-  return recordOf(planned, tail);
+  return tail;
 }

@@ -20,18 +20,8 @@ import {
   Z_EROFS_LCLUSTER_TYPE_PLAIN,
   Z_EROFS_LI_D0_CBLKCNT,
 } from './compressed-layout.ts';
+import type { ExtentList } from './extent-list.ts';
 import { EROFS_INODE_COMPRESSED_COMPACT, EROFS_INODE_COMPRESSED_FULL } from './layout.ts';
-
-/** Compressed, or plain, data of consecutive bytes of a file. */
-export interface StoredExtent {
-  /** In the file, in bytes. */
-  readonly length: number;
-  /** In the image. */
-  readonly blocks: number;
-  readonly isPlain: boolean;
-  /** The first of them, where it does not follow the blocks before: of full indexes only. */
-  readonly block?: number;
-}
 
 export interface IndexLayout {
   readonly dataLayout: number;
@@ -95,18 +85,23 @@ export function indexLayout(
   };
 }
 
-export interface IndexedFile {
-  /** In order, without gaps. */
-  readonly extents: Iterable<StoredExtent>;
-  /** Of the first extent's data. */
-  readonly firstBlock: number;
+/** What all indexes of an image have in common. */
+export interface IndexFormat {
   readonly blockSize: number;
   /** Whether extents may take several blocks. */
   readonly bigPclusters: boolean;
   /** The number of the format for the algorithm. */
   readonly algorithm: number;
-  /** Where the data of the last extent is, if not in blocks. */
-  readonly tail?: IndexedTail | undefined;
+}
+
+export interface IndexEncoder {
+  /**
+   * The header and the index, with the padding before them: valid until the next one is encoded.
+   *
+   * @param extents In order, without gaps; that of a compact index stands without gaps in the image too.
+   * @param tail Where the data of the last extent is, if not in blocks.
+   */
+  encode(layout: IndexLayout, extents: ExtentList, tail?: IndexedTail): Uint8Array;
 }
 
 export type IndexedTail =
@@ -124,13 +119,43 @@ export function encodeWholeFragment(head: number, fragmentOffset: number): Uint8
   return bytes;
 }
 
-/** The header and the index, with the padding before them. */
-export function encodeClusterIndex(layout: IndexLayout, file: IndexedFile): Uint8Array {
-  const { blockSize, bigPclusters, tail } = file;
-  const isFull = layout.dataLayout === EROFS_INODE_COMPRESSED_FULL;
-  const bytes = new Uint8Array(layout.size);
-  const view = new DataView(bytes.buffer);
-  MapHeader.encodeInto(view, layout.padding, {
+/** Most files have few clusters. */
+const SCRATCH_SIZE = 1 << 12;
+
+/** An encoder for one file after the other: its memory serves all. */
+export function createIndexEncoder(format: IndexFormat): IndexEncoder {
+  let bytes = new Uint8Array(SCRATCH_SIZE);
+  let view = new DataView(bytes.buffer);
+  let clusters = createClusters(SCRATCH_SIZE);
+  return {
+    encode(layout, extents, tail) {
+      if (layout.size > bytes.length) {
+        bytes = new Uint8Array(Math.max(layout.size, bytes.length * 2));
+        view = new DataView(bytes.buffer);
+      }
+      if (layout.clusters > clusters.type.length) {
+        clusters = createClusters(Math.max(layout.clusters, clusters.type.length * 2));
+      }
+      bytes.fill(0, 0, layout.size);
+      const isFull = layout.dataLayout === EROFS_INODE_COMPRESSED_FULL;
+      encodeHeader(view, layout.padding, isFull, format, tail);
+      listClusters(clusters, layout.clusters, extents, format);
+      const start = layout.padding + MapHeader.size;
+      if (isFull) encodeFull(view, start + FULL_INDEX_GAP, clusters, layout.clusters);
+      else packCompact(bytes, view, start, layout, clusters, extents.firstBlockOf(0), format);
+      return bytes.subarray(0, layout.size);
+    },
+  };
+}
+
+function encodeHeader(
+  view: DataView,
+  at: number,
+  isFull: boolean,
+  { blockSize, bigPclusters, algorithm }: IndexFormat,
+  tail: IndexedTail | undefined,
+): void {
+  MapHeader.encodeInto(view, at, {
     h_fragmentoff:
       tail === undefined
         ? 0
@@ -147,20 +172,9 @@ export function encodeClusterIndex(layout: IndexLayout, file: IndexedFile): Uint
         : 'inlineSize' in tail
           ? Z_EROFS_ADVISE_INLINE_PCLUSTER
           : Z_EROFS_ADVISE_FRAGMENT_PCLUSTER),
-    h_algorithmtype: file.algorithm,
+    h_algorithmtype: algorithm,
     h_clusterbits: 0,
   });
-  const clusters = listClusters(layout.clusters, file);
-  const start = layout.padding + MapHeader.size;
-  if (isFull) {
-    encodeFull(view, start + FULL_INDEX_GAP, clusters);
-    return bytes;
-  }
-  const packer = createPacker(bytes.subarray(start), clusters, file);
-  packer.pack(layout.initial, PER_PACK_4B, PACK_SIZE_4B);
-  packer.pack(layout.middle, PER_PACK_2B, PACK_SIZE_2B);
-  packer.pack(layout.clusters - layout.initial - layout.middle, PER_PACK_4B, PACK_SIZE_4B);
-  return bytes;
 }
 
 /** The entries of an index, by cluster. */
@@ -172,31 +186,37 @@ interface Clusters {
   readonly high: Uint32Array;
 }
 
+const createClusters = (count: number): Clusters => ({
+  type: new Uint8Array(count),
+  low: new Uint16Array(count),
+  high: new Uint32Array(count),
+});
+
+/** Fills in the entries: each cluster has one, as extents have no gaps. */
 function listClusters(
+  { type, low, high }: Clusters,
   count: number,
-  { extents, firstBlock, blockSize, bigPclusters }: IndexedFile,
-): Clusters {
-  const type = new Uint8Array(count);
-  const low = new Uint16Array(count);
-  const high = new Uint32Array(count);
+  extents: ExtentList,
+  { blockSize, bigPclusters }: IndexFormat,
+): void {
   let offset = 0;
-  let block = firstBlock;
-  for (const { length, blocks, isPlain, block: moved } of extents) {
-    block = moved ?? block;
+  for (let index = 0; index < extents.count; index += 1) {
     const head = Math.floor(offset / blockSize);
-    const end = Math.floor((offset + length) / blockSize);
-    type[head] = isPlain ? Z_EROFS_LCLUSTER_TYPE_PLAIN : Z_EROFS_LCLUSTER_TYPE_HEAD1;
-    low[head] = offset % blockSize;
-    high[head] = block;
+    const start = offset % blockSize;
+    offset += extents.lengthOf(index);
+    const end = Math.floor(offset / blockSize);
+    type[head] = extents.isPlainAt(index)
+      ? Z_EROFS_LCLUSTER_TYPE_PLAIN
+      : Z_EROFS_LCLUSTER_TYPE_HEAD1;
+    low[head] = start;
+    high[head] = extents.firstBlockOf(index);
     for (let cluster = head + 1; cluster < end; cluster += 1) {
       type[cluster] = Z_EROFS_LCLUSTER_TYPE_NONHEAD;
       // The first of them tells the size of the data, which is one cluster back then.
       const isCount = bigPclusters && cluster === head + 1;
-      low[cluster] = isCount ? blocks | Z_EROFS_LI_D0_CBLKCNT : cluster - head;
+      low[cluster] = isCount ? extents.blocksOf(index) | Z_EROFS_LI_D0_CBLKCNT : cluster - head;
       high[cluster] = end - cluster;
     }
-    offset += length;
-    block += blocks;
     // What ends within a cluster where nothing starts ends at a head that has no data.
     const rest = offset % blockSize;
     if (rest > 0 && end > head && end < count) {
@@ -205,13 +225,18 @@ function listClusters(
       high[end] = 0;
     }
   }
-  return { type, low, high };
 }
 
-function encodeFull(view: DataView, start: number, { type, low, high }: Clusters): void {
-  for (let cluster = 0; cluster < type.length; cluster += 1) {
+function encodeFull(
+  view: DataView,
+  start: number,
+  { type, low, high }: Clusters,
+  count: number,
+): void {
+  for (let cluster = 0; cluster < count; cluster += 1) {
     const isHead = type[cluster] !== Z_EROFS_LCLUSTER_TYPE_NONHEAD;
-    const [first = 0, second = 0] = [low[cluster], high[cluster]];
+    const first = low[cluster] ?? 0;
+    const second = high[cluster] ?? 0;
     LclusterIndex.encodeInto(view, start + cluster * LclusterIndex.size, {
       di_advise: type[cluster] ?? 0,
       di_clusterofs: isHead ? first : 0,
@@ -220,25 +245,23 @@ function encodeFull(view: DataView, start: number, { type, low, high }: Clusters
   }
 }
 
-interface Packer {
-  /** Encodes the next entries in packs, the last of which may be filled in part. */
-  pack(count: number, perPack: number, packSize: number): void;
-}
-
 /**
  * A pack holds some bits for each cluster and one block address; those of its heads follow by
  * counting the blocks of the data before. Which data a pack counts differs: by its head when all
  * take one block; else by the entry behind the head, or by the next head when there is none.
  */
-function createPacker(
+function packCompact(
   target: Uint8Array,
+  view: DataView,
+  start: number,
+  { initial, middle, clusters }: IndexLayout,
   { type, low, high }: Clusters,
-  { firstBlock, blockSize, bigPclusters }: IndexedFile,
-): Packer {
+  firstBlock: number,
+  { blockSize, bigPclusters }: IndexFormat,
+): void {
   const lowBits = Math.max(Math.log2(blockSize), 12);
-  const view = new DataView(target.buffer, target.byteOffset, target.length);
   let next = 0;
-  let at = 0;
+  let at = start;
   /** The address from which the next head's is counted. */
   let base = bigPclusters ? firstBlock : firstBlock - 1;
   /** Whether the newest head is not counted yet: its data may take one block. */
@@ -270,14 +293,14 @@ function createPacker(
     next += count;
     at += packSize;
   };
-
-  return {
-    pack(count, perPack, packSize) {
-      for (let left = count; left > 0; left -= perPack) {
-        packOne(Math.min(left, perPack), perPack, packSize);
-      }
-    },
+  const pack = (count: number, perPack: number, packSize: number): void => {
+    for (let left = count; left > 0; left -= perPack) {
+      packOne(Math.min(left, perPack), perPack, packSize);
+    }
   };
+  pack(initial, PER_PACK_4B, PACK_SIZE_4B);
+  pack(middle, PER_PACK_2B, PACK_SIZE_2B);
+  pack(clusters - initial - middle, PER_PACK_4B, PACK_SIZE_4B);
 }
 
 /** Sets up to 16 bits of zeros. */

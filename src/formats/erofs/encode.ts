@@ -33,16 +33,12 @@ export function encodeSuperblock(plan: ErofsFacts, start: Uint8Array): void {
 
 const NO_BYTES = new Uint8Array(16);
 
-/** Writes an inode, its xattrs and indexes to the start of `target`; returns how many bytes they take. */
-export function encodeInode(planned: PlannedInode, target: Uint8Array): number {
-  const view = new DataView(target.buffer, target.byteOffset, target.length);
-  return encodeInodeAt(planned, target, view, 0);
-}
-
 /**
- * The same at `start` of a buffer for many: making a view for each takes as long as encoding it.
+ * Writes an inode, its xattrs and indexes to `start` of a buffer for many: making a view for each takes
+ * as long as encoding it.
  *
  * @param view Of all of `target`.
+ * @returns how many bytes they take.
  */
 export function encodeInodeAt(
   planned: PlannedInode,

@@ -3,11 +3,12 @@
  * together. Equal parts are in it once.
  */
 
-import type { ClusterCompressor, CompressedData } from '../../compression/cluster-compressor.ts';
+import { ClusterBatch, compressBatch } from '../../compression/cluster-batch.ts';
+import type { ClusterCompressor } from '../../compression/cluster-compressor.ts';
 import { sha256 } from '../../core/digest.ts';
-import { divCeil } from '../../core/math.ts';
 import { checkClusters } from './check-clusters.ts';
-import type { StoredExtent } from './encode-cluster-index.ts';
+import { appendExtents } from './compressed-file.ts';
+import { ExtentList } from './extent-list.ts';
 import type { ImageAppender } from './image-appender.ts';
 
 /** Bytes that are compressed at once: a multiple of each block size. */
@@ -26,10 +27,13 @@ export interface PackedFile {
   /** Of its data, in the image. */
   readonly blocks: number;
   /** Where bytes are in it; undefined when there is no place for them. They are copied. */
-  add(bytes: Uint8Array): Promise<number | undefined>;
+  add(bytes: Uint8Array): number | undefined;
+  /** Whether a segment waits to be written: call `settle` before anything else is. */
+  readonly isBehind: boolean;
+  settle(): Promise<void>;
   /** Writes what is left; then `extents` is whole. */
   finish(): Promise<void>;
-  extents(): Iterable<StoredExtent>;
+  readonly extents: ExtentList;
 }
 
 export interface PackedFileOptions {
@@ -43,45 +47,41 @@ export function createPackedFile(
   { compressor, blockSize, clusterSize }: PackedFileOptions,
 ): PackedFile {
   const places = new Map<string, number>();
-  const waiting: Promise<CompressedData>[] = [];
-  /** Of segments: the first block and three numbers an extent. */
-  const written: { firstBlock: number; extents: Uint32Array }[] = [];
-  let segment = new Uint8Array(0);
+  const waiting: { batch: ClusterBatch; result: Promise<void> }[] = [];
+  const spare: ClusterBatch[] = [];
+  const extents = new ExtentList(0);
+  /** The segment that is filled. */
+  let batch: ClusterBatch | undefined;
+  let segment: Uint8Array = new Uint8Array(0);
   let used = 0;
   let size = 0;
-  let blocks = 0;
 
-  const compress = async (bytes: Uint8Array): Promise<CompressedData> => {
-    const [data] = await compressor.compress([bytes], { blockSize, clusterSize });
-    if (data === undefined) throw new TypeError('A compressor lost data');
-    checkClusters(data, bytes.length, blockSize);
-    return data;
+  const hold = (bytes: number): ClusterBatch => {
+    batch ??= spare.pop() ?? new ClusterBatch({ blockSize, inputs: 1, bytes: SEGMENT_SIZE });
+    batch.clear();
+    batch.add(bytes, true);
+    segment = batch.input(0);
+    return batch;
   };
-  const send = async (): Promise<void> => {
-    const data = compress(segment.subarray(0, used));
+  const send = (): void => {
+    const full = hold(used);
+    const result = compressBatch(compressor, full, { blockSize, clusterSize });
     // Awaited at its turn; until then a failure must not count as unhandled.
-    data.catch(() => undefined);
-    waiting.push(data);
+    result.catch(() => undefined);
+    waiting.push({ batch: full, result });
+    batch = undefined;
     used = 0;
-    segment = new Uint8Array(0);
-    if (waiting.length > WAITING) await writeNext();
   };
   const writeNext = async (): Promise<void> => {
     const next = waiting.shift();
     if (next === undefined) return;
-    const { extents, bytes } = await next;
-    const numbers = new Uint32Array(extents.length * 3);
-    const firstBlock = image.nextBlock;
-    let at = 0;
-    for (const [index, { isPlain, length, storedLength }] of extents.entries()) {
-      const count = divCeil(storedLength, blockSize);
-      const before = isPlain ? 0 : count * blockSize - storedLength;
-      await image.appendBlocks(bytes.subarray(at, at + storedLength), before);
-      at += storedLength;
-      blocks += count;
-      numbers.set([length, count, isPlain ? 1 : 0], index * 3);
-    }
-    written.push({ firstBlock, extents: numbers });
+    await next.result;
+    const data = next.batch.stored(0);
+    checkClusters(data, next.batch.input(0).length, blockSize);
+    extents.nextBlock = image.nextBlock;
+    appendExtents(data, image, blockSize, extents);
+    spare.push(next.batch);
+    if (image.isBehind) await image.settle();
   };
 
   return {
@@ -89,9 +89,10 @@ export function createPackedFile(
       return size;
     },
     get blocks() {
-      return blocks;
+      return extents.blocks;
     },
-    async add(bytes) {
+    extents,
+    add(bytes) {
       const key = Buffer.from(sha256(bytes)).toString('base64');
       const known = places.get(key);
       if (known !== undefined) return known;
@@ -99,29 +100,25 @@ export function createPackedFile(
       const place = size;
       places.set(key, place);
       for (let at = 0; at < bytes.length;) {
-        if (segment.length === 0) segment = new Uint8Array(SEGMENT_SIZE);
+        if (batch === undefined) hold(SEGMENT_SIZE);
         const part = bytes.subarray(at, at + SEGMENT_SIZE - used);
         segment.set(part, used);
         used += part.length;
         at += part.length;
         size += part.length;
-        if (used === SEGMENT_SIZE) await send();
+        if (used === SEGMENT_SIZE) send();
       }
       return place;
     },
-    async finish() {
-      if (used > 0) await send();
-      while (waiting.length > 0) await writeNext();
+    get isBehind() {
+      return waiting.length > WAITING;
     },
-    *extents() {
-      for (const { firstBlock, extents } of written) {
-        let block = firstBlock;
-        for (let at = 0; at < extents.length; at += 3) {
-          const [length = 0, count = 0, plain = 0] = extents.subarray(at, at + 3);
-          yield { length, blocks: count, isPlain: plain === 1, block };
-          block += count;
-        }
-      }
+    async settle() {
+      while (waiting.length > WAITING) await writeNext();
+    },
+    async finish() {
+      if (used > 0) send();
+      while (waiting.length > 0) await writeNext();
     },
   };
 }

@@ -82,8 +82,11 @@ export interface PlannedInode {
    * listed is a hole, or another inode stores it.
    */
   dataExtents?: readonly DataExtent[];
-  /** Bytes that stand right behind the inode and its xattrs, with the padding that aligns them. */
-  indexes?: Uint8Array;
+  /**
+   * Bytes that stand right behind the inode and its xattrs, with the padding that aligns them; not kept
+   * where they are encoded early.
+   */
+  indexes?: Uint8Array | undefined;
 }
 
 /** What the superblock tells, by the inodes. */
