@@ -1,8 +1,6 @@
 /** Which commands there are, in the order of the help. */
 
-import type { CommandDefinition, CommandGroup } from './command.ts';
-
-type Command = CommandDefinition | CommandGroup;
+import type { Command } from './command.ts';
 
 /** The code of a command is loaded when it is called: that of all takes longer than most of them run. */
 const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {

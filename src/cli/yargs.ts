@@ -1,0 +1,116 @@
+/** The one door to yargs: help, completion, mistakes, and all that is not read without it. */
+
+import yargs, { type Argv, type CommandModule } from 'yargs';
+import { UsageError } from '../core/errors.ts';
+import {
+  globalOptions,
+  type Command,
+  type CommandDefinition,
+  type CommandGroup,
+} from './command.ts';
+
+/** What is done with the arguments of a command. */
+type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;
+
+/**
+ * Parses the command line, and invokes what it says.
+ *
+ * @throws {UsageError} `usage` when it says nothing that can be done; what `invoke` throws.
+ */
+export async function parseWithYargs(
+  argv: readonly string[],
+  commands: readonly Command[],
+  version: string,
+  invoke: Invoke,
+): Promise<void> {
+  const parser: Argv = yargs([...argv])
+    .scriptName('microbuild')
+    .usage(
+      '$0 <command>\n\nOne recipe in; a signed, verified, reproducible, bootable micro-VM bundle out.',
+    )
+    .options(globalOptions)
+    .group(Object.keys(globalOptions), 'Output:')
+    .completion('completion', 'Print a completion script for bash or zsh')
+    .version(version)
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 'Name a command')
+    .wrap(Math.min(110, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .epilogue(
+      'Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 verification failed, 4 environment, 70 bug, 130 interrupted',
+    )
+    .fail((message, error) => {
+      // Some of the parser's messages have lines of their own.
+      const text = message?.replaceAll(/\s*\n\s*/g, ' ');
+      const hint = `See ${['microbuild', ...wordsOf(argv, commands)].join(' ')} --help`;
+      throw error ?? new UsageError('usage', text, { hint });
+    });
+  // The parser lays out its help before each run, which takes as long as the rest of its work: options
+  // that nobody will see are left out of it.
+  const isShown = argv.includes('--help') || argv.includes('--get-yargs-completions');
+  const shown = isShown ? commands : commands.map(withoutHelp);
+  for (const command of shown) {
+    parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
+  }
+  await parser.parseAsync();
+}
+
+/** The words of a command line that name a command, as far as it has them. */
+function wordsOf(argv: readonly string[], commands: readonly Command[]): string[] {
+  const [name, verb = ''] = argv.filter((word) => !word.startsWith('-'));
+  const command = commands.find((each) => each.name === name);
+  if (command === undefined) return [];
+  const hasVerb = 'commands' in command && command.commands.some((each) => each.name === verb);
+  return hasVerb ? [command.name, verb] : [command.name];
+}
+
+/** The same command with nothing to be shown of it. */
+function withoutHelp<T extends CommandDefinition | CommandGroup>(command: T): T {
+  if ('commands' in command) return { ...command, commands: command.commands.map(withoutHelp) };
+  const hide = <O extends object>(options: Readonly<Record<string, O>>): Record<string, O> =>
+    Object.fromEntries(
+      Object.entries(options).map(([name, option]) => [name, { ...option, hidden: true }]),
+    );
+  return {
+    ...command,
+    examples: [],
+    positionals: hide(command.positionals),
+    options: hide(command.options),
+  };
+}
+
+function bindGroup({ name, summary, commands }: CommandGroup, invoke: Invoke): CommandModule {
+  return {
+    command: name,
+    describe: summary,
+    builder(parser) {
+      for (const command of commands) parser.command(bind(command, invoke));
+      return parser.demandCommand(1, `Name a command of ${name}`);
+    },
+    // Never reached: one of the commands is demanded.
+    handler: () => undefined,
+  };
+}
+
+function bind(command: CommandDefinition, invoke: Invoke): CommandModule {
+  const places = Object.entries(command.positionals).map(([name, options]) => {
+    const dots = options.array === true ? '..' : '';
+    return options.required === false ? `[${name}${dots}]` : `<${name}${dots}>`;
+  });
+  return {
+    command: [command.name, ...places].join(' '),
+    describe: command.summary,
+    builder(parser) {
+      for (const [name, { required: _required, ...options }] of Object.entries(
+        command.positionals,
+      )) {
+        parser.positional(name, options);
+      }
+      parser.options(command.options);
+      for (const [line, meaning] of command.examples) parser.example(`$0 ${line}`, meaning);
+      return parser;
+    },
+    handler: (parsed) => invoke(command, parsed),
+  };
+}
