@@ -25,21 +25,28 @@ async function syncPath(path: string): Promise<void> {
 /** Names of devices, and of what a process has open. */
 const SYSTEM_NAME = /^\/(?:dev|proc)\//;
 
+/** Whether a name is that of a device or pipe, or of what a process has open: it is added to, never replaced. */
+async function isStream(name: string): Promise<boolean> {
+  // `/dev/stdout` may be a file that others write to.
+  if (SYSTEM_NAME.test(name)) return true;
+  const found = await stat(name).catch(() => undefined);
+  return found !== undefined && !found.isFile() && !found.isDirectory();
+}
+
 /** Where the links of a name end; the name itself when nothing is there. */
 export async function targetOf(name: string): Promise<string> {
   return realpath(name).catch(() => name);
 }
 
+/** All of a file, or one chunk after the other. */
+type FileData = Uint8Array | string | Iterable<Uint8Array>;
+
 /** Writes a new file and flushes it. The mode is set whatever the umask is. */
-export async function writeFileSynced(
-  path: string,
-  data: Uint8Array | string,
-  mode = 0o644,
-): Promise<void> {
+export async function writeFileSynced(path: string, data: FileData, mode = 0o644): Promise<void> {
   const handle = await open(path, 'wx', mode);
   try {
     await handle.chmod(mode);
-    await handle.writeFile(data);
+    await writeFile(handle, data);
     await handle.sync();
   } finally {
     await handle.close();
@@ -50,16 +57,8 @@ export async function writeFileSynced(
  * Writes one file atomically. The mode is set whatever the umask is. A link stays: the file it leads to is replaced.
  * A device or pipe is written to as it is.
  */
-export async function writeFileAtomic(
-  name: string,
-  data: Uint8Array | string,
-  mode = 0o644,
-): Promise<void> {
-  const found = await stat(name).catch(() => undefined);
-  // `/dev/stdout` may be a file that others write to.
-  if (SYSTEM_NAME.test(name) || (found && !found.isFile() && !found.isDirectory())) {
-    return writeFile(name, data, { flag: 'a' });
-  }
+export async function writeFileAtomic(name: string, data: FileData, mode = 0o644): Promise<void> {
+  if (await isStream(name)) return writeFile(name, data, { flag: 'a' });
   const path = await targetOf(name);
   await makeFolder(dirname(path));
   const temporary = temporaryName(path, 'new');

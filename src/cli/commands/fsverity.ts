@@ -14,7 +14,8 @@ import type {
   CommandGroup,
 } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
-import { expectFile, expectOutputs, openWorkFiles } from './verity-files.ts';
+import { expectOutputs } from './output-files.ts';
+import { expectFile, openWorkFiles } from './verity-files.ts';
 import { lastText, optionalSalt, optionalSize, step, textOption } from './verity-options.ts';
 
 const parameterOptions: Readonly<Record<string, Options>> = {

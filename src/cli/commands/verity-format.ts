@@ -13,14 +13,8 @@ import { deriveUuid, parseUuid, uuidText } from '../../verity/uuid.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { hashPart, imagePaths } from './verity-image.ts';
-import {
-  expectFile,
-  expectOutputs,
-  isSameFile,
-  openWorkFiles,
-  sizeOf,
-  type WorkFile,
-} from './verity-files.ts';
+import { expectOutputs, isSameFile } from './output-files.ts';
+import { expectFile, openWorkFiles, sizeOf, type WorkFile } from './verity-files.ts';
 import {
   SHOWN_PARITY,
   fecOptions,

@@ -14,7 +14,8 @@ import {
   type Superblock,
 } from '../../verity/superblock.ts';
 import type { CommandArguments } from '../command.ts';
-import { expectFile, isSameFile } from './verity-files.ts';
+import { isSameFile } from './output-files.ts';
+import { expectFile } from './verity-files.ts';
 import {
   lastText,
   optionalAlgorithm,
@@ -93,9 +94,11 @@ export async function openVerityImage(
 ): Promise<VerityImage> {
   const { data: dataPath, hash: hashPath } = paths;
   const opened: ByteSource[] = [];
-  const open = async (path: string): Promise<ByteSource> => {
+  // By the names that the user knows.
+  const named = imagePaths(args);
+  const open = async (path: string, name = path): Promise<ByteSource> => {
     await expectFile(path);
-    const source = await openFileSource(path);
+    const source = await openFileSource(path, name);
     opened.push(source);
     return source;
   };
@@ -103,8 +106,8 @@ export async function openVerityImage(
     for (const source of opened) await source.close();
   };
   try {
-    const dataFile = await open(dataPath);
-    const hashFile = await open(hashPath);
+    const dataFile = await open(dataPath, named.data);
+    const hashFile = await open(hashPath, named.hash);
     const isHashInData = await isSameFile(hashPath, dataPath);
     const hasSuperblock = args.flag('superblock');
     const hashOffset = hashOffsetOf(args, isHashInData);
@@ -130,7 +133,11 @@ export async function openVerityImage(
       layout,
       rootDigest: await rootDigest(args, parameters.algorithm),
     };
-    return { ...image, fec: await openFec(args, image, paths.fec, open), close };
+    return {
+      ...image,
+      fec: await openFec(args, image, paths.fec, (path) => open(path, named.fec)),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

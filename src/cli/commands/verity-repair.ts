@@ -9,7 +9,8 @@ import { repairImage, type RepairResult } from '../../verity/fec/repair.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
-import { expectFile, expectOutputs, isSameFile, sizeOf } from './verity-files.ts';
+import { expectOutputs, isSameFile } from './output-files.ts';
+import { expectFile, sizeOf } from './verity-files.ts';
 import {
   imagePaths,
   imagePositionals,

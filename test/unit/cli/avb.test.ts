@@ -144,7 +144,7 @@ describe('microbuild avb', () => {
     ],
     [
       'no version of a key',
-      ['make_certificate', '--output', 'v', '--subject', 'v', '--subject_key', 'v'],
+      ['make_certificate', '--output', 'v', '--subject', 's', '--subject_key', 'k'],
       /subject_key_version/,
     ],
   ])('refuses %s with exit code 2, and writes nothing', async (_, args, message) => {
@@ -194,6 +194,26 @@ describe('microbuild avb', () => {
     );
     expect([status, statSync('/dev/null').ino]).toEqual([0, before.ino]);
     expect(statSync('/dev/null').isCharacterDevice()).toBe(true);
+  });
+
+  test.each([
+    ['extract_vbmeta_image', ['--image', '@boot.img', '--output', '@boot.img']],
+    ['make_vbmeta_image', ['--key', '@key.pem', '--output', '@key.pem']],
+    [
+      'make_vbmeta_image',
+      ['--include_descriptors_from_image', '@boot.img', '--output', '@./boot.img'],
+    ],
+    ['info_image', ['--image', '@boot.img', '--output', '@x', '--output_pubkey', '@x']],
+    ['generate_test_image', ['--image_size', '10', '--output', '@']],
+  ])('%s replaces nothing that it needs by its result', async (verb, words) => {
+    const before = [readFileSync(at('boot.img')), readFileSync(at('key.pem'))];
+    const result = await avb(verb, ...words.map((word) => word.replace('@', `${folder}/`)));
+    expect(result).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('Cannot write --o'),
+    });
+    expect([readFileSync(at('boot.img')), readFileSync(at('key.pem'))]).toEqual(before);
+    expect(existsSync(at('x'))).toBe(false);
   });
 
   test('a private key that others may read signs nothing, but its public half is taken', async () => {

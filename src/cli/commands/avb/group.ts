@@ -2,6 +2,7 @@
 
 import { UsageError } from '../../../core/errors.ts';
 import type { CommandDefinition, CommandGroup } from '../../command.ts';
+import { expectOutputs } from '../output-files.ts';
 import {
   appendVbmetaImage,
   eraseFooter,
@@ -27,15 +28,41 @@ import {
   printPartitionDigests,
   verifyImage,
 } from './show.ts';
+import { lastText } from './options.ts';
 import { addHashFooter, addHashtreeFooter, makeVbmetaImage } from './vbmeta.ts';
+
+/** Options that name files to be written, and those that name files to be read, of all verbs. */
+const OUTPUTS = ['output', 'output_vbmeta_image', 'output_pubkey'];
+const INPUTS = [
+  'image',
+  'vbmeta_image',
+  'include_descriptors_from_image',
+  'setup_rootfs_from_kernel',
+  'key',
+  'public_key_metadata',
+  'subject',
+  'subject_key',
+  'authority_key',
+  'root_authority_key',
+  'product_id',
+  'intermediate_key_certificate',
+  'product_key_certificate',
+  'unlock_key_certificate',
+  'unlock_key',
+  'challenge',
+];
 
 /**
  * The codecs refuse values that do not fit with a RangeError; where they come from the command line,
- * that is what must be changed.
+ * that is what must be changed. No output replaces what is read.
  */
-const withUsageErrors = (command: CommandDefinition): CommandDefinition => ({
+const withChecks = (command: CommandDefinition): CommandDefinition => ({
   ...command,
   async run(args, context) {
+    await expectOutputs(
+      OUTPUTS.map((name) => [`--${name}`, lastText(args, name)]),
+      INPUTS.flatMap((name) => args.optionalText(name) ?? []),
+    );
     try {
       return await command.run(args, context);
     } catch (cause) {
@@ -71,5 +98,5 @@ export const avbCommands: CommandGroup = {
     setAbMetadata,
     generateTestImage,
     version,
-  ].map(withUsageErrors),
+  ].map(withChecks),
 };

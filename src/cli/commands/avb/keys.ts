@@ -1,6 +1,6 @@
 /** Keys, certificates, and the small verbs beside them. */
 
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { sha256, toHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import {
@@ -282,15 +282,13 @@ export const generateTestImage: CommandDefinition = {
     const start = sizeOf(args, 'start_byte') ?? 0;
     const output = requiredText(args, 'output');
     const pattern = Uint8Array.from({ length: PATTERN_CHUNK }, (_, at) => (start + at) & 0xff);
-    const file = await open(output, 'w');
-    try {
+    const chunks = function* (): Generator<Uint8Array> {
       for (let at = 0; at < size; at += PATTERN_CHUNK) {
         signal.throwIfAborted();
-        await file.writeFile(pattern.subarray(0, Math.min(PATTERN_CHUNK, size - at)));
+        yield pattern.subarray(0, Math.min(PATTERN_CHUNK, size - at));
       }
-    } finally {
-      await file.close();
-    }
+    };
+    await writeFileAtomic(output, chunks());
     return { text: '', json: { output, size } };
   },
 };
