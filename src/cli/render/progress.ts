@@ -20,10 +20,7 @@ export function openProgress(mode: ProgressMode, terminal: Terminal, verbose: bo
     case 'json':
       return plain((event) => terminal.err(JSON.stringify(event)));
     case 'lines':
-      return plain((event) => {
-        const line = lineOf(event, verbose);
-        if (line !== undefined) terminal.err(line);
-      });
+      return lineProgress(terminal, verbose);
     case 'quiet':
       return plain((event) => {
         if (event.kind === 'warning') terminal.err(`warning: ${event.message}`);
@@ -33,6 +30,45 @@ export function openProgress(mode: ProgressMode, terminal: Terminal, verbose: bo
 
 function plain(report: (event: BuildEvent) => void): Progress {
   return { report, close: () => Promise.resolve() };
+}
+
+/** A step that takes longer is announced, so that nobody waits for a silent program. */
+const ANNOUNCE_MS = 1000;
+/** How often a line tells how far a step is. */
+const TELL_MS = 10_000;
+
+/** A line for each event; for a long step also one when it has begun, and how far it is now and then. */
+function lineProgress(terminal: Terminal, verbose: boolean): Progress {
+  const timers = new Map<string, NodeJS.Timeout>();
+  const latest = new Map<string, string>();
+  const forget = (step: string): void => {
+    clearTimeout(timers.get(step));
+    timers.delete(step);
+    latest.delete(step);
+  };
+  const announce = (step: string, title: string, after: number): void => {
+    const tell = (): void => {
+      const done = latest.get(step);
+      terminal.err(`  ...    ${title}${done === undefined ? '' : `: ${done}`}`);
+      announce(step, title, TELL_MS);
+    };
+    timers.set(step, setTimeout(tell, after).unref());
+  };
+  return {
+    report(event) {
+      if (event.kind === 'step-start') announce(event.step, event.title, ANNOUNCE_MS);
+      if (event.kind === 'step-done' || event.kind === 'step-failed') forget(event.step);
+      if (event.kind === 'step-progress') {
+        latest.set(event.step, `${formatSize(event.done)} of ${formatSize(event.total)}`);
+      }
+      const line = lineOf(event, verbose);
+      if (line !== undefined) terminal.err(line);
+    },
+    close() {
+      for (const step of timers.keys()) forget(step);
+      return Promise.resolve();
+    },
+  };
 }
 
 /** One event as one line, or undefined when a line would say nothing new. */
