@@ -3,11 +3,19 @@
 import { sha256 } from '../core/digest.ts';
 import type { ClusterCompressor } from '../compression/cluster-compressor.ts';
 import type { ChunkMap } from '../formats/erofs/chunks.ts';
-import type { CompressedErofsOptions } from '../formats/erofs/compressed-writer.ts';
+import type {
+  CompressedErofsOptions,
+  CompressedErofsPlan,
+} from '../formats/erofs/compressed-writer.ts';
 import { kindCodes } from '../formats/erofs/layout.ts';
-import { planErofs, type ErofsPlan } from '../formats/erofs/plan.ts';
+import {
+  checkedOptions,
+  planErofs,
+  type ErofsFacts,
+  type ErofsOptions,
+} from '../formats/erofs/plan.ts';
 import { readExactTree } from '../io/disk-tree.ts';
-import { walk, type Directory, type RegularFile } from '../io/file-tree.ts';
+import type { Directory } from '../io/file-tree.ts';
 import { globMatcher } from '../io/glob.ts';
 import type { FileSink } from '../io/image-sink.ts';
 import type { NativeLibrary } from '../native/library.ts';
@@ -78,19 +86,13 @@ export async function planErofsImage(
   signal.throwIfAborted();
   const label = options.label === undefined ? {} : { volumeName: options.label };
   const names = { buildTime, blockSize, ...label };
+  if (compression !== undefined) return planCompressed(root, names, compression, library);
   const chunks = options.deduplicate ? { chunks: await findChunks(root, options) } : {};
   const plan = planErofs(root, { uuid: new Uint8Array(16), ...names, ...chunks });
   return {
     inodes: plan.inodes.length,
-    seed: planSeed(plan),
+    seed: planSeed(plan.inodes, plan),
     async write(uuid, sink, writeOptions) {
-      if (compression !== undefined) {
-        const { createCompressor } = await import('./compression.ts');
-        const { algorithm, level, clusterSize, tails } = compression;
-        const compressor = await createCompressor(algorithm, level, library);
-        const how = { compressor, clusterSize, tails };
-        return writeCompressed(root, { ...names, ...how, uuid }, library, sink, writeOptions);
-      }
       const { writeErofsImage } = await import('./erofs-image.ts');
       const hasher = await writeErofsImage({ ...plan, uuid }, sink, { library, ...writeOptions });
       return { size: plan.size, hasher };
@@ -99,8 +101,10 @@ export async function planErofsImage(
 }
 
 /** The seed of a planned image; the native library has a twin of this. */
-function planSeed(plan: ErofsPlan): Uint8Array {
-  const { inodes, volumeName, blockSize, buildTime } = plan;
+function planSeed(
+  inodes: ErofsFacts['inodes'],
+  { volumeName, blockSize, buildTime }: Pick<ErofsFacts, 'volumeName' | 'blockSize' | 'buildTime'>,
+): Uint8Array {
   const facts = new Float64Array(2 + inodes.length * 7);
   const names: string[] = [];
   let at = 0;
@@ -132,25 +136,42 @@ async function findChunks(
   return scanChunks(root, { chunkSize: blockSize, blockSize, signal });
 }
 
-async function writeCompressed(
+async function planCompressed(
   root: Directory,
+  names: Omit<ErofsOptions, 'uuid' | 'chunks'>,
+  { algorithm, level, ...how }: ErofsCompression,
+  library: NativeLibrary | undefined,
+): Promise<PlannedImage> {
+  const { planCompressedErofs } = await import('../formats/erofs/compressed-writer.ts');
+  const unnamed = { ...names, uuid: new Uint8Array(16) };
+  const plan = planCompressedErofs(root, unnamed);
+  return {
+    inodes: plan.inodes.length,
+    seed: planSeed(plan.inodes, checkedOptions(unnamed)),
+    async write(uuid, sink, writeOptions) {
+      const { createCompressor } = await import('./compression.ts');
+      const compressor = await createCompressor(algorithm, level, library);
+      const options = { ...names, ...how, compressor, uuid };
+      return writeCompressed(plan, options, library, sink, writeOptions);
+    },
+  };
+}
+
+async function writeCompressed(
+  plan: CompressedErofsPlan,
   options: CompressedErofsOptions,
   library: NativeLibrary | undefined,
   sink: FileSink,
   { signal, onProgress }: WriteImageOptions,
 ): Promise<WrittenImage> {
-  const [{ writeCompressedErofs }, { createNativeBlockHasher }] = await Promise.all([
+  const [{ writePlannedErofs }, { createNativeBlockHasher }] = await Promise.all([
     import('../formats/erofs/compressed-writer.ts'),
     import('../native/block-hasher.ts'),
   ]);
-  const contents = new Set<RegularFile>();
-  walk(root, (_path, inode) => {
-    if (inode.kind === 'file') contents.add(inode);
-  });
   let total = 0;
-  for (const { content } of contents) total += content.size;
+  for (const { inode, size } of plan.inodes) if (inode.kind === 'file') total += size;
   const progress = onProgress && { onProgress: (done: number) => onProgress(done, total) };
-  const { size } = await writeCompressedErofs(root, { ...options, signal, ...progress }, sink);
+  const { size } = await writePlannedErofs(plan, { ...options, signal, ...progress }, sink);
   return {
     size,
     hasher: library === undefined ? nodeBlockHasher : createNativeBlockHasher(library),

@@ -200,11 +200,11 @@ async function compressSegments(
   await compressBatch(compressor, clusters, { blockSize, clusterSize });
   const segments = owners.map((planned, index): CompressedSegment => {
     const bytes = clusters.input(index);
-    const own = { planned, bytes, isLast: isLast[index] ?? false, tail: undefined };
-    if (isPacked(planned, options)) return { ...own, data: NO_DATA, fragment: bytes };
-    const data = clusters.stored(index);
-    checkClusters(data, bytes.length, blockSize);
-    return { ...own, data, fragment: undefined };
+    const isWhole = isPacked(planned, options);
+    const data = isWhole ? NO_DATA : clusters.stored(index);
+    if (!isWhole) checkClusters(data, bytes.length, blockSize);
+    const fragment = isWhole ? bytes : undefined;
+    return { planned, bytes, data, tail: undefined, fragment, isLast: isLast[index] ?? false };
   });
   switch (tails.kind) {
     case 'blocks':

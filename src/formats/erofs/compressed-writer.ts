@@ -70,28 +70,59 @@ export interface CompressedErofs {
 }
 
 const SUPER_END = EROFS_SUPER_OFFSET + SuperBlock.size;
+const SHARED_OFFSET = SUPER_END + RECORD_ROOM;
 const MAX_CLUSTER_SIZE = 1 << 20;
 
+/** What an image will hold. It can be written once, as writing fills in what goes where. */
+export interface CompressedErofsPlan {
+  /** In the order of the image; the first is the root. */
+  readonly inodes: readonly PlannedInode[];
+  /** The xattrs that inodes share. */
+  readonly shared: Uint8Array;
+}
+
 /**
- * Writes the image of a tree, in whole blocks: one after the other, the first ones last.
+ * Plans the image of a tree.
  *
- * @throws {UsageError} `input` when something of the tree cannot be stored, or a content has not the
- *   size it said; the message has its path.
+ * @throws {UsageError} `input` when something of the tree cannot be stored; the message has its path.
  * @throws {RangeError} on options that are out of range.
- * @throws the signal's reason when it is aborted; what was written is not an image then.
+ */
+export function planCompressedErofs(root: Directory, options: ErofsOptions): CompressedErofsPlan {
+  checkedOptions(options);
+  return planInodes(root, options, SHARED_OFFSET);
+}
+
+/**
+ * Plans and writes the image of a tree.
+ *
+ * @throws as `planCompressedErofs` and `writePlannedErofs` do.
  */
 export async function writeCompressedErofs(
   root: Directory,
   options: CompressedErofsOptions,
   sink: ImageSink,
 ): Promise<CompressedErofs> {
+  return writePlannedErofs(planCompressedErofs(root, options), options, sink);
+}
+
+/**
+ * Writes an image, in whole blocks: one after the other, the first ones last.
+ *
+ * @param options Those it was planned with.
+ * @throws {UsageError} `input` when a content has not the size it said; the message has its path.
+ * @throws {RangeError} on options that are out of range.
+ * @throws the signal's reason when it is aborted; what was written is not an image then.
+ */
+export async function writePlannedErofs(
+  { inodes, shared }: CompressedErofsPlan,
+  options: CompressedErofsOptions,
+  sink: ImageSink,
+): Promise<CompressedErofs> {
   const { blockSize, ...names } = checkedOptions(options);
   const { compressor, signal } = options;
   const clusterSize = checkedClusterSize(options, blockSize);
-  const sharedOffset = SUPER_END + RECORD_ROOM;
-  const { inodes, shared } = planInodes(root, options, sharedOffset);
   const first = inodes[0] as PlannedInode;
-  const allocator = createMetadataAllocator(blockSize, sharedOffset + shared.length);
+  const allocator = createMetadataAllocator(blockSize, SHARED_OFFSET + shared.length);
   first.offset = allocator.place(inodeSize(first), first.tailSize);
   const start = new Uint8Array(allocator.blocks() * blockSize);
 
@@ -180,7 +211,7 @@ export async function writeCompressedErofs(
   const isCompressed = compressedFiles > 0;
   const hasRecord = isCompressed && (format.bigPclusters || algorithm !== 'lz4');
   if (hasRecord) start.set(compressionRecord(algorithm, clusterSize / blockSize), SUPER_END);
-  start.set(shared, sharedOffset);
+  start.set(shared, SHARED_OFFSET);
   const view = new DataView(start.buffer);
   start.set(directoryTail(first), first.offset + encodeInodeAt(first, start, view, first.offset));
   encodeSuperblock(

@@ -28,6 +28,14 @@ export interface MetadataAllocator {
   blocks(): number;
 }
 
+/** Within a block. */
+interface Gap {
+  readonly age: number;
+  offset: number;
+  /** How many are free; 0 when it was filled. */
+  slots: number;
+}
+
 /**
  * @param start The first free byte of the image.
  * @param openBlocks How many gaps are remembered.
@@ -37,29 +45,57 @@ export function createMetadataAllocator(
   start: number,
   openBlocks = OPEN_BLOCKS,
 ): MetadataAllocator {
-  /** Gaps, oldest first, each within a block. */
-  const open: { offset: number; room: number }[] = [];
+  /** Gaps of each number of slots, oldest first. */
+  const bySlots: Gap[][] = Array.from({ length: blockSize / EROFS_SLOTSIZE + 1 }, () => []);
+  /** All of them, oldest first, with some that were filled. */
+  const remembered: Gap[] = [];
+  let count = 0;
+  let ages = 0;
   let end = alignUp(start, EROFS_SLOTSIZE);
 
+  const insert = (gap: Gap): void => {
+    const gaps = bySlots[gap.slots] ?? [];
+    let at = gaps.length;
+    while (at > 0 && (gaps[at - 1]?.age ?? 0) > gap.age) at -= 1;
+    gaps.splice(at, 0, gap);
+  };
+  /** The oldest gap of the smallest that are large enough. */
+  const take = (slots: number): Gap | undefined => {
+    if (count === 0) return undefined;
+    for (let size = slots; size < bySlots.length; size += 1) {
+      const gap = bySlots[size]?.shift();
+      if (gap !== undefined) return gap;
+    }
+    return undefined;
+  };
   const remember = (offset: number, to: number): void => {
-    const room = to - offset;
-    if (room < EROFS_SLOTSIZE) return;
-    open.push({ offset, room });
-    if (open.length > openBlocks) open.shift();
+    const slots = Math.floor((to - offset) / EROFS_SLOTSIZE);
+    if (slots === 0) return;
+    const gap = { age: (ages += 1), offset, slots };
+    insert(gap);
+    count += 1;
+    if (openBlocks === Infinity) return;
+    remembered.push(gap);
+    while (count > openBlocks) {
+      const oldest = remembered.shift();
+      if (oldest === undefined || oldest.slots === 0) continue;
+      const gaps = bySlots[oldest.slots];
+      gaps?.splice(gaps.indexOf(oldest), 1);
+      count -= 1;
+    }
   };
 
   return {
     place(head, tail) {
       const need = alignUp(head + tail, EROFS_SLOTSIZE);
-      let best: (typeof open)[number] | undefined;
-      for (const gap of open) {
-        if (gap.room >= need && (best === undefined || gap.room < best.room)) best = gap;
-      }
-      if (best !== undefined) {
-        const { offset } = best;
-        best.offset += need;
-        best.room -= need;
-        if (best.room < EROFS_SLOTSIZE) open.splice(open.indexOf(best), 1);
+      const slots = need / EROFS_SLOTSIZE;
+      const gap = take(slots);
+      if (gap !== undefined) {
+        const { offset } = gap;
+        gap.offset += need;
+        gap.slots -= slots;
+        if (gap.slots > 0) insert(gap);
+        else count -= 1;
         return offset;
       }
       const left = alignUp(end, blockSize) - end;
