@@ -8,6 +8,8 @@ const WINDOW: usize = 1 << 16;
 const AHEAD: usize = 128;
 /// Older positions may have been overwritten.
 const MAX_DISTANCE: usize = WINDOW - 1 - AHEAD;
+/// This and all above stand for none: no position is as far from another.
+const NONE: u16 = MAX_DISTANCE as u16 + 1;
 
 /// Multiplicative hashing: 2^32 divided by the golden ratio.
 pub const HASH_FACTOR: u32 = 2_654_435_761;
@@ -43,7 +45,7 @@ pub struct Limits {
 pub struct Chains {
     /// Latest position of each hash, plus `base`.
     heads: Box<[u32; 1 << HASH_BITS]>,
-    /// How far back the position before is; 0 if there is none.
+    /// How far back the position before is; `NONE` or more if there is none.
     back: Box<[u16; WINDOW]>,
     base: u32,
     entered: usize,
@@ -95,11 +97,9 @@ impl Chains {
             let hash = word.wrapping_mul(HASH_FACTOR) >> (u32::BITS - HASH_BITS);
             let distance = here.wrapping_sub(self.heads[hash as usize]);
             self.heads[hash as usize] = here;
-            self.back[at % WINDOW] = if distance > MAX_DISTANCE as u32 {
-                0
-            } else {
-                distance as u16
-            };
+            // All ones if it has more than 16 bits, by arithmetic: nobody can foresee a branch.
+            let far = 0_u32.wrapping_sub(distance >> u16::BITS).cast_signed() >> (u32::BITS - 1);
+            self.back[at % WINDOW] = (distance | far.cast_unsigned()) as u16;
             here = here.wrapping_add(1);
         }
         self.entered = to;
@@ -109,11 +109,8 @@ impl Chains {
     #[inline(always)]
     fn before(&self, at: usize, offset: usize, lowest: usize) -> Option<usize> {
         let distance = usize::from(self.back[at.wrapping_add(offset) % WINDOW]);
-        if distance == 0 || at < lowest.wrapping_add(distance) {
-            None
-        } else {
-            Some(at.wrapping_sub(distance))
-        }
+        // From no position is it as far as `NONE` to the lowest one.
+        (at.wrapping_sub(lowest) >= distance).then(|| at.wrapping_sub(distance))
     }
 
     /// The longest match at a position; `None` if none has four bytes. Of several the nearest.
@@ -157,8 +154,8 @@ impl Chains {
             offset = 0;
             if distance >= length {
                 let behind = length - MIN_MATCH;
-                let own = self.back[from % WINDOW].wrapping_sub(1);
-                let other = self.back[(from + behind) % WINDOW].wrapping_sub(1);
+                let own = self.back[from % WINDOW].min(NONE);
+                let other = self.back[(from + behind) % WINDOW].min(NONE);
                 if other > own {
                     offset = behind;
                 }
