@@ -1,0 +1,9 @@
+/** `microbuild sign`: one command for each kind of thing that carries a signature. */
+
+import type { CommandGroup } from '../../command.ts';
+
+export const signCommands: CommandGroup = {
+  name: 'sign',
+  summary: 'Sign, or sign anew, what exists: APKs, images, bundles, files',
+  commands: [],
+};
