@@ -236,3 +236,27 @@ describe('modification times', () => {
     await expectReadsBack(image, root);
   });
 });
+
+describe('an inode that would end the image', () => {
+  /** Empty files, as many as the metadata has room for after the root, or one more or less. */
+  const filled = (count: number): Directory => {
+    const root = directory(now);
+    for (let i = 0; i < count; i += 1) {
+      root.children.set(`${i}`.padStart(3, '0'), regularFile(bytesContent(new Uint8Array(0)), now));
+    }
+    return root;
+  };
+
+  test('gets a block behind it, which fsck.erofs reads from', async () => {
+    const ends: boolean[] = [];
+    for (let count = 30; count < 75; count += 1) {
+      const root = filled(count);
+      const { image, plan } = await writeImage(root);
+      const last = Math.max(...plan.inodes.map(({ offset }) => offset)) + 32;
+      ends.push(plan.size - last >= 4096);
+      expect(runTool('fsck.erofs', ['--extract', image])).toMatchObject({ status: 0, stderr: '' });
+    }
+    // At least one of these images fills its blocks to the last slot.
+    expect(ends).toContain(true);
+  });
+});

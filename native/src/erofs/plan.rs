@@ -278,7 +278,16 @@ fn place(planned: &mut [Planned], options: &Options) -> Option<(u64, u64)> {
     for inode in &mut *planned {
         inode.offset = allocator.place(inode.inode_size() + inode.tail);
     }
-    let metadata_blocks = allocator.blocks();
+    let mut metadata_blocks = allocator.blocks();
+    // fsck.erofs up to 1.5 reads the header of xattrs that are not there behind the last inode, too.
+    let image_end = metadata_blocks * u64::from(options.block_size);
+    if planned.iter().all(|inode| inode.body_blocks == 0)
+        && planned
+            .iter()
+            .any(|inode| inode.offset + inode.inode_size() == image_end)
+    {
+        metadata_blocks += 1;
+    }
     let mut next = metadata_blocks;
     // The blocks of directories are before those of files.
     for directories in [true, false] {

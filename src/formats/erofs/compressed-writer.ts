@@ -39,6 +39,7 @@ import { createPackedFile } from './packed-file.ts';
 import {
   checkBlocks,
   checkedOptions,
+  endsWithInode,
   inodeSize,
   planInodes,
   type ErofsOptions,
@@ -205,6 +206,9 @@ export async function writePlannedErofs(
       image.appendBlocks(block);
       if (image.isBehind) await image.settle();
     }
+  }
+  if (endsWithInode(inodes, image.nextBlock * blockSize)) {
+    image.appendBlocks(new Uint8Array(blockSize));
   }
   await image.flush();
 

@@ -130,7 +130,10 @@ export function planErofs(root: Directory, options: ErofsOptions): ErofsPlan {
   for (const planned of inodes) {
     planned.offset = allocate.place(inodeSize(planned), planned.tailSize);
   }
-  const metadataBlocks = allocate.blocks();
+  const usedBlocks = allocate.blocks();
+  const hasBodies = inodes.some(({ bodyBlocks }) => bodyBlocks > 0);
+  const endsImage = !hasBodies && endsWithInode(inodes, usedBlocks * blockSize);
+  const metadataBlocks = usedBlocks + (endsImage ? 1 : 0);
   let next = metadataBlocks;
   const placeBody = (planned: PlannedInode): void => {
     if (planned.bodyBlocks === 0) return;
@@ -189,13 +192,23 @@ export function checkBlocks(blocks: number): void {
   }
 }
 
+/**
+ * Whether an inode with nothing behind it ends an image of this size. fsck.erofs up to 1.5 reads the
+ * header of xattrs that are not there, so that such an image gets one more block.
+ */
+export const endsWithInode = (inodes: readonly PlannedInode[], size: number): boolean =>
+  inodes.some((planned) => planned.offset + inodeRecord(planned).size === size);
+
 /** An inode with its xattrs and indexes, without data. */
 export const inodeSize = (planned: PlannedInode): number =>
   recordSize(planned) + (planned.indexes?.length ?? 0);
 
 /** An inode with its xattrs. */
 export const recordSize = (planned: Pick<PlannedInode, 'extended' | 'xattrs'>): number =>
-  (planned.extended ? InodeExtended.size : InodeCompact.size) + planned.xattrs.length;
+  inodeRecord(planned).size + planned.xattrs.length;
+
+const inodeRecord = ({ extended }: Pick<PlannedInode, 'extended'>): { readonly size: number } =>
+  extended ? InodeExtended : InodeCompact;
 
 /** The word of an inode that is a block address, a device number or a matter of its data layout. */
 export const inodeUnion = ({ inode, blockAddress, word }: PlannedInode): number =>

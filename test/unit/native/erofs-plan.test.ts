@@ -225,6 +225,19 @@ describe.skipIf(built === undefined)('planErofsNatively()', () => {
     },
   );
 
+  it('makes the same where the last inode would end the image', async () => {
+    const folder = tmpDir();
+    const sizes = new Set<number>();
+    for (let count = 1; count < 75; count += 1) {
+      writeFileSync(join(folder, `${count}`.padStart(3, '0')), '');
+      if (count < 30) continue;
+      const [ours, twins] = await bothWays(folder, { keepTimes: false, allRoot: true });
+      expect(ours).toEqual(twins);
+      sizes.add((await twin(folder, { keepTimes: false, allRoot: true })).image.length);
+    }
+    expect([...sizes]).toEqual([4096, 8192]);
+  });
+
   it('leaves to the twin what it does not store, with the scan', async () => {
     const name = tmpDir();
     writeFileSync(Buffer.concat([Buffer.from(`${name}/a`), Buffer.from([0xff])]), '');
