@@ -5,7 +5,7 @@
  */
 
 /** Over which digest of the content an algorithm signs. */
-type ContentDigestAlgorithm = 'chunked-sha256' | 'chunked-sha512' | 'verity-sha256';
+export type ContentDigestAlgorithm = 'chunked-sha256' | 'chunked-sha512' | 'verity-sha256';
 
 export interface SignatureAlgorithm {
   readonly id: number;

@@ -14,12 +14,7 @@ import {
   SIGNATURE_RSA_PKCS1_SHA256,
   SIGNATURE_RSA_PKCS1_SHA512,
 } from '../../formats/apk/algorithms.ts';
-import {
-  createContentHasher,
-  digestedEnd,
-  type ContentHash,
-  type ContentHasher,
-} from '../../formats/apk/content-digest.ts';
+import type { ContentHash } from '../../formats/apk/content-digest.ts';
 import {
   encodeIdsigHeader,
   encodeV4SignedData,
@@ -27,7 +22,6 @@ import {
   IDSIG_LOG2_BLOCK_SIZE,
   type IdsigHeader,
 } from '../../formats/apk/idsig.ts';
-import { readAhead } from '../../formats/apk/read-ahead.ts';
 import {
   encodeSignedData,
   encodeSigners,
@@ -44,14 +38,14 @@ import {
 } from '../../formats/apk/signing-block.ts';
 import { readZip } from '../../formats/zip/read.ts';
 import { checkStrictZip } from '../../formats/zip/strict.ts';
-import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { BlockHasher } from '../../verity/block-hasher.ts';
-import { createHashTreeSink } from '../../verity/hash-tree.ts';
-import { hashTreeLevels } from '../../verity/hash-tree-layout.ts';
+import type { HashTree } from '../../verity/hash-tree.ts';
 import type { Signer } from '../signer.ts';
 import { readCertificateKey } from '../x509.ts';
-import { planCopy, type CopyPiece } from './copy-plan.ts';
+import { planCopy } from './copy-plan.ts';
+import { runEntriesPass } from './entries-pass.ts';
 
 export interface SignApkOptions {
   /** The APK: aligned, and unsigned or with signatures that are to be replaced. */
@@ -95,7 +89,6 @@ const STRIPPING_PROTECTION_V3 = Uint8Array.of(3, 0, 0, 0);
 
 /** Keys above this need a hash as strong. */
 const MAX_SHA256_MODULUS_BITS = 3072;
-const IDSIG_BLOCK_SIZE = 4096;
 
 /** Everything that is the same for each signature of one run. */
 interface SigningKey {
@@ -144,14 +137,11 @@ async function signData(key: SigningKey, data: Uint8Array): Promise<Uint8Array> 
   return signature;
 }
 
-type SignData = (data: Uint8Array) => Promise<Uint8Array>;
-
 /** The signing block over a content digest. */
 async function signingBlock(
   options: SignApkOptions,
   key: SigningKey,
   contentDigest: Uint8Array,
-  sign: SignData,
 ): Promise<Uint8Array> {
   const { schemes } = options;
   const signers = async (sdk: SdkRange | undefined): Promise<Uint8Array> => {
@@ -164,7 +154,7 @@ async function signingBlock(
         ? [{ id: STRIPPING_PROTECTION_ATTRIBUTE_ID, value: STRIPPING_PROTECTION_V3 }]
         : [],
     });
-    const signature = await sign(signedData);
+    const signature = await signData(key, signedData);
     const signer: SignerBlock = {
       signedData,
       sdk,
@@ -182,70 +172,6 @@ async function signingBlock(
     pairs.push({ id: APK_SIGNATURE_SCHEME_V3_BLOCK_ID, value: await signers(sdk) });
   }
   return encodeSigningBlock(pairs);
-}
-
-/** The same structures with zeros for what is not known yet: they have the final sizes. */
-const zeroSignature =
-  (key: SigningKey): SignData =>
-  () =>
-    Promise.resolve(new Uint8Array(key.signatureSize));
-
-/** Takes bytes in order, hashes them as a section and hands them on in whole blocks. */
-async function copyEntries(
-  input: ByteSource,
-  pieces: readonly CopyPiece[],
-  paddedSize: number,
-  hasher: ContentHasher,
-  sink: ImageSink,
-): Promise<void> {
-  // While one buffer is written, the other is filled and hashed.
-  let buffer = new Uint8Array(STREAM_CHUNK);
-  let spare = new Uint8Array(STREAM_CHUNK);
-  let filled = 0;
-  let written = 0;
-  let writing: Promise<void> = Promise.resolve();
-  const flush = async (): Promise<void> => {
-    const chunk = buffer.subarray(0, filled);
-    hasher.update(chunk);
-    await writing;
-    writing = sink.write(written, chunk);
-    // Its error counts when it is awaited; until then it must not count as unhandled.
-    writing.catch(() => undefined);
-    written += filled;
-    filled = 0;
-    [buffer, spare] = [spare, buffer];
-  };
-  const append = async (bytes: Uint8Array): Promise<void> => {
-    for (let at = 0; at < bytes.length;) {
-      const part = bytes.subarray(at, at + buffer.length - filled);
-      buffer.set(part, filled);
-      filled += part.length;
-      at += part.length;
-      if (filled === buffer.length) await flush();
-    }
-  };
-  hasher.startSection(paddedSize);
-  for (const piece of pieces) {
-    if (piece.kind === 'bytes') await append(piece.bytes);
-    else for await (const chunk of readAhead(input, piece.offset, piece.size)) await append(chunk);
-  }
-  await append(new Uint8Array(paddedSize - written - filled));
-  if (filled > 0) await flush();
-  await writing;
-}
-
-/** Whole blocks in, bytes out: the APK to its sink without the padding, the tree to the idsig's. */
-function splitSink(options: SignApkOptions, size: number, treeOffset: number): ImageSink {
-  const dataSize = alignUp(size, IDSIG_BLOCK_SIZE);
-  return {
-    write(offset, chunk) {
-      if (offset >= dataSize) {
-        return options.idsig?.write(treeOffset + offset - dataSize, chunk) ?? Promise.resolve();
-      }
-      return options.output.write(offset, chunk.subarray(0, size - offset));
-    },
-    truncate: () => Promise.resolve(),
-  };
 }
 
 const zeroIdsig = (key: SigningKey, contentDigest: Uint8Array): IdsigHeader => ({
@@ -290,54 +216,46 @@ export async function signApk(options: SignApkOptions): Promise<SignedApk> {
 
   const plan = await planCopy(input, zip);
   const entriesEnd = alignUp(plan.size, SIGNING_BLOCK_ALIGNMENT);
-  const zeroDigest = new Uint8Array(key.hash === 'sha256' ? 32 : 64);
-  const draft = await signingBlock(options, key, zeroDigest, zeroSignature(key));
-  const end = plan.endOfCentralDirectory(entriesEnd + draft.length);
-  const size = entriesEnd + draft.length + plan.centralDirectory.length + end.length;
-
-  const dataSize = alignUp(size, IDSIG_BLOCK_SIZE);
-  const { treeSize } = hashTreeLevels(dataSize / IDSIG_BLOCK_SIZE, {
-    algorithm: 'sha256',
-    blockSize: IDSIG_BLOCK_SIZE,
+  const content = key.hash === 'sha256' ? 'chunked-sha256' : 'chunked-sha512';
+  const pass = await runEntriesPass({
+    input,
+    output,
+    pieces: plan.pieces,
+    entriesSize: entriesEnd,
+    digests: [content],
+    tree: options.idsig !== undefined,
+    hasher: options.hasher,
   });
-  const treeOffset = encodeIdsigHeader(zeroIdsig(key, zeroDigest), treeSize).length;
-  const split = splitSink(options, size, treeOffset);
-  const tree =
-    options.idsig &&
-    createHashTreeSink(split, {
-      algorithm: 'sha256',
-      blockSize: IDSIG_BLOCK_SIZE,
-      dataSize,
-      ...(options.hasher && { hasher: options.hasher }),
-    });
-  const sink = tree ?? split;
-
-  const hasher = createContentHasher(key.hash);
-  await copyEntries(input, plan.pieces, entriesEnd, hasher, sink);
-  for (const section of [plan.centralDirectory, digestedEnd(end, entriesEnd)]) {
-    hasher.startSection(section.length);
-    hasher.update(section);
-  }
-  const contentDigest = hasher.finish();
-  const block = await signingBlock(options, key, contentDigest, (data) => signData(key, data));
-  const tail = new Uint8Array(dataSize - entriesEnd);
-  tail.set(Buffer.concat([block, plan.centralDirectory, end]));
-  await sink.write(entriesEnd, tail);
-  await output.truncate(size);
+  const digests = await pass.contentDigests(
+    plan.centralDirectory,
+    plan.endOfCentralDirectory(entriesEnd),
+  );
+  const contentDigest = digests.get(content) ?? new Uint8Array(0);
+  const block = await signingBlock(options, key, contentDigest);
+  const end = plan.endOfCentralDirectory(entriesEnd + block.length);
+  const { size, tree } = await pass.finish([block, plan.centralDirectory, end]);
   if (options.idsig === undefined || tree === undefined) {
     return { size, contentDigest, idsig: undefined };
   }
+  const idsig = await writeIdsig(options.idsig, key, { size, contentDigest, tree });
+  return { size, contentDigest, idsig };
+}
 
-  const { rootDigest } = await tree.finish();
-  const zero = zeroIdsig(key, contentDigest);
+/** Writes the v4 signature and the tree that it is over. */
+async function writeIdsig(
+  sink: ImageSink,
+  key: SigningKey,
+  apk: { readonly size: number; readonly contentDigest: Uint8Array; readonly tree: HashTree },
+): Promise<{ readonly size: number; readonly rootHash: Uint8Array }> {
+  const { rootDigest, tree } = apk.tree;
+  const zero = zeroIdsig(key, apk.contentDigest);
   const hashing = { ...zero.hashing, rawRootHash: rootDigest };
-  const signature = await signData(key, encodeV4SignedData(size, hashing, zero.signing));
+  const signature = await signData(key, encodeV4SignedData(apk.size, hashing, zero.signing));
   const signing = { ...zero.signing, signature };
-  await options.idsig.write(
-    0,
-    encodeIdsigHeader({ hashing, signing, signingBlocks: [] }, treeSize),
-  );
-  const idsigSize = treeOffset + treeSize;
-  await options.idsig.truncate(idsigSize);
-  return { size, contentDigest, idsig: { size: idsigSize, rootHash: rootDigest } };
+  const header = encodeIdsigHeader({ hashing, signing, signingBlocks: [] }, tree.length);
+  await sink.write(0, header);
+  await sink.write(header.length, tree);
+  const size = header.length + tree.length;
+  await sink.truncate(size);
+  return { size, rootHash: rootDigest };
 }
