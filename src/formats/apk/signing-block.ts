@@ -18,13 +18,12 @@ import {
 } from '../zip/layout.ts';
 import { bytes, le, struct } from '../struct.ts';
 import { apkError } from './length-prefixed.ts';
+import { SOURCE_STAMP_V1_BLOCK_ID, SOURCE_STAMP_V2_BLOCK_ID } from './source-stamp.ts';
 
 export const APK_SIGNATURE_SCHEME_V2_BLOCK_ID = 0x7109871a;
 export const APK_SIGNATURE_SCHEME_V3_BLOCK_ID = 0xf05368c0;
 export const APK_SIGNATURE_SCHEME_V31_BLOCK_ID = 0x1b93ad61;
 export const VERITY_PADDING_BLOCK_ID = 0x42726577;
-const SOURCE_STAMP_V1_BLOCK_ID = 0x2b09189e;
-const SOURCE_STAMP_V2_BLOCK_ID = 0x6dff800d;
 
 const BLOCK_NAMES: ReadonlyMap<number, string> = new Map([
   [APK_SIGNATURE_SCHEME_V2_BLOCK_ID, 'APK Signature Scheme v2'],
