@@ -20,6 +20,8 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly json: boolean;
   readonly verbose: boolean;
+  /** The command line behind `microbuild`, as it was given. */
+  readonly argv: readonly string[];
 }
 
 /** What a command has to say at its end. */
@@ -93,12 +95,12 @@ export async function runCommandLine(
   world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal; version: string },
 ): Promise<number> {
   const plain = readPlainly(argv, commands, globalOptions);
-  if (plain !== undefined) return runCommand(plain.command, plain.parsed, world);
+  if (plain !== undefined) return runCommand(plain.command, plain.parsed, { ...world, argv });
   let exitCode: number = EXIT.ok;
   try {
     const { parseWithYargs } = await import('./yargs.ts');
     await parseWithYargs(argv, commands, world.version, async (command, parsed) => {
-      exitCode = await runCommand(command, parsed, world);
+      exitCode = await runCommand(command, parsed, { ...world, argv });
     });
     return exitCode;
   } catch (error) {
@@ -113,7 +115,12 @@ export async function runCommandLine(
 async function runCommand(
   command: CommandDefinition,
   parsed: Readonly<Record<string, unknown>>,
-  world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal },
+  world: {
+    terminal: Terminal;
+    env: NodeJS.ProcessEnv;
+    signal: AbortSignal;
+    argv: readonly string[];
+  },
 ): Promise<number> {
   const { terminal } = world;
   const json = parsed['json'] === true;

@@ -15,6 +15,8 @@ export const EXIT = {
   usage: 2,
   verification: 3,
   environment: 4,
+  /** `--attach`: signatures are still needed, and nothing was written but what is to be signed. */
+  signaturesNeeded: 5,
   internal: 70,
   /** `run --timeout` ran out. */
   timeout: 124,

@@ -70,6 +70,7 @@ const EXIT_CODES = `## Exit codes
 | 2 | usage, recipe, lock or key file |
 | 3 | verification failed: the message names the broken link |
 | 4 | the environment lacks something: the message says what and how to get it |
+| 5 | \`--attach\`: signatures are still needed; the folder holds what is to be signed next |
 | 70 | a bug in microbuild |
 | 130 | interrupted; nothing is left half-written |
 | 141 | whoever read the results has left, as head(1) does |

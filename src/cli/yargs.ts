@@ -38,7 +38,7 @@ export async function parseWithYargs(
     .wrap(Math.min(110, process.stdout.columns ?? 100))
     .exitProcess(false)
     .epilogue(
-      'Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 verification failed, 4 environment, 70 bug, 130 interrupted',
+      'Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 verification failed, 4 environment, 5 signatures needed, 70 bug, 130 interrupted',
     )
     .fail((message, error) => {
       // Some of the parser's messages have lines of their own.
