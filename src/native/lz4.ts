@@ -1,9 +1,6 @@
-/** LZ4 blocks with the native library. */
+/** LZ4 blocks, decoded by the native library. */
 
-import type { ClusterCompressor } from '../compression/cluster-compressor.ts';
-import type { Lz4Options } from '../compression/lz4/compressor.ts';
 import { decodeLz4Block } from '../compression/lz4/decode.ts';
-import { createNativeClusterCompressor } from './clusters.ts';
 import type { NativeLibrary } from './library.ts';
 
 const ERROR_FORMAT = -2n;
@@ -23,18 +20,4 @@ export function createNativeLz4Decoder(library: NativeLibrary): typeof decodeLz4
     decodeBlock(source.subarray(start, end), target.subarray(targetStart, targetEnd)) ??
     // It says no more than that it cannot: the twin fails at the same place, and says where.
     decodeLz4Block(source, start, end, target, targetStart, targetEnd);
-}
-
-/**
- * A compressor with the results and errors of the one in TypeScript.
- *
- * @param options With `threads`, how many compress at once: as many as there are cores, if not given.
- */
-export function createNativeLz4Compressor(
-  library: NativeLibrary,
-  { level, threads }: Lz4Options & { readonly threads?: number | undefined } = {},
-): ClusterCompressor {
-  return level === undefined
-    ? createNativeClusterCompressor(library, 'lz4', 0, threads)
-    : createNativeClusterCompressor(library, 'lz4hc', level, threads);
 }

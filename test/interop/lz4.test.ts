@@ -14,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { ClusterCompressor } from '../../src/compression/cluster-compressor.ts';
 import { createLz4Compressor } from '../../src/compression/lz4/compressor.ts';
+import { createNativeClusterCompressor } from '../../src/native/clusters.ts';
 import { loadNativeLibrary } from '../../src/native/library.ts';
-import { createNativeLz4Compressor } from '../../src/native/lz4.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
 
@@ -23,7 +23,7 @@ const library = await loadNativeLibrary();
 const compressorAt = (level: number | undefined): ClusterCompressor =>
   library === undefined
     ? createLz4Compressor({ level })
-    : createNativeLz4Compressor(library, { level });
+    : createNativeClusterCompressor(library, level === undefined ? 'lz4' : 'lz4hc', level ?? 0);
 
 function head(path: string, size: number): Uint8Array {
   const file = openSync(path, 'r');

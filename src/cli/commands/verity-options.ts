@@ -1,11 +1,11 @@
 /** What the verbs of `verity` and `fsverity` share: options with the names of veritysetup, and reading them. */
 
-import { performance } from 'node:perf_hooks';
 import type { Options } from 'yargs';
 import { digestSize, fromHex } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import type { CommandArguments, CommandContext } from '../command.ts';
+import { largeStep } from '../large-step.ts';
 import { isBlockSize } from '../../verity/hash-tree-layout.ts';
 import { isTreeAlgorithm, MAX_SALT, MIN_BLOCK_SIZE } from '../../verity/superblock.ts';
 import type { TreeAlgorithm } from '../../verity/block-hasher.ts';
@@ -161,33 +161,19 @@ async function readRootFile(path: string): Promise<string> {
   }
 }
 
-/** Work on less than this is done before anybody wonders. */
-const SHOWN_SIZE = 1 << 28;
-/** The same for parity, which takes longer. */
+/** From how many bytes on making parity is reported: it takes longer than hashing. */
 export const SHOWN_PARITY = 1 << 26;
 
 /** Reports a step while it runs, when there is much to do. */
-export async function step<T>(
-  { reporter }: CommandContext,
+export const step = <T>(
+  context: CommandContext,
   title: string,
   total: number,
   work: (onProgress: (done: number) => void) => Promise<T>,
-  shownSize = SHOWN_SIZE,
-): Promise<T> {
-  if (total < shownSize) return work(() => undefined);
-  const name = 'verity';
-  const start = performance.now();
-  reporter.report({ kind: 'step-start', step: name, title });
-  try {
-    const result = await work((done) =>
-      reporter.report({ kind: 'step-progress', step: name, done, total }),
-    );
-    const milliseconds = Math.round(performance.now() - start);
-    reporter.report({ kind: 'step-done', step: name, title, cached: false, milliseconds });
-    return result;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    reporter.report({ kind: 'step-failed', step: name, title, message });
-    throw error;
-  }
-}
+  shownSize?: number,
+): Promise<T> =>
+  largeStep(
+    context,
+    { name: 'verity', title, total, ...(shownSize !== undefined && { shownSize }) },
+    work,
+  );

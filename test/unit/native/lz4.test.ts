@@ -1,12 +1,20 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { CompressedData } from '../../../src/compression/cluster-compressor.ts';
+import type {
+  ClusterCompressor,
+  CompressedData,
+} from '../../../src/compression/cluster-compressor.ts';
 import { createLz4Compressor } from '../../../src/compression/lz4/compressor.ts';
+import { createNativeClusterCompressor } from '../../../src/native/clusters.ts';
 import { loadNativeLibrary, type NativeLibrary } from '../../../src/native/library.ts';
-import { createNativeLz4Compressor } from '../../../src/native/lz4.ts';
 import { compressible } from '../compression/inputs.ts';
 
 const built = await loadNativeLibrary();
+
+const nativeLz4 = (library: NativeLibrary, level?: number, threads?: number): ClusterCompressor =>
+  level === undefined
+    ? createNativeClusterCompressor(library, 'lz4', 0, threads)
+    : createNativeClusterCompressor(library, 'lz4hc', level, threads);
 
 /** What both make of it, as something quick to compare. */
 async function both(
@@ -18,14 +26,14 @@ async function both(
 ): Promise<[unknown, unknown]> {
   const plain = (results: readonly CompressedData[]): unknown =>
     results.map(({ extents, bytes }) => [extents, Buffer.from(bytes).toString('latin1')]);
-  const native = createNativeLz4Compressor(library, { level, threads });
+  const native = nativeLz4(library, level, threads);
   return [
     plain(await native.compress(inputs, options)),
     plain(await createLz4Compressor({ level }).compress(inputs, options)),
   ];
 }
 
-describe.skipIf(built === undefined)('createNativeLz4Compressor()', () => {
+describe.skipIf(built === undefined)('createNativeClusterCompressor() for LZ4', () => {
   let library: NativeLibrary;
   beforeAll(() => {
     library = built as NativeLibrary;
@@ -82,10 +90,10 @@ describe.skipIf(built === undefined)('createNativeLz4Compressor()', () => {
   });
 
   it('names its algorithm, and refuses levels that do not exist', () => {
-    expect(createNativeLz4Compressor(library).algorithm).toBe('lz4');
-    expect(createNativeLz4Compressor(library, { level: 12 }).algorithm).toBe('lz4hc');
+    expect(nativeLz4(library).algorithm).toBe('lz4');
+    expect(nativeLz4(library, 12).algorithm).toBe('lz4hc');
     for (const level of [0, 13, 1.5]) {
-      expect(() => createNativeLz4Compressor(library, { level })).toThrow(RangeError);
+      expect(() => nativeLz4(library, level)).toThrow(RangeError);
     }
   });
 });

@@ -7,6 +7,7 @@ import { openImage } from '../../../signing/avb/edit-image.ts';
 import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
 import type { CommandArguments, CommandContext } from '../../command.ts';
 import { openEngine, type Engine } from '../../engine.ts';
+import { largeStep } from '../../large-step.ts';
 import { lastText, listOption, splitAtColons } from './options.ts';
 
 export const openForReading: Pick<ImageFinder, 'open'> = {
@@ -59,31 +60,10 @@ export async function withEngine<T>(
   }
 }
 
-/** Work on images below this size is done before anybody wonders. */
-const SHOWN_SIZE = 1 << 28;
-
-/** Reports a step while it runs, when the image is large. */
-export async function step<T>(
-  { reporter }: CommandContext,
+/** Reports a step on an image while it runs, when the image is large. */
+export const step = async <T>(
+  context: CommandContext,
   title: string,
   path: string,
   work: (onProgress: (done: number) => void) => Promise<T>,
-): Promise<T> {
-  const total = (await stat(path)).size;
-  if (total < SHOWN_SIZE) return work(() => undefined);
-  const name = 'avb';
-  const start = performance.now();
-  reporter.report({ kind: 'step-start', step: name, title });
-  try {
-    const result = await work((done) =>
-      reporter.report({ kind: 'step-progress', step: name, done, total }),
-    );
-    const milliseconds = Math.round(performance.now() - start);
-    reporter.report({ kind: 'step-done', step: name, title, cached: false, milliseconds });
-    return result;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    reporter.report({ kind: 'step-failed', step: name, title, message });
-    throw error;
-  }
-}
+): Promise<T> => largeStep(context, { name: 'avb', title, total: (await stat(path)).size }, work);
