@@ -1,55 +1,59 @@
-import { openBundle } from '../../bundle/open.ts';
-import { verifyBundle, type ChainLink } from '../../bundle/verify.ts';
-import { toHex } from '../../core/digest.ts';
-import { VerificationError } from '../../core/errors.ts';
-import { sha256 } from '../../core/digest.ts';
+/** `microbuild verify`: tells what it is pointed at by its bytes, and has that kind verified. */
+
+import type { Options } from 'yargs';
 import type { CommandDefinition } from '../command.ts';
-import { EXIT } from '../exit-code.ts';
-import { renderChain } from '../render/chain.ts';
-import { errorToJson } from '../render/error.ts';
-import { trustedKey, trustOptions } from '../trust.ts';
+import { detectKind, refuseForeignOptions, type VerifyKind } from './verify/target.ts';
+
+/** In the order in which files are tried. */
+const kinds = {
+  bundle: {
+    title: 'a bundle',
+    options: ['trust', 'minimum-rollback-index'],
+    load: async () => (await import('./verify/bundle.ts')).verifyBundleTarget,
+  },
+} as const satisfies Readonly<Record<string, VerifyKind>>;
+
+const kindNames = Object.keys(kinds) as (keyof typeof kinds)[];
+
+const options = {
+  as: {
+    type: 'string',
+    choices: kindNames,
+    describe: 'Take the target as this kind, whatever its bytes say',
+  },
+  trust: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    describe:
+      'Bundles: AVB public key to trust (AVB encoding, PEM, DER or certificate); default: this workspace’s development key',
+  },
+  'minimum-rollback-index': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Bundles: refuse a kernel with a lower rollback index',
+  },
+} as const satisfies Record<string, Options>;
 
 export const verifyCommand: CommandDefinition = {
   name: 'verify',
-  summary: 'Check every link of a bundle’s chain of trust, without booting it',
-  positionals: { bundle: { type: 'string', describe: 'Bundle folder' } },
-  options: trustOptions,
+  summary: 'Check every signature and digest of something that is signed, and whose it is',
+  positionals: {
+    target: { type: 'string', describe: 'Bundle folder or file; what it is, its bytes tell' },
+  },
+  options,
   examples: [
     ['verify out/hello', 'against this workspace’s development key'],
     ['verify out/hello --trust release.avbpubkey', 'against a release key'],
     ['verify out/hello --json', 'for a pipeline; exit code 3 when a link is broken'],
   ],
   verifying: true,
-  async run(args, { env, terminal, signal }) {
-    const path = args.text('bundle');
-    const trusted = await trustedKey(args.optionalText('trust'), path, env);
-    const bundle = await openBundle(path);
-    const links: ChainLink[] = [];
-    const from = `${trusted.from}, sha256 ${toHex(sha256(trusted.key))}`;
-    const head = `${bundle.manifest.name}: chain of trust from ${from}`;
-    try {
-      const { debugLevel, rollbackIndex } = await verifyBundle(bundle, {
-        trustedKey: trusted.key,
-        minimumRollbackIndex: BigInt(args.number('minimum-rollback-index')),
-        level: 'full',
-        signal,
-        onLink: (link) => links.push(link),
-      });
-      const { release } = bundle.manifest;
-      return {
-        text: `${head}\n${renderChain(links, terminal)}\nverified: ${links.length} links hold, ${release} keys, debug level ${debugLevel}`,
-        json: { verified: true, links, debugLevel, rollbackIndex, release },
-      };
-    } catch (error) {
-      if (!(error instanceof VerificationError)) throw error;
-      terminal.err(`error: ${error.message}`);
-      return {
-        text: `${head}\n${renderChain(links, terminal, error)}\nNOT VERIFIED: ${error.link} is broken`,
-        json: { verified: false, links, error: errorToJson(error, EXIT.verification) },
-        exitCode: EXIT.verification,
-      };
-    } finally {
-      await bundle.close();
-    }
+  async run(args, context) {
+    const path = args.text('target');
+    const named = args.optionalText('as') as keyof typeof kinds | undefined;
+    const name = named ?? (await detectKind(path, kinds, 'bundle'));
+    refuseForeignOptions(args, kinds[name], options);
+    const verify = await kinds[name].load();
+    return verify(path, args, context);
   },
 };
