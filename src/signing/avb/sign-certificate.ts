@@ -3,7 +3,7 @@
 import { sha256 } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
 import { encodeCertificate, encodeUnlockCredential } from '../../formats/avb/certificate.ts';
-import type { Signer } from '../signer.ts';
+import { signChecked, type Signer } from '../signer.ts';
 
 /** What all signatures of certificates and challenges are made with. */
 export const CERTIFICATE_ALGORITHM = 'SHA512_RSA4096';
@@ -29,7 +29,11 @@ async function signWith(authority: Signer, data: Uint8Array): Promise<Uint8Array
   if (authority.publicKey.asymmetricKeyDetails?.modulusLength !== 4096) {
     throw new UsageError('key', 'Cannot sign AVB certificate: the key must be RSA-4096');
   }
-  return authority.sign(data, { hash: 'sha512', scheme: 'rsa-pkcs1' });
+  return signChecked(authority, data, {
+    hash: 'sha512',
+    scheme: 'rsa-pkcs1',
+    purpose: 'certificate',
+  });
 }
 
 const join = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));

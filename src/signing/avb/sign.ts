@@ -21,7 +21,7 @@ import {
 } from '../../formats/avb/vbmeta.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import type { Signer } from '../signer.ts';
+import { signChecked, type Signer } from '../signer.ts';
 import type { MldsaSigner } from './mldsa.ts';
 import { avbPublicKey } from './public-key.ts';
 
@@ -84,7 +84,11 @@ export async function signVbmeta(
     throw new RangeError(`Cannot sign vbmeta with ${algorithm}: the signer makes RSA signatures`);
   }
   const digest = new Uint8Array(createHash(hash).update(data).digest());
-  const signature = await signer.sign(data, { hash, scheme: 'rsa-pkcs1' });
+  const signature = await signChecked(signer, data, {
+    hash,
+    scheme: 'rsa-pkcs1',
+    purpose: 'vbmeta',
+  });
   return encodeVbmeta(unsigned, digest, signature);
 }
 

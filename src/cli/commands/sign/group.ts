@@ -1,9 +1,10 @@
 /** `microbuild sign`: one command for each kind of thing that carries a signature. */
 
 import type { CommandGroup } from '../../command.ts';
+import { signImageCommand } from './image.ts';
 
 export const signCommands: CommandGroup = {
   name: 'sign',
   summary: 'Sign, or sign anew, what exists: APKs, images, bundles, files',
-  commands: [],
+  commands: [signImageCommand],
 };
