@@ -59,13 +59,31 @@ export async function writeHashTree(
     hasher.hashBlocks({ algorithm, blockSize: hashBlockSize, salt }, bytes, digests),
   );
   const window = windowBlocks(dataBlockSize);
-  const digests = new Uint8Array(Math.min(window, dataBlocks) * digestStride(algorithm));
   const parameters = { algorithm, blockSize: dataBlockSize, salt };
-  for (let first = 0; first < dataBlocks; first += window) {
-    const blocks = Math.min(window, dataBlocks - first);
-    await hashSourceBlocks(source, { first, blocks }, parameters, hasher, digests, signal);
-    await growing.add(digests, blocks);
-    options.onProgress?.(Math.min((first + blocks) * dataBlockSize, source.size));
+  /** Of a window that is hashed, and of the next one, which is being hashed. */
+  const room = Math.min(window, dataBlocks) * digestStride(algorithm);
+  const digests = [new Uint8Array(room), new Uint8Array(dataBlocks > window ? room : 0)] as const;
+  const hashWindow = (first: number): Promise<void> | undefined => {
+    if (first >= dataBlocks) return undefined;
+    const range = { first, blocks: Math.min(window, dataBlocks - first) };
+    const into = digests[((first / window) & 1) as 0 | 1];
+    const hashing = hashSourceBlocks(source, range, parameters, hasher, into, signal);
+    // Awaited at its turn; until then a failure must not count as unhandled.
+    hashing.catch(() => undefined);
+    return hashing;
+  };
+  let ahead = hashWindow(0);
+  try {
+    for (let first = 0; first < dataBlocks; first += window) {
+      await ahead;
+      ahead = hashWindow(first + window);
+      const blocks = Math.min(window, dataBlocks - first);
+      await growing.add(digests[((first / window) & 1) as 0 | 1], blocks);
+      options.onProgress?.(Math.min((first + blocks) * dataBlockSize, source.size));
+    }
+  } finally {
+    // Nobody may close the source while it is read.
+    await ahead?.catch(() => undefined);
   }
   return { rootDigest: await growing.finish(), layout };
 }

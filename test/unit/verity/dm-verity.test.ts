@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { toHex } from '../../../src/core/digest.ts';
 import { FormatError, UsageError } from '../../../src/core/errors.ts';
-import { bytesSource } from '../../../src/io/byte-source.ts';
+import { bytesSource, type ByteSource } from '../../../src/io/byte-source.ts';
 import { MemorySink } from '../../../src/io/image-sink.ts';
 import { formatDmVerity, planHashArea } from '../../../src/verity/dm-verity.ts';
 import { computeHashTree } from '../../../src/verity/hash-tree.ts';
@@ -138,4 +139,26 @@ describe('writeHashTree', () => {
       expect(Buffer.compare(target.bytes(), expected.tree)).toBe(0);
     },
   );
+
+  test('it reads nothing any more when it fails, so that the source may be closed', async () => {
+    const blocks = 200_000;
+    let reading = 0;
+    const zeros = new Uint8Array(1 << 22);
+    const source: ByteSource = {
+      name: 'slow',
+      size: blocks * 512,
+      async read(_offset, length) {
+        reading += 1;
+        await setTimeout(5);
+        reading -= 1;
+        return zeros.subarray(0, length);
+      },
+      close: () => Promise.resolve(),
+    };
+    const full = { write: () => Promise.reject(new Error('disk full')) };
+    const parameters = { algorithm: 'sha256', dataBlockSize: 512, hashBlockSize: 512 } as const;
+    const writing = writeHashTree(source, full, { ...parameters, salt: new Uint8Array(0) });
+    await expect(writing).rejects.toThrow('disk full');
+    expect(reading).toBe(0);
+  });
 });
