@@ -58,7 +58,7 @@ pub struct PageBuffer {
     start: usize,
 }
 
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 impl PageBuffer {
     pub fn new(length: usize) -> Self {

@@ -8,6 +8,7 @@
 
 #[allow(unsafe_code)]
 pub mod abi;
+pub mod apk;
 pub mod assemble;
 pub mod bench;
 mod bits;

@@ -1,6 +1,7 @@
 //! The C interface, a file for each module behind it. Negative results are errors; nothing here unwinds into the caller: the
 //! library is built to abort.
 
+mod apk;
 mod assemble;
 mod clock;
 mod clusters;
@@ -12,6 +13,7 @@ mod lz4;
 mod scan;
 mod sha256;
 
+pub use apk::mb_apk_section;
 pub use assemble::{
     mb_assembly_add, mb_assembly_cancel, mb_assembly_finish, mb_assembly_progress,
     mb_assembly_start,

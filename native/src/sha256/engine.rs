@@ -26,7 +26,7 @@ enum Kind {
 
 impl Engine {
     /// The most messages that any engine takes at once.
-    pub(super) const MAX_LANES: usize = 8;
+    pub(crate) const MAX_LANES: usize = 8;
 
     /// How the C interface numbers them. The best is not necessarily the last.
     pub const BEST: u32 = 0;

@@ -5,6 +5,7 @@
 mod avx2;
 mod blocks;
 mod engine;
+mod long;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "x86_64")]
@@ -14,6 +15,7 @@ mod sha_ni_asm;
 
 pub use blocks::BlockHasher;
 pub use engine::Engine;
+pub use long::LongMessages;
 
 use sha2::{Digest, Sha256};
 

@@ -8,6 +8,7 @@
  */
 
 import { createHash, type Hash } from 'node:crypto';
+import { divCeil } from '../../core/math.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { EOCD_CENTRAL_DIRECTORY_OFFSET_AT } from '../zip/layout.ts';
 import { concat } from './length-prefixed.ts';
@@ -17,6 +18,7 @@ import type { ApkSections } from './signing-block.ts';
 export type ContentHash = 'sha256' | 'sha512';
 
 const CHUNK_SIZE = 1 << 20;
+const DIGEST_SIZE = { sha256: 32, sha512: 64 } as const;
 
 function prefix(tag: number, count: number): Uint8Array {
   const out = new Uint8Array(5);
@@ -31,12 +33,19 @@ export interface ContentHasher {
   startSection(size: number): void;
   /** The next bytes of the section, in pieces of any size. */
   update(piece: Uint8Array): void;
+  /**
+   * Takes a whole section of `size` bytes that somebody else hashes.
+   *
+   * @returns where the digests of its chunks go, before `finish`.
+   */
+  chunkDigests(size: number): Uint8Array;
   /** The content digest. */
   finish(): Uint8Array;
 }
 
 export function createContentHasher(algorithm: ContentHash): ContentHasher {
   const digests: Uint8Array[] = [];
+  let count = 0;
   let hash: Hash | undefined;
   let sectionLeft = 0;
   let chunkLeft = 0;
@@ -63,13 +72,22 @@ export function createContentHasher(algorithm: ContentHash): ContentHasher {
         sectionLeft -= part.length;
         if (chunkLeft === 0) {
           digests.push(hash.digest());
+          count += 1;
           hash = undefined;
         }
       }
     },
+    chunkDigests(size) {
+      checkComplete();
+      const chunks = divCeil(size, CHUNK_SIZE);
+      const out = new Uint8Array(chunks * DIGEST_SIZE[algorithm]);
+      digests.push(out);
+      count += chunks;
+      return out;
+    },
     finish() {
       checkComplete();
-      const top = createHash(algorithm).update(prefix(0x5a, digests.length));
+      const top = createHash(algorithm).update(prefix(0x5a, count));
       return new Uint8Array(top.update(concat(digests)).digest());
     },
   };

@@ -18,6 +18,12 @@ const DIGEST_SIZE = 32;
 export interface MerkleTree {
   /** The next bytes, in pieces of any size. The piece may be reused once the promise resolves. */
   update(piece: Uint8Array): Promise<void>;
+  /**
+   * Takes the next bytes, whole blocks that somebody else hashes.
+   *
+   * @returns where their digests go, before the next call.
+   */
+  leaves(size: number): Uint8Array;
   /** The tree over all bytes, the last block padded with zeros. Once only. */
   finish(): Promise<HashTree>;
 }
@@ -58,13 +64,15 @@ export function createMerkleTree(options: MerkleTreeOptions): MerkleTree {
     bytes = grown;
     room = grownRoom;
   };
-  const hashWhole = async (data: Uint8Array): Promise<void> => {
-    const count = data.length / MERKLE_BLOCK_SIZE;
+  const nextLeaves = (size: number): Uint8Array => {
+    const count = size / MERKLE_BLOCK_SIZE;
     reserve(count);
     const at = room + blocks * DIGEST_SIZE;
-    await hasher.hashBlocks(parameters, data, bytes.subarray(at, at + count * DIGEST_SIZE));
     blocks += count;
+    return bytes.subarray(at, at + count * DIGEST_SIZE);
   };
+  const hashWhole = async (data: Uint8Array): Promise<void> =>
+    hasher.hashBlocks(parameters, data, nextLeaves(data.length));
   return {
     async update(piece) {
       let rest = piece;
@@ -80,6 +88,13 @@ export function createMerkleTree(options: MerkleTreeOptions): MerkleTree {
       const whole = rest.length - partialSize;
       if (whole > 0) await hashWhole(rest.subarray(0, whole));
       partial.set(rest.subarray(whole));
+    },
+
+    leaves(size) {
+      if (partialSize > 0 || size % MERKLE_BLOCK_SIZE !== 0) {
+        throw new RangeError(`Cannot take ${size} bytes behind ${partialSize}: not whole blocks`);
+      }
+      return nextLeaves(size);
     },
 
     async finish() {
