@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { FormatError, RecipeError, UsageError } from '../core/errors.ts';
 import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
 import { ensureDevelopmentKeys } from '../signing/keys/development.ts';
-import { readPrivateKey } from '../signing/keys/pem.ts';
+import { readPrivateKey } from '../signing/keys/private-key-file.ts';
 import { keySigner, type Signer } from '../signing/signer.ts';
 import {
   createSelfSignedCertificate,

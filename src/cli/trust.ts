@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { findKeyFolder } from '../builder/workspace.ts';
 import { UsageError } from '../core/errors.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
-import { readPrivateKey } from '../signing/keys/pem.ts';
+import { readPrivateKey } from '../signing/keys/private-key-file.ts';
 import { readTrustedAvbKey } from '../signing/keys/trusted-key.ts';
 
 export interface TrustedKey {

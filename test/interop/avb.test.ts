@@ -12,7 +12,7 @@ import { createFileSink } from '../../src/io/image-sink.ts';
 import { addHashtreeFooterToFile } from '../../src/signing/avb/hashtree-footer.ts';
 import { addHashtreeFooter, signVbmeta } from '../../src/signing/avb/sign.ts';
 import { generateKeyFile } from '../../src/signing/keys/generate.ts';
-import { readPrivateKey } from '../../src/signing/keys/pem.ts';
+import { readPrivateKey } from '../../src/signing/keys/private-key-file.ts';
 import { keySigner } from '../../src/signing/signer.ts';
 import { createHashTreeSink } from '../../src/verity/hash-tree.ts';
 import { tmpDir } from '../support/tmp-dir.ts';

@@ -5,9 +5,6 @@ import { UsageError } from '../../core/errors.ts';
 import { encodeCertificate, encodeUnlockCredential } from '../../formats/avb/certificate.ts';
 import { signChecked, type Signer } from '../signer.ts';
 
-/** What all signatures of certificates and challenges are made with. */
-export const CERTIFICATE_ALGORITHM = 'SHA512_RSA4096';
-
 const USAGE = 'com.google.android.things.vboot';
 const CHALLENGE_SIZE = 16;
 

@@ -11,7 +11,7 @@ import { UsageError } from '../../core/errors.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { keySigner, type Signer } from '../signer.ts';
 import { generateRsaKey, writePrivateKey, type RsaKeySize } from './generate.ts';
-import { readPrivateKey } from './pem.ts';
+import { readPrivateKey } from './private-key-file.ts';
 
 /** File names inside the folder, and the size that each key gets. */
 const FILES = {

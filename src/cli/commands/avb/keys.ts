@@ -14,7 +14,6 @@ import {
 } from '../../../formats/avb/certificate.ts';
 import { readAvbKey } from '../../../signing/avb/key-file.ts';
 import {
-  CERTIFICATE_ALGORITHM,
   makeCertificate as certify,
   makeUnlockCredential,
 } from '../../../signing/avb/sign-certificate.ts';
@@ -116,9 +115,7 @@ export const makeCertificate: CommandDefinition = {
       isIntermediateAuthority: args.flag('subject_is_intermediate_authority'),
       ...(usage !== undefined && usage !== '' && { usage }),
       authority:
-        authorityPath === undefined
-          ? undefined
-          : await rsaSigner(args, CERTIFICATE_ALGORITHM, authorityPath, context),
+        authorityPath === undefined ? undefined : await rsaSigner(args, authorityPath, context),
     });
     await writeFileAtomic(output, certificate);
     return { text: '', json: { output, size: certificate.length } };
@@ -211,7 +208,7 @@ export const makeCertUnlockCredential: CommandDefinition = {
           ? undefined
           : {
               challenge: await readInput(challengePath),
-              signer: await rsaSigner(args, CERTIFICATE_ALGORITHM, keyPath, context),
+              signer: await rsaSigner(args, keyPath, context),
             },
     });
     await writeFileAtomic(output, credential);

@@ -7,14 +7,14 @@ import { avbAlgorithm, type AvbAlgorithm } from '../../../formats/avb/algorithm.
 import type { ChainPartitionDescriptor, Descriptor } from '../../../formats/avb/descriptor.ts';
 import { orderDescriptors, type DescriptorSources } from '../../../formats/avb/order.ts';
 import { requiredLibavbMinor } from '../../../formats/avb/vbmeta.ts';
-import { helperSigner } from '../../../signing/avb/helper-signer.ts';
 import { readAvbKey } from '../../../signing/avb/key-file.ts';
 import { vbmetaOf } from '../../../signing/avb/loaded-vbmeta.ts';
 import { mldsaSigner, type MldsaSigner } from '../../../signing/avb/mldsa.ts';
 import { requireMldsa } from '../../../signing/avb/public-key.ts';
 import type { VbmetaSigning } from '../../../signing/avb/sign.ts';
+import { helperSigner } from '../../../signing/keys/helper-signer.ts';
 import { knownTestKey } from '../../../signing/keys/known-test-keys.ts';
-import { readPrivateKey } from '../../../signing/keys/pem.ts';
+import { readPrivateKey } from '../../../signing/keys/private-key-file.ts';
 import { keySigner, type Signer } from '../../../signing/signer.ts';
 import type { CommandArguments, CommandContext } from '../../command.ts';
 import { openForReading } from './images.ts';
@@ -78,13 +78,14 @@ export const footerOptions: Record<string, Options> = {
 const HASHTREE_DISABLED = 1;
 const VERIFICATION_DISABLED = 2;
 const DEFAULT_RELEASE = 'microbuild';
+/** In seconds. avbtool waits for ever; a person at a token needs less. */
+const HELPER_TIMEOUT = 600;
 
 /** A program that signs with a key, or undefined when none is asked for. */
 async function helperOf(
   args: CommandArguments,
-  algorithm: string,
   keyPath: string,
-  env: NodeJS.ProcessEnv,
+  { env, signal }: CommandContext,
 ): Promise<Signer | undefined> {
   const withFiles = lastText(args, 'signing_helper_with_files');
   const program = withFiles ?? lastText(args, 'signing_helper');
@@ -92,23 +93,24 @@ async function helperOf(
   const { key } = await readAvbKey(keyPath);
   return helperSigner({
     program,
-    withFiles: withFiles !== undefined,
-    algorithm,
-    keyPath,
+    args: [],
+    mode: withFiles === undefined ? 'raw' : 'raw-file',
+    key: keyPath,
     publicKey: key,
+    timeoutSeconds: HELPER_TIMEOUT,
     env,
+    signal,
   });
 }
 
 /** Signs with the RSA key at `path`, or through the helper that the options name. */
 export async function rsaSigner(
   args: CommandArguments,
-  algorithm: string,
   path: string,
-  { env, reporter }: CommandContext,
+  context: CommandContext,
 ): Promise<Signer> {
-  const signer =
-    (await helperOf(args, algorithm, path, env)) ?? keySigner(await readPrivateKey(path));
+  const { reporter } = context;
+  const signer = (await helperOf(args, path, context)) ?? keySigner(await readPrivateKey(path));
   const published = knownTestKey(signer.publicKey);
   if (published !== undefined) {
     reporter.report({
@@ -140,7 +142,7 @@ async function signerOf(
       hint: 'Name it with --key',
     });
   }
-  if (algorithm.scheme === 'rsa') return rsaSigner(args, algorithm.name, path, context);
+  if (algorithm.scheme === 'rsa') return rsaSigner(args, path, context);
   requireMldsa();
   if (lastText(args, 'signing_helper') ?? lastText(args, 'signing_helper_with_files')) {
     throw new UsageError('key', 'Cannot sign ML-DSA with a signing helper: it signs no digest');

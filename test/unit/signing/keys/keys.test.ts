@@ -8,7 +8,10 @@ import {
   isDevelopmentKey,
 } from '../../../../src/signing/keys/development.ts';
 import { generateKeyFile } from '../../../../src/signing/keys/generate.ts';
-import { parsePrivateKey, readPrivateKey } from '../../../../src/signing/keys/pem.ts';
+import {
+  parsePrivateKeyFile,
+  readPrivateKey,
+} from '../../../../src/signing/keys/private-key-file.ts';
 import { keySigner } from '../../../../src/signing/signer.ts';
 import { tmpDir } from '../../../support/tmp-dir.ts';
 
@@ -77,12 +80,15 @@ describe('readPrivateKey', () => {
     }
   });
 
-  test('says that a certificate, a public key and an OpenSSH key are not what is needed', () => {
-    const publicPem = rsa.publicKey.export({ type: 'spki', format: 'pem' }) as string;
-    expect(() => parsePrivateKey(publicPem, 'k')).toThrow(/found PUBLIC KEY/);
-    expect(() => parsePrivateKey('-----BEGIN CERTIFICATE-----\n', 'k')).toThrow(/CERTIFICATE/);
-    expect(() => parsePrivateKey('-----BEGIN OPENSSH PRIVATE KEY-----\n', 'k')).toThrow(/OpenSSH/);
-    expect(() => parsePrivateKey('junk', 'k')).toThrow(/no PEM block/);
+  test.each([
+    ['-----BEGIN PUBLIC KEY-----\n', /found PUBLIC KEY/],
+    ['-----BEGIN CERTIFICATE-----\n', /CERTIFICATE/],
+    ['-----BEGIN OPENSSH PRIVATE KEY-----\n', /OpenSSH/],
+    ['junk', /no PEM block/],
+    ['\xfe\xed\xfe\xed', /Java KeyStore/],
+    ['0\x05\x02\x01\x030\0', /PKCS#12/],
+  ])('says what %j is instead', async (text, message) => {
+    await expect(parsePrivateKeyFile(Buffer.from(text, 'latin1'), 'k')).rejects.toThrow(message);
   });
 });
 

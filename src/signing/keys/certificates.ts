@@ -1,0 +1,92 @@
+/** Certificates of keys, and public keys, from files. */
+
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { FormatError, UsageError } from '../../core/errors.ts';
+import { decodeCertificatePem, readCertificate, readCertificateKey } from '../x509.ts';
+import { readPublicFile } from './bounded-file.ts';
+
+/** A chain of several certificates of RSA-8192 keys fits. */
+const MAX_CERTIFICATE_FILE = 1 << 18;
+
+/**
+ * Reads a certificate (PEM or DER), or a chain (PEM).
+ *
+ * @returns X.509 DER in the order of the file, at least one.
+ * @throws {UsageError} `key` when the file cannot be read or holds something else.
+ */
+export async function readCertificateFile(path: string): Promise<readonly Uint8Array[]> {
+  const bytes = await readPublicFile(path, {
+    what: 'certificate',
+    maxSize: MAX_CERTIFICATE_FILE,
+  });
+  try {
+    // DER starts with a SEQUENCE, PEM with text.
+    if (bytes[0] !== 0x30) return decodeCertificatePem(bytes.toString('latin1'));
+    const der = new Uint8Array(bytes);
+    readCertificate(der);
+    return [der];
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new UsageError('key', `Cannot use certificate ${path}: ${reasonOf(cause)}`, {
+      cause,
+      hint: 'An X.509 certificate is needed, in PEM or DER',
+    });
+  }
+}
+
+const reasonOf = (error: FormatError): string =>
+  error.message.replace('Cannot read certificate: ', '');
+
+/** The leaf must be the key's own: what it signs would be nobody's. */
+export function requireOwnCertificate(
+  certificates: readonly Uint8Array[],
+  publicKey: KeyObject,
+  from: string,
+  key: string,
+): void {
+  const [own] = certificates;
+  if (own === undefined) return;
+  if (readCertificateKey(own).equals(publicKey)) return;
+  const belongs = certificates.some((der) => readCertificateKey(der).equals(publicKey));
+  throw new UsageError('key', `Cannot use certificate ${from}: it is not of key ${key}`, {
+    hint: belongs
+      ? "The key's own certificate must stand first in the file, those above it after it"
+      : 'Name the certificate that was made for this key',
+  });
+}
+
+/**
+ * The public key of a file: a public key in PEM or DER (SubjectPublicKeyInfo), or a certificate's.
+ *
+ * @throws {UsageError} `key` when the file holds something else, a private key included.
+ */
+export async function readPublicKeyFile(path: string): Promise<KeyObject> {
+  const bytes = await readPublicFile(path, {
+    what: 'public key',
+    maxSize: MAX_CERTIFICATE_FILE,
+  });
+  const text = bytes.toString('latin1');
+  if (text.includes('PRIVATE KEY-----')) {
+    bytes.fill(0);
+    throw new UsageError('key', `Cannot use public key ${path}: it is a private key`, {
+      hint: 'Name the public half: openssl pkey -in KEY -pubout -out KEY.pub',
+    });
+  }
+  const readers: readonly (() => KeyObject)[] =
+    bytes[0] === 0x30
+      ? [
+          () => createPublicKey({ key: bytes, format: 'der', type: 'spki' }),
+          () => readCertificateKey(new Uint8Array(bytes)),
+        ]
+      : [() => createPublicKey(bytes)];
+  for (const read of readers) {
+    try {
+      return read();
+    } catch {
+      // The next one may fit.
+    }
+  }
+  throw new UsageError('key', `Cannot use public key ${path}: it is none`, {
+    hint: 'A public key or a certificate is needed, in PEM or DER',
+  });
+}

@@ -1,0 +1,200 @@
+/**
+ * Private keys in files: PKCS#8, PKCS#1 and SEC1, as PEM or DER, encrypted or not, readable by their
+ * owner only. A PEM file may hold the key's certificates, too.
+ *
+ * No message ever holds any part of the file's content.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc5958 (PKCS#8), rfc8017 A.1.2 (PKCS#1), rfc5915 (SEC1),
+ *   rfc1421 4.6.1.1 (`Proc-Type: 4,ENCRYPTED`)
+ */
+
+import { createPrivateKey, type KeyObject, type PrivateKeyInput } from 'node:crypto';
+import { UsageError } from '../../core/errors.ts';
+import { decodeCertificatePem } from '../x509.ts';
+import { quoteForShell, readSecretFile } from './bounded-file.ts';
+
+/** RSA-16384 in PKCS#8 takes 12.5 KiB in PEM, and a chain may follow; a file beyond this is something else. */
+const MAX_KEY_FILE = 65536;
+
+/** Gives the pass phrase of what is named; called only when one is needed. */
+export type AskSecret = (what: string) => Promise<Buffer>;
+
+/** A key as it was kept, with what was kept beside it. */
+export interface StoredKey {
+  readonly privateKey: KeyObject;
+  /** X.509 DER, the key's own first; empty where there is none. */
+  readonly certificates: readonly Uint8Array[];
+}
+
+/** The labels of the PEM blocks in a text. */
+const labelsOf = (pem: string): string[] =>
+  [...pem.matchAll(/^-----BEGIN ([A-Z0-9 ]{1,40})-----/gm)].map((match) => match[1] ?? '');
+
+/**
+ * Parses the content of a key file.
+ *
+ * @param bytes Overwritten by the caller.
+ * @param name How errors call it.
+ * @param ask Without it, encrypted keys are refused.
+ * @throws {UsageError} `key`, which never quotes the content.
+ */
+export async function parsePrivateKeyFile(
+  bytes: Buffer,
+  name: string,
+  ask?: AskSecret,
+): Promise<StoredKey> {
+  if (bytes[0] === 0x30) return { privateKey: await parseDer(bytes, name, ask), certificates: [] };
+  if (bytes.length >= 4 && [0xfeedfeed, 0xcececece].includes(bytes.readUInt32BE(0))) {
+    throw new UsageError('key', `Cannot use key ${name}: it is a Java KeyStore`, {
+      hint: `Write jks:${name}`,
+    });
+  }
+  const text = bytes.toString('latin1');
+  const labels = labelsOf(text);
+  const keys = labels.filter((label) => label.endsWith('PRIVATE KEY'));
+  if (keys.includes('OPENSSH PRIVATE KEY')) {
+    throw new UsageError('key', `Cannot use key ${name}: it is an OpenSSH key`, {
+      hint: 'Convert a copy with: ssh-keygen -p -m PKCS8 -f COPY',
+    });
+  }
+  if (keys.length !== 1) {
+    const found = labels.length === 0 ? 'no PEM block' : labels.join(', ');
+    throw new UsageError(
+      'key',
+      `Cannot use key ${name}: one private key in PEM or DER is needed, found ${found}`,
+      { hint: 'A file that begins with "-----BEGIN PRIVATE KEY-----" is needed' },
+    );
+  }
+  const label = `its ${keys[0]} block`;
+  const isEncrypted = keys[0] === 'ENCRYPTED PRIVATE KEY' || /^Proc-Type: 4,ENCRYPTED/m.test(text);
+  const privateKey = isEncrypted
+    ? await decrypt({ key: bytes, format: 'pem' }, name, ask)
+    : parse({ key: bytes, format: 'pem' }, name, label);
+  return {
+    privateKey,
+    certificates: labels.includes('CERTIFICATE') ? decodeCertificatePem(text) : [],
+  };
+}
+
+function parse(input: PrivateKeyInput, name: string, what: string): KeyObject {
+  try {
+    return createPrivateKey(input);
+  } catch {
+    // OpenSSL's reason is left out on purpose: it may describe the content.
+    throw new UsageError('key', `Cannot use key ${name}: ${what} does not parse`);
+  }
+}
+
+async function decrypt(
+  input: PrivateKeyInput,
+  name: string,
+  ask: AskSecret | undefined,
+): Promise<KeyObject> {
+  if (ask === undefined) {
+    throw new UsageError('key', `Cannot use key ${name}: it is encrypted`, {
+      hint: 'Decrypt it with: openssl pkey -in KEY -out PLAIN-KEY',
+    });
+  }
+  const passphrase = await ask(`pass phrase of ${name}`);
+  try {
+    return createPrivateKey({ ...input, passphrase });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ERR_OSSL_EVP_UNSUPPORTED' || code === 'ERR_OSSL_UNSUPPORTED') {
+      throw new UsageError(
+        'key',
+        `Cannot use key ${name}: it is encrypted in a way that OpenSSL 3 has given up, or damaged`,
+        {
+          hint: 'Encrypt it anew: openssl pkcs8 -topk8 -provider legacy -provider default -in KEY',
+        },
+      );
+    }
+    throw new UsageError('key', `Cannot decrypt key ${name}: the pass phrase is wrong`, {
+      hint: 'Or the file is damaged, which looks the same',
+    });
+  } finally {
+    passphrase.fill(0);
+  }
+}
+
+const TAG = { integer: 0x02, octetString: 0x04, oid: 0x06, sequence: 0x30 } as const;
+
+/** The tags of the first two fields of a SEQUENCE, and of the first field of a SEQUENCE in front. */
+function fieldsOf(der: Buffer): { first: number; version: number; second: number } | undefined {
+  const body = headerOf(der, 0);
+  // DER fills the file exactly; OpenSSL would pass over what follows.
+  if (body === undefined || body.end !== der.length) return undefined;
+  const first = headerOf(der, body.start);
+  if (first === undefined) return undefined;
+  const second = headerOf(der, first.end);
+  if (second === undefined) return undefined;
+  return { first: first.tag, version: der[first.start] ?? -1, second: second.tag };
+}
+
+function headerOf(
+  der: Buffer,
+  at: number,
+): { tag: number; start: number; end: number } | undefined {
+  const [tag, length] = [der[at], der[at + 1]];
+  if (tag === undefined || length === undefined) return undefined;
+  const more = length < 0x80 ? 0 : length - 0x80;
+  if (more > 3 || length === 0x80 || at + 2 + more > der.length) return undefined;
+  const start = at + 2 + more;
+  const size = more === 0 ? length : der.readUIntBE(at + 2, more);
+  return start + size > der.length ? undefined : { tag, start, end: start + size };
+}
+
+function parseDer(der: Buffer, name: string, ask: AskSecret | undefined): Promise<KeyObject> {
+  const fields = fieldsOf(der);
+  const input = (type: 'pkcs1' | 'pkcs8' | 'sec1'): PrivateKeyInput => ({
+    key: der,
+    format: 'der',
+    type,
+  });
+  const plain = (type: 'pkcs1' | 'pkcs8' | 'sec1'): Promise<KeyObject> =>
+    Promise.resolve(parse(input(type), name, `what looks like ${type.toUpperCase()} in DER`));
+  if (fields?.first === TAG.sequence && fields.second === TAG.octetString) {
+    return decrypt(input('pkcs8'), name, ask);
+  }
+  if (fields?.first === TAG.integer) {
+    if (fields.version === 3 && fields.second === TAG.sequence) {
+      throw new UsageError('key', `Cannot use key ${name}: it is a PKCS#12 store`, {
+        hint: `Write p12:${name}`,
+      });
+    }
+    if (fields.second === TAG.sequence) return plain('pkcs8');
+    if (fields.second === TAG.octetString) return plain('sec1');
+    if (fields.second === TAG.integer) return plain('pkcs1');
+  }
+  throw new UsageError('key', `Cannot use key ${name}: it is no private key in DER`, {
+    hint: 'PKCS#8, PKCS#1 and SEC1 are understood; a certificate or public key cannot sign',
+  });
+}
+
+/**
+ * Reads a private key from a file.
+ *
+ * @param ask Without it, encrypted keys are refused.
+ * @throws {UsageError} `key` when the file is missing, others may read it, or it holds no such key.
+ */
+export async function readKeyFile(path: string, ask?: AskSecret): Promise<StoredKey> {
+  const bytes = await readSecretFile(path, {
+    what: 'key file',
+    maxSize: MAX_KEY_FILE,
+    missing: `Make one with: microbuild keys generate ${quoteForShell(path)}`,
+  });
+  try {
+    return await parsePrivateKeyFile(bytes, path, ask);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/**
+ * Reads a private key that is not encrypted.
+ *
+ * @throws {UsageError} `key` when the file is missing, others may read it, or it holds no such key.
+ */
+export async function readPrivateKey(path: string): Promise<KeyObject> {
+  return (await readKeyFile(path)).privateKey;
+}
