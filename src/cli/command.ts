@@ -52,6 +52,20 @@ export interface CommandGroup {
   readonly name: string;
   readonly summary: string;
   readonly commands: readonly CommandDefinition[];
+  readonly implied?: ImpliedCommands;
+}
+
+/** Command lines that mean a command of a group without naming it. */
+export interface ImpliedCommands {
+  readonly examples: CommandDefinition['examples'];
+  /**
+   * @param words Behind the name of the group.
+   * @returns the whole line that is meant, and the commands that it is one of; undefined when the line
+   *   names a command, or means none.
+   */
+  complete(
+    words: readonly string[],
+  ): Promise<{ argv: readonly string[]; commands: readonly Command[] } | undefined>;
 }
 
 export type Command = CommandDefinition | CommandGroup;
@@ -90,14 +104,17 @@ export const globalOptions: Record<string, Options> = {
 
 /** Runs the command line. @returns the exit code. */
 export async function runCommandLine(
-  argv: readonly string[],
-  commands: readonly Command[],
+  given: readonly string[],
+  known: readonly Command[],
   world: { terminal: Terminal; env: NodeJS.ProcessEnv; signal: AbortSignal; version: string },
 ): Promise<number> {
-  const plain = readPlainly(argv, commands, globalOptions);
-  if (plain !== undefined) return runCommand(plain.command, plain.parsed, { ...world, argv });
   let exitCode: number = EXIT.ok;
   try {
+    const { argv, commands } = await completeLine(given, known);
+    const plain = readPlainly(argv, commands, globalOptions);
+    if (plain !== undefined) {
+      return await runCommand(plain.command, plain.parsed, { ...world, argv });
+    }
     const { parseWithYargs } = await import('./yargs.ts');
     await parseWithYargs(argv, commands, world.version, async (command, parsed) => {
       exitCode = await runCommand(command, parsed, { ...world, argv });
@@ -107,9 +124,23 @@ export async function runCommandLine(
     exitCode = exitCodeOf(error, false);
     world.terminal.err(renderError(error, world.terminal, false));
     // What cannot be parsed may still ask for it.
-    if (argv.includes('--json')) world.terminal.out(errorJson(error, exitCode));
+    if (given.includes('--json')) world.terminal.out(errorJson(error, exitCode));
     return exitCode;
   }
+}
+
+/** The line that is meant: most say it outright. */
+async function completeLine(
+  argv: readonly string[],
+  commands: readonly Command[],
+): Promise<{ argv: readonly string[]; commands: readonly Command[] }> {
+  const at = argv.findIndex((word) => !word.startsWith('-'));
+  const group = commands.find(({ name }) => name === argv[at]);
+  if (group === undefined || !('implied' in group) || argv.includes('--help')) {
+    return { argv, commands };
+  }
+  const words = [...argv.slice(0, at), ...argv.slice(at + 1)];
+  return (await group.implied?.complete(words)) ?? { argv, commands };
 }
 
 async function runCommand(

@@ -10,6 +10,7 @@ export function cliReference(commands: readonly (CommandDefinition | CommandGrou
     'commands' in command
       ? [
           `## microbuild ${command.name}\n\n${command.summary}.`,
+          ...(command.implied === undefined ? [] : [exampleLines(command.implied.examples)]),
           ...command.commands.map((each) => commandSection(each, `### microbuild ${command.name}`)),
         ]
       : [commandSection(command, '## microbuild')],
@@ -50,13 +51,14 @@ function commandSection(command: CommandDefinition, heading: string): string {
     `${heading} ${[name, ...places].join(' ')}`,
     `${summary}.`,
     ...(rows.length === 0 ? [] : [['| | |', '|---|---|', ...rows].join('\n')]),
-    [
-      '```sh',
-      ...examples.map(([line, meaning]) => `microbuild ${line}   # ${meaning}`),
-      '```',
-    ].join('\n'),
+    exampleLines(examples),
   ].join('\n\n');
 }
+
+const exampleLines = (examples: CommandDefinition['examples']): string =>
+  ['```sh', ...examples.map(([line, meaning]) => `microbuild ${line}   # ${meaning}`), '```'].join(
+    '\n',
+  );
 
 const row = (name: string, text: string | undefined): string =>
   `| ${name} | ${(text ?? '').replaceAll('|', '\\|')} |`;

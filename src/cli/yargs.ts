@@ -80,12 +80,16 @@ function withoutHelp<T extends CommandDefinition | CommandGroup>(command: T): T 
   };
 }
 
-function bindGroup({ name, summary, commands }: CommandGroup, invoke: Invoke): CommandModule {
+function bindGroup(
+  { name, summary, commands, implied }: CommandGroup,
+  invoke: Invoke,
+): CommandModule {
   return {
     command: name,
     describe: summary,
     builder(parser) {
       for (const command of commands) parser.command(bind(command, invoke));
+      for (const [line, meaning] of implied?.examples ?? []) parser.example(`$0 ${line}`, meaning);
       return parser.demandCommand(1, `Name a command of ${name}`);
     },
     // Never reached: one of the commands is demanded.

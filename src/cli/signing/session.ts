@@ -1,46 +1,25 @@
 /**
  * What all commands that sign have in common: how a key is named and opened, and what happens around
  * each signature. A command gets its keys from the session and nowhere else.
+ *
+ * A session signs at once, or in two phases: `--prepare` writes what is to be signed, somebody signs it
+ * somewhere, and `--attach` runs the same command again with what came back.
  */
 
-import type { Options } from 'yargs';
 import { UsageError } from '../../core/errors.ts';
-import { openKey, type OpenedKey } from '../../signing/keys/open-key.ts';
-import { SIGNING_PROFILES, type ReviewSubject } from '../../signing/policy/release.ts';
+import { noAuditLog, openAuditLog, type AuditLog } from '../../signing/audit.ts';
+import type { OpenedKey } from '../../signing/keys/open-key.ts';
+import { RELEASE_LOG } from '../../signing/policy/last-releases.ts';
+import type { ReviewSubject, SigningProfile } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
+import { auditedSigner } from './audited-signer.ts';
+import { identityOf } from './identity.ts';
+import { describeCommandLine } from './job.ts';
+import type { SigningKeyOptions } from './key-modes.ts';
+import { attachPhase, directPhase, preparePhase, type SigningPhase } from './phases.ts';
+import { openReviewer } from './reviewer.ts';
 
-/** Of every command that signs, with however many keys. */
-export const signingOptions = {
-  profile: {
-    type: 'string',
-    choices: SIGNING_PROFILES,
-    default: 'development',
-    describe:
-      'What may be signed: release refuses published and development keys, debuggable APKs, what is not signed, and rollback indexes below the last released',
-  },
-} as const satisfies Record<string, Options>;
-
-/** Of every command that signs with one key. */
-export const keyOptions = {
-  key: {
-    type: 'string',
-    describe: 'Key that signs: a PEM or DER file, or file:, p12:, jks:, pkcs11: or helper:',
-  },
-  cert: {
-    type: 'string',
-    describe: 'Certificate of the key, PEM or DER; default: what the key store holds',
-  },
-  'key-pass': {
-    type: 'string',
-    describe: 'Pass phrase or PIN: env:NAME, file:PATH, stdin or prompt',
-  },
-  ...signingOptions,
-} as const satisfies Record<string, Options>;
-
-export interface SigningKeyOptions {
-  readonly certificate?: string | undefined;
-  readonly passphrase?: string | undefined;
-}
+export { keyOptions, signingOptions } from './options.ts';
 
 export interface SigningSession {
   /**
@@ -74,31 +53,72 @@ export interface SigningJob {
  * do not depend on each other at the same time.
  */
 export async function withSigning(
-  _job: SigningJob,
-  _args: CommandArguments,
+  job: SigningJob,
+  args: CommandArguments,
   context: CommandContext,
   work: (session: SigningSession) => Promise<CommandResult>,
 ): Promise<CommandResult> {
+  const { env, reporter, signal } = context;
+  const phase = await openPhase(job, args, context);
+  const profile: SigningProfile =
+    args.optionalText('profile') === 'release' ? 'release' : 'development';
+  const audit = openAudit(args, context, profile, phase);
+  const reviewer = await openReviewer({
+    profile,
+    releaseLog: args.optionalText('release-log') ?? RELEASE_LOG,
+    audit,
+    env,
+    reporter,
+  });
   const opened: OpenedKey[] = [];
+  const session: SigningSession = {
+    async key(reference, artefact, options = {}) {
+      const key = await phase.key(reference, artefact, { ...options, env, signal });
+      opened.push(key);
+      const { publicKey } = key.signer;
+      await reviewer.reviewKey(reference, { ...key, publicKey });
+      return { ...key, signer: auditedSigner(key, artefact, audit) };
+    },
+    review: (subject) => reviewer.review(subject),
+  };
   try {
-    return await work({
-      async key(reference, _artefact, options = {}) {
-        if (reference === undefined) {
-          throw new UsageError('usage', 'Cannot sign: no key is given', {
-            hint: 'Name it with --key: a file, or p12:, jks:, pkcs11: or helper:',
-          });
-        }
-        const key = await openKey(reference, {
-          ...options,
-          env: context.env,
-          signal: context.signal,
-        });
-        opened.push(key);
-        return key;
-      },
-      review: () => Promise.resolve(),
-    });
+    return await phase.run(
+      () => work(session),
+      () => reviewer.release(),
+    );
   } finally {
     await Promise.all(opened.map((key) => key.close()));
   }
+}
+
+function openPhase(
+  { inputs }: SigningJob,
+  args: CommandArguments,
+  { argv, signal }: CommandContext,
+): SigningPhase | Promise<SigningPhase> {
+  const prepare = args.optionalText('prepare');
+  const attach = args.optionalText('attach');
+  if (prepare !== undefined && attach !== undefined) {
+    throw new UsageError('usage', 'Cannot both prepare and attach: give --prepare or --attach');
+  }
+  if (prepare !== undefined) return preparePhase(prepare, { argv, inputs, signal });
+  if (attach !== undefined) return attachPhase(attach, { argv, inputs, signal });
+  return directPhase;
+}
+
+function openAudit(
+  args: CommandArguments,
+  { argv, env }: CommandContext,
+  profile: SigningProfile,
+  { mode }: SigningPhase,
+): AuditLog {
+  const path = args.optionalText('audit-log');
+  if (path === undefined) return noAuditLog;
+  return openAuditLog(path, {
+    identity: identityOf(env),
+    command: describeCommandLine(argv).command.join(' '),
+    profile,
+    mode,
+    now: () => new Date(),
+  });
 }
