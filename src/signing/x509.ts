@@ -8,7 +8,7 @@
  */
 
 import { createHash, verify, X509Certificate, type KeyObject } from 'node:crypto';
-import forge from 'node-forge';
+import type forge from 'node-forge';
 import { equalBytes, sha256 } from '../core/digest.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
 import type { Signer } from './signer.ts';
@@ -70,7 +70,8 @@ export async function createSelfSignedCertificate(
     );
   }
   if (subject.length === 0) throw new RangeError('Cannot make a certificate without a subject');
-  const { asn1, pki } = forge;
+  // Only here: loading it takes longer than most commands that read a certificate.
+  const { asn1, pki } = (await import('node-forge')).default;
   const certificate = pki.createCertificate();
   certificate.publicKey = pki.publicKeyFromPem(
     publicKey.export({ type: 'spki', format: 'pem' }).toString(),
