@@ -3,9 +3,6 @@
 import type { LoadCryptoki } from '../../formats/pkcs11/cryptoki.ts';
 import { keySigner, type Signer } from '../signer.ts';
 import { readCertificateFile, requireOwnCertificate } from './certificates.ts';
-import { openHelperKey } from './helper-key.ts';
-import { openJksKey } from './jks-key.ts';
-import { openPkcs12Key } from './pkcs12-key.ts';
 import { readKeyFile, type AskSecret, type StoredKey } from './private-key-file.ts';
 import { parseKeyReference, type KeyReference } from './reference.ts';
 import { readSecret } from './secret.ts';
@@ -81,14 +78,20 @@ async function openMaterial(
   switch (reference.kind) {
     case 'file':
       return inMemory(await readKeyFile(reference.path, askKey));
-    case 'p12':
+    // Each of the others is loaded on demand: most keys are files, and none of this loads at once.
+    case 'p12': {
+      const { openPkcs12Key } = await import('./pkcs12-key.ts');
       return inMemory(await openPkcs12Key(reference, askStore));
-    case 'jks':
+    }
+    case 'jks': {
+      const { openJksKey } = await import('./jks-key.ts');
       return inMemory(await openJksKey(reference, askStore, bothGiven ? askKey : undefined));
-    case 'helper':
+    }
+    case 'helper': {
+      const { openHelperKey } = await import('./helper-key.ts');
       return openHelperKey(reference, options);
+    }
     case 'pkcs11': {
-      // Loaded on demand: few need it, and it loads the token's library.
       const { openPkcs11Key } = await import('./pkcs11.ts');
       return openPkcs11Key(reference.uri, options);
     }
