@@ -8,7 +8,8 @@ import { createDecipheriv, createHash, pbkdf2, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { FormatError } from '../../core/errors.ts';
-import { BER, childrenOf, numberOf, octetsOf, oidOf, type BerValue } from './ber.ts';
+import type { Element } from '../../formats/der/element.ts';
+import { BER, childrenOf, hasTag, numberOf, octetsOf, oidOf } from './ber.ts';
 
 const derivePbkdf2 = promisify(pbkdf2);
 const deriveScrypt = promisify(scrypt) as (
@@ -70,7 +71,7 @@ const unsupported = (what: string): never => {
 };
 
 /** A count of iterations. @throws {FormatError} `pkcs12` when it would take too long. */
-export function iterationsOf(value: BerValue | undefined, most: number = MAX_ITERATIONS): number {
+export function iterationsOf(value: Element | undefined, most: number = MAX_ITERATIONS): number {
   const iterations = numberOf(value, 'iterations');
   if (iterations >= 1 && iterations <= most) return iterations;
   throw new FormatError(
@@ -134,7 +135,7 @@ function addToBlocks(state: Buffer, b: Buffer): void {
 
 /** A key by PBKDF2 or scrypt, whose parameters are in an `AlgorithmIdentifier`. */
 export async function deriveKey(
-  algorithm: BerValue | undefined,
+  algorithm: Element | undefined,
   utf8: Buffer,
   size: number | undefined,
 ): Promise<Buffer> {
@@ -162,8 +163,8 @@ export async function deriveKey(
   }
   if (oid !== OID.pbkdf2) return unsupported(`key derivation ${oid}`);
   const [salt, iterations, ...options] = fields;
-  const length = options.find(({ tag }) => tag === BER.integer);
-  const prf = options.find(({ tag }) => tag === BER.sequence);
+  const length = options.find((each) => hasTag(each, BER.integer));
+  const prf = options.find((each) => hasTag(each, BER.sequence));
   const prfOid =
     prf === undefined
       ? '1.2.840.113549.2.7'
@@ -180,7 +181,7 @@ export async function deriveKey(
 }
 
 /** What the parameters say must fit the cipher; without one, any key of a HMAC will do. */
-function keySize(length: BerValue, size: number | undefined): number {
+function keySize(length: Element, size: number | undefined): number {
   const said = numberOf(length, 'key length');
   if (said < 1 || said > 1024 || (size !== undefined && said !== size)) {
     return unsupported(`a key of ${said} bytes`);
@@ -195,7 +196,7 @@ function keySize(length: BerValue, size: number | undefined): number {
  * @throws {FormatError} `pkcs12` or `ber` when the algorithm is unknown or its parameters are broken.
  */
 export async function decryptPbe(
-  algorithm: BerValue | undefined,
+  algorithm: Element | undefined,
   data: Buffer,
   passphrase: Passphrase,
 ): Promise<Buffer | undefined> {

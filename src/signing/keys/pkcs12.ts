@@ -11,16 +11,8 @@
 import { createHmac } from 'node:crypto';
 import { equalBytes } from '../../core/digest.ts';
 import { FormatError } from '../../core/errors.ts';
-import {
-  BER,
-  childrenOf,
-  expectTag,
-  numberOf,
-  octetsOf,
-  oidOf,
-  readBer,
-  type BerValue,
-} from './ber.ts';
+import type { Element } from '../../formats/der/element.ts';
+import { BER, childrenOf, expectTag, numberOf, octetsOf, oidOf, readBer } from './ber.ts';
 import { decryptPbe, deriveKey, derivePkcs12, iterationsOf, type Passphrase } from './pbe.ts';
 
 const OID = {
@@ -109,14 +101,14 @@ export async function openPkcs12(
 }
 
 /** The bytes of a `ContentInfo` of type data; undefined when it is of another. */
-function plainContent(info: BerValue | undefined): Buffer | undefined {
+function plainContent(info: Element | undefined): Buffer | undefined {
   const [type, wrapped] = childrenOf(info, BER.sequence, 'ContentInfo');
   if (oidOf(type, 'contentType') !== OID.data) return undefined;
   return octetsOf(childrenOf(wrapped, BER.context0, 'content')[0], 'content');
 }
 
 async function decryptedContent(
-  info: BerValue,
+  info: Element,
   passphrase: Pkcs12Passphrase,
 ): Promise<Buffer | undefined> {
   const [type, wrapped] = childrenOf(info, BER.sequence, 'ContentInfo');
@@ -129,7 +121,7 @@ async function decryptedContent(
   return decryptPbe(algorithm, sealed, await passphrase.get());
 }
 
-async function isIntact(content: Buffer, mac: BerValue, passphrase: Passphrase): Promise<boolean> {
+async function isIntact(content: Buffer, mac: Element, passphrase: Passphrase): Promise<boolean> {
   const [digestInfo, salt, iterations] = childrenOf(mac, BER.sequence, 'MacData');
   const [algorithm, digest] = childrenOf(digestInfo, BER.sequence, 'mac');
   const [kind, parameters] = childrenOf(algorithm, BER.sequence, 'mac algorithm');
@@ -162,7 +154,7 @@ interface Found {
 
 /** @returns false when the pass phrase is wrong. */
 async function readBags(
-  bags: readonly BerValue[],
+  bags: readonly Element[],
   passphrase: Pkcs12Passphrase,
   found: Found,
   depth: number,
@@ -174,10 +166,8 @@ async function readBags(
     const names = attributesOf(attributes);
     switch (oidOf(id, 'bagId')) {
       case OID.keyBag: {
-        const { bytes, start, contentEnd, end } = expectTag(value, BER.sequence, 'PrivateKeyInfo');
-        // From its header on, which stands right before the content.
-        const header = headerSize(contentEnd - start, end !== contentEnd);
-        found.keys.push({ ...names, pkcs8: Buffer.from(bytes.subarray(start - header, end)) });
+        const { encoded } = expectTag(value, BER.sequence, 'PrivateKeyInfo');
+        found.keys.push({ ...names, pkcs8: Buffer.from(encoded) });
         break;
       }
       case OID.shroudedKeyBag: {
@@ -207,13 +197,7 @@ async function readBags(
   return true;
 }
 
-/** Of a value in DER, or one without a length. */
-function headerSize(size: number, isIndefinite: boolean): number {
-  if (isIndefinite || size < 0x80) return 2;
-  return 2 + Math.ceil(size.toString(16).length / 2);
-}
-
-function attributesOf(attributes: BerValue | undefined): {
+function attributesOf(attributes: Element | undefined): {
   alias: string | undefined;
   localKeyId: Buffer | undefined;
 } {
