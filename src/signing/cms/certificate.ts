@@ -1,0 +1,146 @@
+/**
+ * X.509 certificates as signature formats need them: whose they are, who issued them, their key. Not
+ * all of those that sign APKs are DER, so none of them is ever written anew: a certificate is its bytes.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc5280
+ */
+
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { FormatError } from '../../core/errors.ts';
+import {
+  childrenOf,
+  readElement,
+  TAG,
+  type Element,
+  type EncodingRules,
+} from '../../formats/der/element.ts';
+import { explicitValue, fieldsOf, type Fields } from '../../formats/der/fields.ts';
+import { reencode } from '../../formats/der/reencode.ts';
+import {
+  bitsOf,
+  booleanOf,
+  integerOf,
+  octetsOf,
+  oidOf,
+  smallIntegerOf,
+} from '../../formats/der/values.ts';
+import { bitString, integer, sequence } from '../../formats/der/write.ts';
+import { OID_RSA } from './algorithms.ts';
+
+export interface Extension {
+  readonly oid: string;
+  readonly critical: boolean;
+  readonly value: Uint8Array;
+}
+
+export interface Certificate {
+  /** As it was given. */
+  readonly encoded: Uint8Array;
+  readonly serialNumber: bigint;
+  /** A `Name`. */
+  readonly issuer: Element;
+  /** A `Name`. */
+  readonly subject: Element;
+  /** A `SubjectPublicKeyInfo`. */
+  readonly publicKeyInfo: Element;
+  readonly extensions: readonly Extension[];
+}
+
+const VERSION_3 = 2;
+
+function readExtensions(tbs: Fields): readonly Extension[] {
+  const tagged = tbs.context(3, 'extensions', true);
+  if (tagged === undefined) return [];
+  const list = explicitValue(tagged, 'extensions');
+  return childrenOf(list).map((each) => {
+    const fields = fieldsOf(each, 'Extension');
+    const oid = oidOf(fields.any('extnID'), 'extnID');
+    const critical = fields.optional(TAG.BOOLEAN, 'critical');
+    const value = octetsOf(fields.any('extnValue'), 'extnValue');
+    fields.end();
+    return { oid, critical: critical !== undefined && booleanOf(critical, 'critical'), value };
+  });
+}
+
+/**
+ * Takes a certificate apart.
+ *
+ * @param rules `ber` for what Android accepts; everything that is new is `der`.
+ * @throws {FormatError} `der` when it is not built as RFC 5280 says.
+ */
+export function decodeCertificate(encoded: Uint8Array, rules: EncodingRules = 'der'): Certificate {
+  const outer = fieldsOf(readElement(encoded, rules), 'Certificate');
+  const tbs = fieldsOf(outer.any('tbsCertificate'), 'TBSCertificate');
+  outer.next(TAG.SEQUENCE, 'signatureAlgorithm');
+  outer.next(TAG.BIT_STRING, 'signatureValue');
+  outer.end();
+
+  const versionTag = tbs.context(0, 'version', true);
+  const version =
+    versionTag === undefined ? 0 : smallIntegerOf(explicitValue(versionTag, 'version'), 'version');
+  const serialNumber = integerOf(tbs.any('serialNumber'), 'serialNumber');
+  tbs.next(TAG.SEQUENCE, 'signature');
+  const issuer = tbs.next(TAG.SEQUENCE, 'issuer');
+  tbs.next(TAG.SEQUENCE, 'validity');
+  const subject = tbs.next(TAG.SEQUENCE, 'subject');
+  const publicKeyInfo = tbs.next(TAG.SEQUENCE, 'subjectPublicKeyInfo');
+  tbs.context(1, 'issuerUniqueID', false);
+  tbs.context(2, 'subjectUniqueID', false);
+  const extensions = readExtensions(tbs);
+  tbs.end();
+  if (version > VERSION_3 || (extensions.length > 0 && version < VERSION_3)) {
+    throw new FormatError(
+      'der',
+      'bad-version',
+      `Cannot read certificate: version ${version + 1} with ${extensions.length} extensions`,
+    );
+  }
+  return { encoded, serialNumber, issuer, subject, publicKeyInfo, extensions };
+}
+
+/**
+ * Some old certificates have an RSA modulus without the zero byte that makes it positive. Android
+ * takes it for the number that was meant.
+ */
+function withPositiveModulus(publicKeyInfo: Element): Uint8Array {
+  const info = fieldsOf(publicKeyInfo, 'SubjectPublicKeyInfo');
+  const algorithm = info.next(TAG.SEQUENCE, 'algorithm');
+  const { bytes } = bitsOf(info.any('subjectPublicKey'), 'subjectPublicKey');
+  const oid = oidOf(fieldsOf(algorithm, 'AlgorithmIdentifier').any('algorithm'), 'algorithm');
+  if (oid !== OID_RSA) return reencode(publicKeyInfo);
+  const key = fieldsOf(readElement(bytes, publicKeyInfo.rules), 'RSAPublicKey');
+  const number = key.any('modulus');
+  const modulus = integerOf(number, 'modulus');
+  if (modulus >= 0n) return reencode(publicKeyInfo);
+  const positive = BigInt.asUintN(number.contents.length * 8, modulus);
+  const exponent = integerOf(key.any('publicExponent'), 'publicExponent');
+  return sequence(reencode(algorithm), bitString(sequence(integer(positive), integer(exponent))));
+}
+
+/**
+ * The public key of a certificate.
+ *
+ * @throws {FormatError} `der` when it is none that node:crypto knows.
+ */
+export function certificateKey(certificate: Certificate): KeyObject {
+  const key = Buffer.from(withPositiveModulus(certificate.publicKeyInfo));
+  try {
+    return createPublicKey({ key, format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw new FormatError('der', 'unsupported', 'Cannot read the public key of a certificate', {
+      cause,
+    });
+  }
+}
+
+const OID_KEY_USAGE = '2.5.29.15';
+
+/** Whether the certificate may sign data: it says so, or says nothing about its use. */
+export function allowsSignatures(certificate: Certificate): boolean {
+  const usage = certificate.extensions.find(({ oid }) => oid === OID_KEY_USAGE);
+  if (usage === undefined) return true;
+  const { rules } = certificate.issuer;
+  const { bytes } = bitsOf(readElement(usage.value, rules), 'keyUsage');
+  // digitalSignature and nonRepudiation are the first two bits.
+  return ((bytes[0] ?? 0) & 0xc0) !== 0;
+}
