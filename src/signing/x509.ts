@@ -1,105 +1,110 @@
 /**
  * X.509 certificates: PEM, digests, and self-signed ones that depend on their key and subject only.
  *
- * node-forge builds the structure; the signature is a `Signer`'s, and certificates of others are read
- * by node:crypto.
+ * Certificates of others are read by node:crypto.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5280
  */
 
-import { createHash, verify, X509Certificate, type KeyObject } from 'node:crypto';
-import type forge from 'node-forge';
+import { createHash, X509Certificate, type KeyObject } from 'node:crypto';
 import { equalBytes, sha256 } from '../core/digest.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
-import type { Signer } from './signer.ts';
-
-/** One value of a distinguished name, by its short name. */
-interface SubjectAttribute {
-  readonly name: 'CN' | 'O' | 'OU' | 'C' | 'ST' | 'L';
-  readonly value: string;
-}
+import { signChecked, type SignatureOptions, type Signer } from './signer.ts';
+import {
+  encodeCertificate,
+  encodeTbsCertificate,
+  type CertificateAlgorithm,
+} from './x509-encode.ts';
+import type { SubjectAttribute } from './x509-subject.ts';
 
 export interface SelfSignedOptions {
   /** In the order in which they are written. */
   readonly subject: readonly SubjectAttribute[];
-  readonly notBefore?: Date;
-  readonly notAfter?: Date;
+  readonly notBefore?: Date | undefined;
+  readonly notAfter?: Date | undefined;
+  /** What the certificate says of its use; default none, which is what Android's certificates say. */
+  readonly extensions?: 'none' | 'code-signing';
 }
 
 /** Fixed, so that a certificate can be made again from its key. Guests have no trustworthy clock. */
-const DEFAULT_NOT_BEFORE: Date = new Date(Date.UTC(2020, 0, 1));
-const DEFAULT_NOT_AFTER: Date = new Date(Date.UTC(2050, 0, 1));
+export const DEFAULT_NOT_BEFORE: Date = new Date(Date.UTC(2020, 0, 1));
+export const DEFAULT_NOT_AFTER: Date = new Date(Date.UTC(2050, 0, 1));
 
 /** Positive and at most 20 bytes, as RFC 5280 section 4.1.2.2 asks. */
 const SERIAL_SIZE = 16;
 
-/** Documented by node-forge and missing from its types (`@types/node-forge` 1.3). */
-type PkiWithTbs = typeof forge.pki & {
-  getTBSCertificate(certificate: forge.pki.Certificate): forge.asn1.Asn1;
-};
-
-const toBinary = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
-const fromBinary = (binary: string): Uint8Array => Uint8Array.from(Buffer.from(binary, 'latin1'));
-
 /** Of the public key: two certificates of one key and subject are the same certificate. */
-function serialNumber(publicKey: Uint8Array): string {
+function serialNumber(publicKey: Uint8Array): Uint8Array {
   const serial = sha256(publicKey).slice(0, SERIAL_SIZE);
   // Neither negative nor with a leading zero byte.
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
-  return Buffer.from(serial).toString('hex');
+  return serial;
+}
+
+interface CertificateSignature {
+  readonly algorithm: CertificateAlgorithm;
+  readonly options: SignatureOptions;
+}
+
+/** How a key signs certificates: curves with the hash of their size. */
+function certificateSignature(publicKey: KeyObject): CertificateSignature {
+  const purpose = 'certificate';
+  const ecdsa = (hash: 'sha256' | 'sha384' | 'sha512'): CertificateSignature => ({
+    algorithm: `${hash}-ecdsa`,
+    options: { hash, scheme: 'ecdsa', purpose },
+  });
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey;
+  if (type === 'rsa') {
+    return {
+      algorithm: 'sha256-rsa',
+      options: { hash: 'sha256', scheme: 'rsa-pkcs1', purpose },
+    };
+  }
+  if (type === 'ed25519') {
+    return { algorithm: 'ed25519', options: { hash: 'sha512', scheme: 'ed25519', purpose } };
+  }
+  if (type === 'ec') {
+    if (details?.namedCurve === 'prime256v1') return ecdsa('sha256');
+    if (details?.namedCurve === 'secp384r1') return ecdsa('sha384');
+    if (details?.namedCurve === 'secp521r1') return ecdsa('sha512');
+  }
+  throw new UsageError(
+    'key',
+    `Cannot make a certificate for a key of type ${type} ${details?.namedCurve ?? ''}`.trimEnd(),
+    { hint: 'RSA, P-256, P-384, P-521 and Ed25519 are possible' },
+  );
 }
 
 /**
- * Makes a self-signed certificate, SHA-256 with RSA PKCS#1. The same key and options give the same
- * bytes.
+ * Makes a self-signed certificate. With RSA and Ed25519 the same key and options give the same bytes;
+ * ECDSA signatures differ from one time to the next.
  *
  * @returns DER.
- * @throws {UsageError} `key` when the key is not RSA, or the signer's signature is not its key's.
- * @throws {RangeError} when the subject is empty.
+ * @throws {UsageError} `key` when no such certificate can be made for the type of the key, or the
+ *   signer's signature is not its key's.
+ * @throws {RangeError} when the subject is empty, or the validity ends before it begins.
  */
 export async function createSelfSignedCertificate(
   signer: Signer,
   options: SelfSignedOptions,
 ): Promise<Uint8Array> {
   const { subject, notBefore = DEFAULT_NOT_BEFORE, notAfter = DEFAULT_NOT_AFTER } = options;
-  const { publicKey } = signer;
-  if (publicKey.asymmetricKeyType !== 'rsa') {
-    throw new UsageError(
-      'key',
-      `Cannot make a certificate for a key of type ${publicKey.asymmetricKeyType}: only RSA is supported`,
-    );
-  }
+  const { algorithm, options: signature } = certificateSignature(signer.publicKey);
   if (subject.length === 0) throw new RangeError('Cannot make a certificate without a subject');
-  // Only here: loading it takes longer than most commands that read a certificate.
-  const { asn1, pki } = (await import('node-forge')).default;
-  const certificate = pki.createCertificate();
-  certificate.publicKey = pki.publicKeyFromPem(
-    publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-  );
-  certificate.serialNumber = serialNumber(publicKey.export({ type: 'spki', format: 'der' }));
-  certificate.validity.notBefore = notBefore;
-  certificate.validity.notAfter = notAfter;
-  const attributes = subject.map(({ name, value }) => ({
-    shortName: name,
-    value,
-    valueTagClass: (name === 'C'
-      ? asn1.Type.PRINTABLESTRING
-      : asn1.Type.UTF8) as unknown as forge.asn1.Class,
-  }));
-  certificate.setSubject(attributes);
-  certificate.setIssuer(attributes);
-  const oid = pki.oids['sha256WithRSAEncryption'] ?? '';
-  certificate.signatureOid = oid;
-  certificate.siginfo.algorithmOid = oid;
-
-  const tbs = (pki as PkiWithTbs).getTBSCertificate(certificate);
-  const data = fromBinary(asn1.toDer(tbs).getBytes());
-  const signature = await signer.sign(data, { hash: 'sha256', scheme: 'rsa-pkcs1' });
-  if (!verify('sha256', data, publicKey, signature)) {
-    throw new UsageError('key', 'Cannot make a certificate: the signature does not match the key');
+  if (notAfter < notBefore) {
+    throw new RangeError('Cannot make a certificate that ends before it begins');
   }
-  certificate.signature = toBinary(signature);
-  return fromBinary(asn1.toDer(pki.certificateToAsn1(certificate)).getBytes());
+  const publicKey = new Uint8Array(signer.publicKey.export({ type: 'spki', format: 'der' }));
+  const tbs = encodeTbsCertificate({
+    serialNumber: serialNumber(publicKey),
+    algorithm,
+    subject,
+    notBefore,
+    notAfter,
+    publicKey,
+    extensions: options.extensions ?? 'none',
+  });
+  return encodeCertificate(tbs, algorithm, await signChecked(signer, tbs, signature));
 }
 
 /** The digest by which a certificate is trusted. */

@@ -156,7 +156,8 @@ describe('Java stores of keytool', () => {
       const changed = Buffer.from(bytes);
       changed[offset] = (changed[offset] ?? 0) ^ 1;
       writeFileSync(at('changed.jks'), changed, { mode: 0o600 });
-      await refusal(open(`jks:${at('changed.jks')}#first`, 'env:KEY', 'env:STORE'));
+      const error = await refusal(open(`jks:${at('changed.jks')}#first`, 'env:KEY', 'env:STORE'));
+      expect(error.message).toContain('changed.jks');
     }
   });
 
