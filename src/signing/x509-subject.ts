@@ -54,7 +54,7 @@ function attribute(nameText: string, valueText: string): SubjectAttribute {
   if (!isName(name)) return fail(`${given} is no name of a part`);
   const value = valueText.trim().replaceAll(/\\(.)/gs, '$1');
   // Lengths are counted in characters, not in units of UTF-16.
-  const size = [...value].length;
+  const size = Array.from(value).length;
   if (size === 0 || size > LONGEST[name]) {
     return fail(`${name} must have 1 to ${LONGEST[name]} characters`);
   }

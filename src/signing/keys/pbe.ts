@@ -6,7 +6,6 @@
 
 import { createDecipheriv, createHash, pbkdf2, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
-import forge from 'node-forge';
 import { FormatError } from '../../core/errors.ts';
 import type { Element } from '../../formats/der/element.ts';
 import { BER, childrenOf, hasTag, numberOf, octetsOf, oidOf } from './ber.ts';
@@ -240,7 +239,9 @@ function decryptCbc(name: string, key: Buffer, iv: Buffer, data: Buffer): Buffer
 }
 
 /** OpenSSL 3 has RC2 in a part that Node leaves out; keytool and OpenSSL used it for certificates. */
-function decryptRc2(key: Buffer, iv: Buffer, data: Buffer): Buffer | undefined {
+async function decryptRc2(key: Buffer, iv: Buffer, data: Buffer): Promise<Buffer | undefined> {
+  // Loaded for this only: it takes longer than all the rest.
+  const { default: forge } = await import('node-forge');
   const decipher = forge.rc2.createDecryptionCipher(
     forge.util.createBuffer(key.toString('latin1')),
     key.length * 8,
