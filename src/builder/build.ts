@@ -12,11 +12,13 @@ import type { Reporter } from '../core/events.ts';
 import { openCache, digestFile } from '../cache/store.ts';
 import { debToTree } from '../formats/tar/deb.ts';
 import { openFileSource } from '../io/byte-source.ts';
-import { writeDirectoryAtomic, writeFileSynced } from '../io/atomic-output.ts';
+import { writeFileSynced } from '../io/atomic-output.ts';
 import { walk, type Directory } from '../io/file-tree.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
+import { isArchiveName } from '../bundle/files.ts';
 import { formatManifest, type Manifest, type ManifestFile } from '../bundle/manifest.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
+import { writeBundle } from '../bundle/write.ts';
 import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -40,7 +42,7 @@ import { systemTree } from './steps/system-tree.ts';
 
 export interface BuildOptions {
   readonly recipe: Recipe;
-  /** The folder that becomes the bundle; what was there is replaced. */
+  /** Becomes the bundle: a folder, or a file `NAME.mbundle`; what was there is replaced. */
   readonly output: string;
   /** Folder of microbuild's package.json, where the guest's programs are. */
   readonly packageRoot: string;
@@ -154,7 +156,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   });
 
   const path = resolve(options.output);
-  const manifest = await writeDirectoryAtomic(path, async (folder) => {
+  const fill = async (folder: string): Promise<Manifest> => {
     const at = (name: string): string => join(folder, name);
     const os = await runStep(
       options,
@@ -256,9 +258,14 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
       note.detail = `${made.files.length} files`;
       return made;
     });
-  });
-  for (const file of manifest.files) {
-    reporter.report({ kind: 'output', ...file, path: join(path, file.path) });
+  };
+  const manifest = await writeBundle(path, fill, signal);
+  if (isArchiveName(path)) {
+    reporter.report({ kind: 'output', path, ...(await digestFile(path)) });
+  } else {
+    for (const file of manifest.files) {
+      reporter.report({ kind: 'output', ...file, path: join(path, file.path) });
+    }
   }
   return { path, manifest };
 }
@@ -311,6 +318,7 @@ async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
       hint: 'Name another folder with --output',
     });
   }
+  if (isArchiveName(path)) return;
   const names: readonly string[] = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw new UsageError('output', `Cannot write the bundle to ${output}: ${error.message}`, {

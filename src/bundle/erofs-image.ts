@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { FormatError, UsageError } from '../core/errors.ts';
 import { EROFS_SUPER_MAGIC_V1, EROFS_SUPER_OFFSET } from '../formats/erofs/layout.ts';
 import { partitionSource, readGpt } from '../formats/gpt/reader.ts';
+import { isAligned, readAligned } from '../formats/tar/aligned.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
 import { BUNDLE_FILES } from './layout.ts';
 
 /**
  * Opens the image; closing it closes the file.
  *
- * @param path An image, a GPT disk that holds one, or a bundle's folder, of which the OS disk is meant.
+ * @param path An image, a GPT disk that holds one, or a bundle, of which the OS disk is meant.
  * @param partition Label on the disk; when left out, the one partition that holds EROFS.
  * @throws {UsageError} `input` when there is no such file or partition, or several could be meant.
  * @throws {FormatError} when the disk's partition table is not usable.
@@ -23,12 +24,23 @@ export async function openErofsImage(path: string, partition?: string): Promise<
   const isBundle = (await stat(path).catch(missing)).isDirectory();
   const file = await openFileSource(isBundle ? join(path, BUNDLE_FILES.os) : path).catch(missing);
   try {
-    const image = await imageIn(file, partition);
+    const image = await imageIn(await diskIn(file), partition);
     return { ...image, close: () => file.close() };
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/** The OS disk of an `.mbundle`; any other file is what it is. */
+async function diskIn(file: ByteSource): Promise<ByteSource> {
+  if (!(await isAligned(file))) return file;
+  const os = (await readAligned(file)).find(({ name }) => name === BUNDLE_FILES.os);
+  if (os !== undefined) return sliceSource(file, os.offset, os.size, `${file.name}: ${os.name}`);
+  throw new UsageError(
+    'input',
+    `Cannot find an image in ${file.name}: it has no ${BUNDLE_FILES.os}`,
+  );
 }
 
 async function imageIn(file: ByteSource, partition: string | undefined): Promise<ByteSource> {

@@ -14,6 +14,7 @@ import { readGpt } from '../formats/gpt/reader.ts';
 import { dumpPayloadMetadata } from '../formats/payload-metadata/metadata.ts';
 import { dumpSparse } from '../formats/sparse/dump.ts';
 import { isSparse, readSparse, sparseSource } from '../formats/sparse/reader.ts';
+import { isAligned } from '../formats/tar/aligned.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
 import { dumpSuperblock, SUPERBLOCK_SIZE } from '../verity/superblock.ts';
 import { LABELS } from './layout.ts';
@@ -54,6 +55,9 @@ export async function inspectPath(
   if (stats.isDirectory()) return { kind: 'bundle', node: await dumpBundle(path) };
   const source = await openFileSource(path);
   try {
+    if (as === undefined && (await isAligned(source))) {
+      return { kind: 'bundle', node: await dumpBundle(path) };
+    }
     const kind = as ?? (await detect(source));
     if (kind === undefined) {
       throw new UsageError('input', `Cannot inspect ${path}: its format is not known`, {

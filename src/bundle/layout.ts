@@ -8,6 +8,7 @@ export const BUNDLE_FILES = {
   payload: 'payload.img',
   vmConfig: 'vm.json',
   manifest: 'manifest.json',
+  manifestSignature: 'manifest.dsse.json',
   interfaces: 'interfaces',
 } as const;
 

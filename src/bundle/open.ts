@@ -1,10 +1,9 @@
 /** Opens a bundle for reading: its files by the names of `vm.json`, its disks by their labels. */
 
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { FormatError, UsageError } from '../core/errors.ts';
+import { FormatError } from '../core/errors.ts';
 import { partitionSource, readGpt, type Gpt } from '../formats/gpt/reader.ts';
-import { openFileSource, type ByteSource } from '../io/byte-source.ts';
+import type { ByteSource } from '../io/byte-source.ts';
+import { openBundleFiles, type BundleFiles, type FilePlace } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
 import { parseManifest, type Manifest } from './manifest.ts';
 import { parseVmConfig, type VmConfig } from './vm-config.ts';
@@ -13,7 +12,9 @@ import { parseVmConfig, type VmConfig } from './vm-config.ts';
 const MAX_JSON_BYTES = 4 << 20;
 
 export interface Bundle {
+  /** The folder, or the archive. */
   readonly path: string;
+  readonly isArchive: boolean;
   readonly config: VmConfig;
   readonly manifest: Manifest;
   /** The kernel and initrd that `vm.json` names. */
@@ -23,6 +24,8 @@ export interface Bundle {
   readonly payload: Disk;
   /** Opens another file of the bundle, such as the other initrd. Closed with the bundle. */
   open(name: string): Promise<ByteSource>;
+  /** Where a file of the bundle is on disk. */
+  place(name: string): Promise<FilePlace>;
   close(): Promise<void>;
 }
 
@@ -35,45 +38,54 @@ export interface Disk {
 }
 
 /**
+ * Opens a folder or an archive (`.mbundle`), which is used as it is.
+ *
  * @throws {UsageError} `input` when `path` is not a bundle.
- * @throws {FormatError} when `vm.json` or `manifest.json` is not what it must be.
+ * @throws {FormatError} when `vm.json`, `manifest.json` or the archive is not what it must be.
  */
 export async function openBundle(path: string): Promise<Bundle> {
-  const config = parseVmConfig(await readJson(path, BUNDLE_FILES.vmConfig));
-  const manifest = parseManifest(await readJson(path, BUNDLE_FILES.manifest));
-  const opened: ByteSource[] = [];
-  const open = async (name: string): Promise<ByteSource> => {
-    const source = await openFileSource(join(path, name), name).catch((cause: unknown) =>
-      rethrow(path, name, cause),
-    );
-    opened.push(source);
-    return source;
-  };
-  const close = async (): Promise<void> => {
-    await Promise.all(opened.map((source) => source.close()));
-  };
+  const files = await openBundleFiles(path);
   try {
+    const config = parseVmConfig(await readJson(files, BUNDLE_FILES.vmConfig));
+    const manifest = parseManifest(await readJson(files, BUNDLE_FILES.manifest));
     const [os, payload] = config.disks;
     if (os === undefined || payload === undefined || config.disks.length !== 2) {
       throw new FormatError('vm.json', 'bad-value', 'Cannot use vm.json: it must name two disks', {
         field: 'disks',
       });
     }
+    if (files.isArchive) checkMembers(files, manifest);
     return {
       path,
+      isArchive: files.isArchive,
       config,
       manifest,
-      kernel: await open(config.kernel),
-      initrd: await open(config.initrd),
-      os: openDisk(await open(os.image)),
-      payload: openDisk(await open(payload.image)),
-      open,
-      close,
+      kernel: await files.open(config.kernel),
+      initrd: await files.open(config.initrd),
+      os: openDisk(await files.open(os.image)),
+      payload: openDisk(await files.open(payload.image)),
+      open: (name) => files.open(name),
+      place: (name) => files.place(name),
+      close: () => files.close(),
     };
   } catch (error) {
-    await close();
+    await files.close();
     throw error;
   }
+}
+
+/** An archive is passed on as a whole: it carries nothing that its manifest does not list. */
+function checkMembers({ names, path }: BundleFiles, manifest: Manifest): void {
+  const known = new Set<string>([BUNDLE_FILES.manifest, BUNDLE_FILES.manifestSignature]);
+  for (const file of manifest.files) known.add(file.path);
+  const strange = names.find((name) => !known.has(name));
+  if (strange === undefined) return;
+  throw new FormatError(
+    'mbundle',
+    'bad-value',
+    `Cannot open bundle ${path}: its manifest does not list ${strange}`,
+    { field: strange },
+  );
 }
 
 function openDisk(source: ByteSource): Disk {
@@ -86,32 +98,15 @@ function openDisk(source: ByteSource): Disk {
   };
 }
 
-async function readJson(path: string, name: string): Promise<string> {
-  const bytes = await readFile(join(path, name)).catch((cause: unknown) =>
-    rethrow(path, name, cause),
-  );
-  if (bytes.length > MAX_JSON_BYTES) {
-    throw new FormatError(name, 'too-large', `Cannot read ${name}: it has ${bytes.length} bytes`);
+async function readJson(files: BundleFiles, name: string): Promise<string> {
+  const source = await files.open(name);
+  if (source.size > MAX_JSON_BYTES) {
+    throw new FormatError(name, 'too-large', `Cannot read ${name}: it has ${source.size} bytes`);
   }
+  const bytes = await source.read(0, source.size);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new FormatError(name, 'bad-value', `Cannot read ${name}: it is not UTF-8`, { cause });
   }
-}
-
-function rethrow(path: string, name: string, cause: unknown): never {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    throw new UsageError('input', `Cannot open bundle ${path}: it has no ${name}`, {
-      cause,
-      hint: 'Make one with microbuild image RECIPE',
-    });
-  }
-  if (code === 'EACCES') {
-    throw new UsageError('input', `Cannot open bundle ${path}: permission denied on ${name}`, {
-      cause,
-    });
-  }
-  throw cause;
 }

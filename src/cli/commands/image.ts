@@ -16,7 +16,11 @@ export const imageCommand: CommandDefinition = {
     recipe: { type: 'string', describe: 'Recipe file, or folder that holds microbuild.yaml' },
   },
   options: {
-    output: { type: 'string', alias: 'o', describe: 'Bundle folder; default: out/NAME' },
+    output: {
+      type: 'string',
+      alias: 'o',
+      describe: 'Bundle folder, or one file NAME.mbundle; default: out/NAME',
+    },
     keys: { type: 'string', describe: 'Folder of the development keys; default: .microbuild/keys' },
     relock: {
       type: 'boolean',
@@ -27,6 +31,7 @@ export const imageCommand: CommandDefinition = {
   examples: [
     ['image recipes/hello', 'builds out/hello'],
     ['image recipes/hello -o out/other --json', 'elsewhere, with the manifest as JSON'],
+    ['image recipes/hello -o hello.mbundle', 'as one file, to be passed on and run as it is'],
     ['image . -q', 'the recipe in this folder, printing only the result'],
   ],
   async run(args, { env, reporter, signal }) {

@@ -1,7 +1,8 @@
-import { cp } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { BUNDLE_FILES, DISK_SERIALS } from '../../bundle/layout.ts';
+import { materializeBundle, type MaterializedBundle } from '../../bundle/materialize.ts';
 import { openBundle, type Bundle } from '../../bundle/open.ts';
 import { verifyBundle, type ChainLink } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
@@ -12,6 +13,7 @@ import { loadNativeLibrary } from '../../native/library.ts';
 import { callMethod } from '../../runner/aidl/call.ts';
 import { toJsonValue } from '../../runner/aidl/values.ts';
 import { FileFollower } from '../../runner/file-follower.ts';
+import { ensurePrivateFolder, registryPath } from '../../runner/registry.ts';
 import { openRpcClient } from '../../runner/rpc/client.ts';
 import { startVm, type Vm, type VmOptions } from '../../runner/session.ts';
 import { describeFailure, verdictExitCode, type Verdict } from '../../runner/verdict.ts';
@@ -34,7 +36,7 @@ const TSC_CALIBRATION_MS = 20;
 export const runCommand: CommandDefinition = {
   name: 'run',
   summary: 'Verify a bundle, boot it, and return its payload’s exit code',
-  positionals: { bundle: { type: 'string', describe: 'Bundle folder' } },
+  positionals: { bundle: { type: 'string', describe: 'Bundle: folder or .mbundle file' } },
   options: {
     ...trustOptions,
     verify: {
@@ -82,6 +84,7 @@ export const runCommand: CommandDefinition = {
     const path = args.text('bundle');
     const trusted = await trustedKey(args.optionalText('trust'), path, context.env);
     const bundle = await openBundle(path);
+    let scratch: string | undefined;
     try {
       const started = performance.now();
       const links: ChainLink[] = [];
@@ -95,8 +98,15 @@ export const runCommand: CommandDefinition = {
       const milliseconds = performance.now() - started;
       const detail = `${links.length} links, debug level ${verified.debugLevel}`;
       context.reporter.report({ kind: 'vm-phase', phase: 'verified', detail, milliseconds });
-      return await boot(bundle, links, args, context);
+      const files = await materializeBundle(bundle, async () => {
+        const registry = registryPath(context.env);
+        await ensurePrivateFolder(registry);
+        scratch = await mkdtemp(join(registry, '.bundle-'));
+        return scratch;
+      });
+      return await boot(bundle, files, links, args, context);
     } finally {
+      if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
       await bundle.close();
     }
   },
@@ -104,12 +114,13 @@ export const runCommand: CommandDefinition = {
 
 async function boot(
   bundle: Bundle,
+  files: MaterializedBundle,
   links: readonly ChainLink[],
   args: CommandArguments,
   context: CommandContext,
 ): Promise<CommandResult> {
   const { terminal } = context;
-  const call = await plannedCall(bundle, args);
+  const call = await plannedCall(bundle, files, args);
   const phases = new Map<string, number>();
   const reporter: Reporter = {
     report(event: BuildEvent) {
@@ -118,7 +129,7 @@ async function boot(
     },
   };
   const timeout = args.optionalNumber('timeout');
-  const vm = await startVm(await vmOptions(bundle, args), {
+  const vm = await startVm(await vmOptions(bundle, files, args), {
     reporter,
     signal: context.signal,
     timeouts: timeout === undefined ? {} : { totalMilliseconds: timeout * 1000 },
@@ -127,7 +138,7 @@ async function boot(
     ? new FileFollower(vm.consoleFile, (chunk) => process.stderr.write(chunk))
     : undefined;
   try {
-    await cp(join(bundle.path, BUNDLE_FILES.interfaces), join(vm.runDir, BUNDLE_FILES.interfaces), {
+    await cp(files.interfaces, join(vm.runDir, BUNDLE_FILES.interfaces), {
       recursive: true,
     }).catch(ignoreMissing);
     const answer = call === undefined ? undefined : await callWhenReady(vm, call);
@@ -182,19 +193,24 @@ function summary(verdict: Verdict, phases: ReadonlyMap<string, number>): string 
   return `payload finished with exit code ${verdict.exitCode}${when}`;
 }
 
-async function vmOptions(bundle: Bundle, args: CommandArguments): Promise<VmOptions> {
-  const { config, path } = bundle;
+async function vmOptions(
+  bundle: Bundle,
+  { kernel, initrd }: MaterializedBundle,
+  args: CommandArguments,
+): Promise<VmOptions> {
+  const { config } = bundle;
+  const disk = async (index: 0 | 1, serial: string): Promise<VmOptions['disks'][number]> => {
+    const place = await bundle.place(config.disks[index]?.image ?? '');
+    return bundle.isArchive ? { ...place, serial } : { path: place.path, serial };
+  };
   const machine = args.optionalText('machine');
   const native = await loadNativeLibrary();
   const tscKhz = native && (await measureTscKhz(native, TSC_CALIBRATION_MS));
   return {
     name: args.optionalText('name') ?? config.name,
-    kernel: join(path, config.kernel),
-    initrd: join(path, config.initrd),
-    disks: [
-      { path: join(path, config.disks[0]?.image ?? ''), serial: DISK_SERIALS.os },
-      { path: join(path, config.disks[1]?.image ?? ''), serial: DISK_SERIALS.payload },
-    ],
+    kernel,
+    initrd,
+    disks: [await disk(0, DISK_SERIALS.os), await disk(1, DISK_SERIALS.payload)],
     memoryMib: args.optionalNumber('memory') ?? config.memory_mib,
     cpus: args.optionalNumber('cpus') ?? cpuCount(config.cpu_topology, availableParallelism()),
     accelerator: args.text('accel') as 'auto' | 'kvm' | 'tcg',
@@ -213,6 +229,7 @@ interface PlannedCall {
 /** What `--call` asks for, checked before anything starts. */
 async function plannedCall(
   bundle: Bundle,
+  files: MaterializedBundle,
   args: CommandArguments,
 ): Promise<PlannedCall | undefined> {
   const wanted = args.optionalText('call');
@@ -224,7 +241,7 @@ async function plannedCall(
       hint: 'Set vm.rpcPort in the recipe',
     });
   }
-  const interfaces = await readInterfaces(join(bundle.path, BUNDLE_FILES.interfaces));
+  const interfaces = await readInterfaces(files.interfaces);
   return {
     description: findInterface(interfaces, iface),
     method,

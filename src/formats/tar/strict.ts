@@ -12,31 +12,10 @@
  */
 
 import { FormatError } from '../../core/errors.ts';
-import { bytes, struct } from '../struct.ts';
+import { headerChecksum, posixHeader, TAR_BLOCK as BLOCK } from './layout.ts';
 
-const BLOCK = 512;
 /** Of one extended header or GNU long name, in bytes: tar-stream holds it in memory. */
 const MAX_EXTENSION = 1 << 20;
-
-/** `struct posix_header`. */
-const posixHeader = struct('posix_header', 512, {
-  name: bytes(100),
-  mode: bytes(8),
-  uid: bytes(8),
-  gid: bytes(8),
-  size: bytes(12),
-  mtime: bytes(12),
-  chksum: bytes(8),
-  typeflag: bytes(1),
-  linkname: bytes(100),
-  magic_version: bytes(8),
-  uname: bytes(32),
-  gname: bytes(32),
-  devmajor: bytes(8),
-  devminor: bytes(8),
-  prefix: bytes(155),
-  pad: bytes(12),
-});
 
 const ENTRY_TYPES = '0123456';
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -151,9 +130,7 @@ class Gate {
     const raw = posixHeader.decode(block);
     const name = decodeUtf8(textOf(raw.name));
     const label = JSON.stringify(this.#pending.path ?? name ?? '(not UTF-8)').slice(0, 200);
-    let sum = 0;
-    for (const [at, byte] of block.entries()) sum += at >= 148 && at < 156 ? 0x20 : byte;
-    if (decodeNumber(raw.chksum) !== sum)
+    if (decodeNumber(raw.chksum) !== headerChecksum(block))
       this.#refuse('bad-checksum', 'a header has another checksum');
     const magic = Buffer.from(raw.magic_version).toString('latin1');
     // Version 7 archives have no magic: the same fields, but no prefix.

@@ -75,9 +75,11 @@ function qemuArguments(spec: VmmSpec): readonly string[] {
     spec.startPaused ? ['-S'] : [],
     ['-kernel', spec.kernel, '-initrd', spec.initrd],
     ['-append', kernelCommandLine(spec)],
-    ...spec.disks.map(({ path, serial }, i) => [
+    ...spec.disks.map(({ path, serial, offset, size }, i) => [
       '-drive',
-      `file=${escape(path)},if=none,id=disk${i},format=raw,readonly=on`,
+      `file=${escape(path)},if=none,id=disk${i},format=raw,readonly=on` +
+        (offset === undefined ? '' : `,offset=${offset}`) +
+        (size === undefined ? '' : `,size=${size}`),
       '-device',
       `virtio-blk-${bus},drive=disk${i},serial=${checkSerial(serial)}`,
     ]),

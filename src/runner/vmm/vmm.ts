@@ -7,6 +7,9 @@ export type Machine = 'q35' | 'microvm';
 
 export interface VmmDisk {
   readonly path: string;
+  /** Where in the file the disk is, in bytes; default all of it. */
+  readonly offset?: number;
+  readonly size?: number;
   /** The virtio serial by which the guest finds the disk: `os` or `payload`. */
   readonly serial: string;
 }
