@@ -49,9 +49,7 @@ function splitAtEquals(word: string): [string, string | undefined] {
 
 /** A reference to a key of a token may hold its PIN (RFC 7512, `pin-value`). */
 export const withoutPin = (text: string): string =>
-  text.replaceAll(/([:;?&]?)pin-value=[^;?&]*/g, (_all, before: string) =>
-    before === ':' || before === '?' ? before : '',
-  );
+  text.replaceAll(/([:?])pin-value=[^;?&]*[;&]?/g, '$1').replaceAll(/[;&]pin-value=[^;?&]*/g, '');
 
 /** Everything that a job depends on. */
 export async function describeJob(
