@@ -5,6 +5,7 @@ import { FormatError } from '../../../core/errors.ts';
 import {
   findAttribute,
   MANIFEST_NAME,
+  parseManifest,
   type Manifest,
   type ManifestSection,
 } from '../../../formats/jar/manifest.ts';
@@ -204,13 +205,13 @@ function verifyParts(
  */
 export function verifySignatureFile(
   { file, block }: { readonly file: string; readonly block: string },
-  signatureFile: Manifest,
+  bytes: Uint8Array,
   signed: SignedManifest,
   context: SignatureFileContext,
   log: IssueLog,
 ): SignatureFileVerdict {
   try {
-    return verifyParts(file, signatureFile, signed, context, log);
+    return verifyParts(file, parseManifest(bytes), signed, context, log);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     log.error('JAR_SIG_PARSE_EXCEPTION', { block, reason: error.message });

@@ -1,0 +1,92 @@
+/**
+ * The data of an entry as a stream, as Android's verifier reads it: the two headers must agree, whatever
+ * is not stored is deflated, and the CRC-32 is not looked at. Entries may be larger than memory.
+ */
+
+import { createInflateRaw } from 'node:zlib';
+import { FormatError, type FormatErrorCode } from '../../../core/errors.ts';
+import { readLocalHeader } from '../../../formats/zip/entry.ts';
+import { FLAG_DATA_DESCRIPTOR, METHOD_STORED } from '../../../formats/zip/layout.ts';
+import type { ZipEntry } from '../../../formats/zip/read.ts';
+import { streamOf } from '../../../io/byte-source.ts';
+import type { ApkView } from '../verifier/apk-view.ts';
+import { readEntryData } from '../verifier/entry-data.ts';
+
+/** Up to this, data is inflated at once: setting up a stream costs more. */
+const SMALL_ENTRY = 1 << 20;
+
+const entryError = (code: FormatErrorCode, entry: ZipEntry, message: string, cause?: unknown) =>
+  new FormatError('apk', code, `Cannot read entry ${entry.name}: ${message}`, {
+    offset: entry.localHeaderOffset,
+    field: entry.name,
+    ...(cause !== undefined && { cause }),
+  });
+
+/** Where the data stands, and how long it is there. */
+async function locate(
+  { source, sections }: ApkView,
+  entry: ZipEntry,
+): Promise<{ readonly offset: number; readonly size: number }> {
+  const { header, nameBytes, dataOffset } = await readLocalHeader(source, entry);
+  const isDescribed = (header.flags & FLAG_DATA_DESCRIPTOR) !== 0;
+  const isSame =
+    isDescribed === ((entry.flags & FLAG_DATA_DESCRIPTOR) !== 0) &&
+    Buffer.compare(nameBytes, entry.nameBytes) === 0 &&
+    (isDescribed ||
+      (header.crc32 === entry.crc32 &&
+        header.compressedSize === entry.compressedSize &&
+        header.size === entry.size));
+  if (!isSame) throw entryError('bad-value', entry, 'its two headers disagree');
+  const size = entry.method === METHOD_STORED ? entry.size : entry.compressedSize;
+  if (dataOffset + size > sections.centralDirectoryOffset) {
+    throw entryError('out-of-range', entry, 'its data reaches into the central directory');
+  }
+  return { offset: dataOffset, size };
+}
+
+async function* inflate(
+  { source }: ApkView,
+  entry: ZipEntry,
+  place: { readonly offset: number; readonly size: number },
+): AsyncGenerator<Uint8Array> {
+  const zlib = createInflateRaw();
+  const feed = async (): Promise<void> => {
+    for await (const chunk of streamOf(source, place.offset, place.size)) {
+      await new Promise<void>((resolve, reject) => {
+        zlib.write(chunk, (error) => (error ? reject(error) : resolve()));
+      });
+    }
+    zlib.end();
+  };
+  feed().catch((error: unknown) => zlib.destroy(error as Error));
+  let size = 0;
+  try {
+    for await (const chunk of zlib) {
+      size += (chunk as Uint8Array).length;
+      if (size > entry.size) break;
+      yield chunk as Uint8Array;
+    }
+  } catch (cause) {
+    throw entryError('bad-value', entry, 'its deflated data is broken', cause);
+  } finally {
+    zlib.destroy();
+  }
+  if (size !== entry.size) {
+    throw entryError('bad-value', entry, `its data is not the declared ${entry.size} bytes`);
+  }
+}
+
+/**
+ * The data of an entry, not compressed, and never more than is declared.
+ *
+ * @throws {FormatError} when Android could not read it.
+ */
+export async function* streamEntry(apk: ApkView, entry: ZipEntry): AsyncGenerator<Uint8Array> {
+  if (entry.size <= SMALL_ENTRY && entry.compressedSize <= SMALL_ENTRY) {
+    yield await readEntryData(apk, entry, SMALL_ENTRY);
+    return;
+  }
+  const place = await locate(apk, entry);
+  if (entry.method === METHOD_STORED) yield* streamOf(apk.source, place.offset, place.size);
+  else yield* inflate(apk, entry, place);
+}
