@@ -64,9 +64,8 @@ export async function writePayload(
       input,
       output,
       idsig,
-      signer: keys.signer,
-      certificateDer: keys.certificateDer,
-      schemes: { v2: signing.payload.schemes.includes('v2'), v3: true },
+      signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
+      schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
     });
   } finally {
     await Promise.all([input.close(), output.close(), idsig.close()]);

@@ -18,12 +18,14 @@
 import { cursor, prefixed, readSequence, u32, type Cursor } from './length-prefixed.ts';
 
 export const STRIPPING_PROTECTION_ATTRIBUTE_ID = 0xbeeff00d;
+export const ROTATION_MIN_SDK_ATTRIBUTE_ID = 0x559f8b02;
+export const ROTATION_ON_DEV_RELEASE_ATTRIBUTE_ID = 0xc2a6b3ba;
 
 const ATTRIBUTE_NAMES: ReadonlyMap<number, string> = new Map([
   [STRIPPING_PROTECTION_ATTRIBUTE_ID, 'stripping protection'],
   [0x3ba06f8c, 'proof of rotation'],
-  [0x559f8b02, 'rotation minimum SDK'],
-  [0xc2a6b3ba, 'rotation on development release'],
+  [ROTATION_MIN_SDK_ATTRIBUTE_ID, 'rotation minimum SDK'],
+  [ROTATION_ON_DEV_RELEASE_ATTRIBUTE_ID, 'rotation on development release'],
 ]);
 /** What an attribute id stands for, or undefined. */
 export const findAttributeName = (id: number): string | undefined => ATTRIBUTE_NAMES.get(id);
@@ -47,7 +49,7 @@ export interface AlgorithmSignature {
   readonly signature: Uint8Array;
 }
 
-interface SignerAttribute {
+export interface SignerAttribute {
   readonly id: number;
   readonly value: Uint8Array;
 }

@@ -1,261 +1,195 @@
 /**
- * Signs APKs with APK Signature Schemes v2 and v3, and makes the v4 idsig, in one pass: every byte is
- * read once, and hashed for the content digest and for the Merkle tree while it is copied.
+ * Signs APKs: JAR signatures (v1), APK Signature Schemes v2, v3 and v3.1, source stamps, and the v4 idsig,
+ * with the bytes that apksig writes. Every byte of the entries is read once, and hashed while it is copied.
  *
- * @see https://source.android.com/docs/security/features/apksigning/v3
- * @see https://source.android.com/docs/security/features/apksigning/v4
+ * @see https://source.android.com/docs/security/features/apksigning
  */
 
-import { verify, type KeyObject } from 'node:crypto';
-import { equalBytes } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
 import { alignUp } from '../../core/math.ts';
+import type { ContentDigestAlgorithm } from '../../formats/apk/algorithms.ts';
 import {
-  SIGNATURE_RSA_PKCS1_SHA256,
-  SIGNATURE_RSA_PKCS1_SHA512,
-} from '../../formats/apk/algorithms.ts';
-import type { ContentHash } from '../../formats/apk/content-digest.ts';
-import {
-  encodeIdsigHeader,
-  encodeV4SignedData,
-  IDSIG_HASH_SHA256,
-  IDSIG_LOG2_BLOCK_SIZE,
-  type IdsigHeader,
-} from '../../formats/apk/idsig.ts';
-import {
-  encodeSignedData,
-  encodeSigners,
-  STRIPPING_PROTECTION_ATTRIBUTE_ID,
-  type SdkRange,
-  type SignerBlock,
-} from '../../formats/apk/signer-block.ts';
-import {
-  APK_SIGNATURE_SCHEME_V2_BLOCK_ID,
-  APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
   encodeSigningBlock,
-  findApkSections,
   SIGNING_BLOCK_ALIGNMENT,
+  type BlockPair,
 } from '../../formats/apk/signing-block.ts';
-import { readZip } from '../../formats/zip/read.ts';
-import { checkStrictZip } from '../../formats/zip/strict.ts';
+import { SOURCE_STAMP_V2_BLOCK_ID } from '../../formats/apk/source-stamp.ts';
+import { EndOfCentralDirectory } from '../../formats/zip/layout.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import type { BlockHasher } from '../../verity/block-hasher.ts';
-import type { HashTree } from '../../verity/hash-tree.ts';
-import type { Signer } from '../signer.ts';
-import { readCertificateKey } from '../x509.ts';
-import { planCopy } from './copy-plan.ts';
-import { runEntriesPass } from './entries-pass.ts';
+import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
+import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
+import type { Lineage } from './lineage-change.ts';
+import { signBlocks } from './sign-block.ts';
+import { addEntries, encodeDirectory, encodeEnd, newestTime } from './sign-entries.ts';
+import { planIdsig, writeIdsig, type WrittenIdsig } from './sign-idsig.ts';
+import { openInput, type SigningInput } from './sign-input.ts';
+import { signingKey, type ApkSigner } from './sign-key.ts';
+import {
+  DEFAULT_ROTATION_MIN_SDK,
+  planSignatures,
+  type SchemeChoice,
+  type SignaturePlan,
+} from './sign-plan.ts';
+import { newStampEntry, stampPair, type ApkStamp } from './sign-stamp.ts';
+import { signEntries } from './sign-v1.ts';
+
+export type { ApkSigner } from './sign-key.ts';
 
 export interface SignApkOptions {
-  /** The APK: aligned, and unsigned or with signatures that are to be replaced. */
+  /** The APK, unsigned or with signatures that are to be replaced. */
   readonly input: ByteSource;
   /** Must not be the input's file. */
   readonly output: ImageSink;
-  /** RSA; signatures are PKCS#1 v1.5, so that the same input gives the same bytes. */
-  readonly signer: Signer;
-  /** X.509 DER, of the signer's key. */
-  readonly certificateDer: Uint8Array;
-  /**
-   * Where the SDK range of v3 starts, if above 24. Default 24, which is what apksigner writes
-   * whatever the manifest says.
-   */
-  readonly minSdk?: number;
-  /** At least one. */
-  readonly schemes: { readonly v2?: boolean; readonly v3: boolean };
+  /** At least one; several sign v1 and v2 together, or v3 for releases of their own. */
+  readonly signers: readonly ApkSigner[];
+  /** Default: v1 and v2, and v3 where there is one signer per release. */
+  readonly schemes?: SchemeChoice;
   /** Where the v4 signature goes; left out, there is none. */
-  readonly idsig?: ImageSink;
-  /** Signs input with entry comments too, which our guest refuses and Android accepts. */
-  readonly entryComments?: boolean;
-  /** Hashes the blocks of the Merkle tree. Default: node:crypto on this thread. */
-  readonly hasher?: BlockHasher;
+  readonly idsig?: ImageSink | undefined;
+  /** The oldest release that the APK is for. Default: what its manifest says. */
+  readonly minSdk?: number | undefined;
+  /** How the newest signer came to sign, oldest certificate first. */
+  readonly lineage?: Lineage | undefined;
+  /** The first release that takes the rotated key. Default 33, the first that reads v3.1. */
+  readonly rotationMinSdk?: number | undefined;
+  /** Whether that is a release in development, whose number is that of the one before. */
+  readonly rotationTargetsDevRelease?: boolean | undefined;
+  /** Whether v2 and v3 sign Merkle trees too, as fs-verity checks them. */
+  readonly verity?: boolean | undefined;
+  /** Whether zeros are added until the APK fills blocks of 4096 bytes; not with v1 alone. */
+  readonly alignFileSize?: boolean | undefined;
+  /** Default: libraries to 4096, other stored data to 4. */
+  readonly alignment?: EntryAlignment | undefined;
+  /** Whether entries keep their comments, which our guest refuses and Android accepts. */
+  readonly entryComments?: boolean | undefined;
+  /** Leaves out bytes of the input that belong to no entry, instead of refusing it for them. */
+  readonly dropGaps?: boolean | undefined;
+  /** Default true; false refuses APKs that are debuggable. */
+  readonly debuggablePermitted?: boolean | undefined;
+  /** Who has made the JAR signature, as it says. Default `1.0 (Android)`. */
+  readonly createdBy?: string | undefined;
+  readonly stamp?: ApkStamp | undefined;
+  /** Hashes for content digests and Merkle trees. Default: node:crypto on this thread. */
+  readonly hasher?: EntriesPassOptions['hasher'];
 }
 
 export interface SignedApk {
-  /** Of the signed APK, in bytes. */
+  /** In bytes. */
   readonly size: number;
-  /** The content digest that is signed. */
-  readonly contentDigest: Uint8Array;
+  /** What v2 and v3 have signed. */
+  readonly digests: ContentDigests;
+  /** Who has signed what. */
+  readonly plan: SignaturePlan;
   /** Undefined without an idsig. */
-  readonly idsig: { readonly size: number; readonly rootHash: Uint8Array } | undefined;
+  readonly idsig: WrittenIdsig | undefined;
 }
 
-/** The first release that knows our signature algorithms: v3's lower end, as in apksigner. */
-const MIN_SDK = 24;
-const MAX_SDK = 0x7fffffff;
+const FILE_ALIGNMENT = 4096;
 
-/** The id of v3, which v2 names so that v3 cannot be removed unnoticed. */
-const STRIPPING_PROTECTION_V3 = Uint8Array.of(3, 0, 0, 0);
-
-/** Keys above this need a hash as strong. */
-const MAX_SHA256_MODULUS_BITS = 3072;
-
-/** Everything that is the same for each signature of one run. */
-interface SigningKey {
-  readonly signer: Signer;
-  readonly algorithm: number;
-  readonly hash: ContentHash;
-  readonly signatureSize: number;
-  readonly certificate: Uint8Array;
-  readonly publicKey: Uint8Array;
+/** The digests that the signers of a plan sign. */
+function wantedDigests({ v2, v3, v31 }: SignaturePlan): readonly ContentDigestAlgorithm[] {
+  const algorithms = [...v2, ...v3, ...v31].flatMap((signer) => signer.algorithms);
+  return [...new Set(algorithms.map(({ contentDigest }) => contentDigest))];
 }
 
-const spki = (key: KeyObject): Uint8Array =>
-  Uint8Array.from(key.export({ type: 'spki', format: 'der' }));
-
-function signingKey(signer: Signer, certificate: Uint8Array): SigningKey {
-  const { publicKey } = signer;
-  const bits = publicKey.asymmetricKeyDetails?.modulusLength;
-  if (publicKey.asymmetricKeyType !== 'rsa' || bits === undefined) {
-    throw new UsageError(
-      'key',
-      `Cannot sign APK with a key of type ${publicKey.asymmetricKeyType}: unsupported, only RSA signatures can be made again`,
-      { hint: 'Use an RSA key' },
-    );
+function planFor(options: SignApkOptions, minSdk: number): SignaturePlan {
+  if (options.signers.length === 0) {
+    throw new UsageError('usage', 'Cannot sign APK: no signer is given');
   }
-  const der = spki(publicKey);
-  if (!equalBytes(spki(readCertificateKey(certificate)), der)) {
-    throw new UsageError('key', 'Cannot sign APK: the certificate is not of the signing key');
-  }
-  const small = bits <= MAX_SHA256_MODULUS_BITS;
-  return {
-    signer,
-    algorithm: small ? SIGNATURE_RSA_PKCS1_SHA256 : SIGNATURE_RSA_PKCS1_SHA512,
-    hash: small ? 'sha256' : 'sha512',
-    signatureSize: Math.ceil(bits / 8),
-    certificate,
-    publicKey: der,
-  };
+  return planSignatures({
+    signers: options.signers.map(signingKey),
+    schemes: options.schemes ?? {},
+    minSdk,
+    lineage: options.lineage,
+    rotationMinSdk: options.rotationMinSdk ?? DEFAULT_ROTATION_MIN_SDK,
+    rotationTargetsDevRelease: options.rotationTargetsDevRelease ?? false,
+    verity: options.verity ?? false,
+  });
 }
 
-/** Signs, and checks what came back: a token or service may hold another key than it says. */
-async function signData(key: SigningKey, data: Uint8Array): Promise<Uint8Array> {
-  const signature = await key.signer.sign(data, { hash: key.hash, scheme: 'rsa-pkcs1' });
-  if (!verify(key.hash, data, key.signer.publicKey, signature)) {
-    throw new UsageError('key', 'Cannot sign APK: the signature does not match the public key');
-  }
-  return signature;
-}
-
-/** The signing block over a content digest. */
-async function signingBlock(
+/** The entries of the output: those of the input, and what signatures add to them. */
+async function outputEntries(
   options: SignApkOptions,
-  key: SigningKey,
-  contentDigest: Uint8Array,
-): Promise<Uint8Array> {
-  const { schemes } = options;
-  const signers = async (sdk: SdkRange | undefined): Promise<Uint8Array> => {
-    const protect = sdk === undefined && schemes.v3;
-    const signedData = encodeSignedData({
-      digests: [{ algorithm: key.algorithm, digest: contentDigest }],
-      certificates: [key.certificate],
-      sdk,
-      attributes: protect
-        ? [{ id: STRIPPING_PROTECTION_ATTRIBUTE_ID, value: STRIPPING_PROTECTION_V3 }]
-        : [],
-    });
-    const signature = await signData(key, signedData);
-    const signer: SignerBlock = {
-      signedData,
-      sdk,
-      signatures: [{ algorithm: key.algorithm, signature }],
-      publicKey: key.publicKey,
-    };
-    return encodeSigners([signer]);
-  };
-  const pairs = [];
-  if (schemes.v2 === true) {
-    pairs.push({ id: APK_SIGNATURE_SCHEME_V2_BLOCK_ID, value: await signers(undefined) });
-  }
-  if (schemes.v3) {
-    const sdk = { min: Math.max(MIN_SDK, options.minSdk ?? MIN_SDK), max: MAX_SDK };
-    pairs.push({ id: APK_SIGNATURE_SCHEME_V3_BLOCK_ID, value: await signers(sdk) });
-  }
-  return encodeSigningBlock(pairs);
+  opened: SigningInput,
+  plan: SignaturePlan,
+): Promise<{ readonly entries: CopyPlan; readonly jarManifest: Uint8Array | undefined }> {
+  const { input, stamp, createdBy } = options;
+  const copied = await opened.planCopy();
+  // All that is added looks as old as the newest of what is copied.
+  const time = newestTime(copied);
+  const stampEntry = stamp && (await newStampEntry(opened, stamp));
+  const stamped = stampEntry ? addEntries(copied, [stampEntry], time) : copied;
+  if (plan.v1.length === 0) return { entries: stamped, jarManifest: undefined };
+  const { files, manifest } = await signEntries({
+    input,
+    opened,
+    copied,
+    stampEntry,
+    signers: plan.v1,
+    schemes: [...(plan.v2.length > 0 ? [2] : []), ...(plan.v3.length > 0 ? [3] : [])],
+    createdBy,
+  });
+  return { entries: addEntries(stamped, files, time), jarManifest: manifest };
 }
-
-const zeroIdsig = (key: SigningKey, contentDigest: Uint8Array): IdsigHeader => ({
-  hashing: {
-    hashAlgorithm: IDSIG_HASH_SHA256,
-    log2BlockSize: IDSIG_LOG2_BLOCK_SIZE,
-    salt: new Uint8Array(0),
-    rawRootHash: new Uint8Array(32),
-  },
-  signing: {
-    apkDigest: contentDigest,
-    certificate: key.certificate,
-    additionalData: new Uint8Array(0),
-    publicKey: key.publicKey,
-    signatureAlgorithm: key.algorithm,
-    signature: new Uint8Array(key.signatureSize),
-  },
-  signingBlocks: [],
-});
 
 /**
  * Signs an APK.
  *
  * @throws {FormatError} when the input is no APK, or one that readers could take differently: such
  *   input is not worth a signature.
- * @throws {UsageError} `key` when the key is not RSA, does not belong to the certificate, or signs
- *   wrongly; `usage` when no scheme is asked for.
+ * @throws {UsageError} `key` when a key is of no use here, does not belong to its certificate, or signs
+ *   wrongly; `usage` when schemes and signers do not fit; `input` for an APK that must not be signed.
  */
 export async function signApk(options: SignApkOptions): Promise<SignedApk> {
-  const { input, output, schemes } = options;
-  if (schemes.v2 !== true && !schemes.v3) {
-    throw new UsageError('usage', 'Cannot sign APK: APK Signature Scheme v4 needs v2 or v3');
-  }
-  const key = signingKey(options.signer, options.certificateDer);
-  const sections = await findApkSections(input);
-  const zip = await readZip(input);
-  await checkStrictZip(input, zip, {
-    contents: false,
-    entryComments: options.entryComments ?? false,
-    ...(sections.hasSigningBlock && { entriesEnd: sections.entriesEnd }),
-  });
+  const { input, output, stamp } = options;
+  const opened = await openInput(input, options);
+  const plan = planFor(options, opened.minSdk);
+  const idsigSigners = options.idsig && planIdsig(plan);
+  const { entries, jarManifest } = await outputEntries(options, opened, plan);
+  await opened.check(entries);
 
-  const plan = await planCopy(input, zip);
-  const entriesEnd = alignUp(plan.size, SIGNING_BLOCK_ALIGNMENT);
-  const content = key.hash === 'sha256' ? 'chunked-sha256' : 'chunked-sha512';
+  const hasBlock = plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined;
+  const entriesSize = hasBlock ? alignUp(entries.size, SIGNING_BLOCK_ALIGNMENT) : entries.size;
+  const directory = encodeDirectory(entries);
+  // The signing block takes whole blocks, however large it is.
+  const partial = entriesSize + directory.length + EndOfCentralDirectory.size;
+  const padding =
+    options.alignFileSize === true && hasBlock ? alignUp(partial, FILE_ALIGNMENT) - partial : 0;
+  const endAt = (offset: number): Uint8Array =>
+    encodeEnd(entries, { offset, size: directory.length }, padding);
+
   const pass = await runEntriesPass({
     input,
     output,
-    pieces: plan.pieces,
-    entriesSize: entriesEnd,
-    digests: [content],
+    pieces: entries.pieces,
+    entriesSize,
+    digests: wantedDigests(plan),
     tree: options.idsig !== undefined,
     hasher: options.hasher,
   });
-  const digests = await pass.contentDigests(
-    plan.centralDirectory,
-    plan.endOfCentralDirectory(entriesEnd),
-  );
-  const contentDigest = digests.get(content) ?? new Uint8Array(0);
-  const block = await signingBlock(options, key, contentDigest);
-  const end = plan.endOfCentralDirectory(entriesEnd + block.length);
-  const { size, tree } = await pass.finish([block, plan.centralDirectory, end]);
-  if (options.idsig === undefined || tree === undefined) {
-    return { size, contentDigest, idsig: undefined };
+  const digests = await pass.contentDigests(directory, endAt(entriesSize));
+  const block = hasBlock
+    ? encodeSigningBlock(await blockPairs(plan, digests, stamp, jarManifest))
+    : new Uint8Array(0);
+  const end = endAt(entriesSize + block.length);
+  const { size, tree } = await pass.finish([block, directory, end]);
+  if (options.idsig === undefined || idsigSigners === undefined || tree === undefined) {
+    return { size, digests, plan, idsig: undefined };
   }
-  const idsig = await writeIdsig(options.idsig, key, { size, contentDigest, tree });
-  return { size, contentDigest, idsig };
+  const idsig = await writeIdsig(options.idsig, idsigSigners, { size, digests, tree });
+  return { size, digests, plan, idsig };
 }
 
-/** Writes the v4 signature and the tree that it is over. */
-async function writeIdsig(
-  sink: ImageSink,
-  key: SigningKey,
-  apk: { readonly size: number; readonly contentDigest: Uint8Array; readonly tree: HashTree },
-): Promise<{ readonly size: number; readonly rootHash: Uint8Array }> {
-  const { rootDigest, tree } = apk.tree;
-  const zero = zeroIdsig(key, apk.contentDigest);
-  const hashing = { ...zero.hashing, rawRootHash: rootDigest };
-  const signature = await signData(key, encodeV4SignedData(apk.size, hashing, zero.signing));
-  const signing = { ...zero.signing, signature };
-  const header = encodeIdsigHeader({ hashing, signing, signingBlocks: [] }, tree.length);
-  await sink.write(0, header);
-  await sink.write(header.length, tree);
-  const size = header.length + tree.length;
-  await sink.truncate(size);
-  return { size, rootHash: rootDigest };
+async function blockPairs(
+  plan: SignaturePlan,
+  digests: ContentDigests,
+  stamp: ApkStamp | undefined,
+  jarManifest: Uint8Array | undefined,
+): Promise<readonly BlockPair[]> {
+  const [pairs, value] = await Promise.all([
+    signBlocks(plan, digests),
+    stamp && stampPair(stamp, plan, digests, jarManifest),
+  ]);
+  return value === undefined ? pairs : [...pairs, { id: SOURCE_STAMP_V2_BLOCK_ID, value }];
 }

@@ -8,7 +8,7 @@ import type { ZipInput } from '../../../../src/formats/zip/write.ts';
 import { bytesSource } from '../../../../src/io/byte-source.ts';
 import { bytesContent } from '../../../../src/io/file-tree.ts';
 import { MemorySink } from '../../../../src/io/image-sink.ts';
-import { signApk, type SignApkOptions } from '../../../../src/signing/apk/sign.ts';
+import { signApk, type ApkSigner, type SignApkOptions } from '../../../../src/signing/apk/sign.ts';
 import { keySigner, type Signer } from '../../../../src/signing/signer.ts';
 import { createSelfSignedCertificate, decodeCertificatePem } from '../../../../src/signing/x509.ts';
 import { corpusPath } from '../../../support/corpus.ts';
@@ -31,6 +31,12 @@ export function corpusKey(name: string): KeyAndCertificate {
   };
 }
 
+/** The same as one who signs an APK. */
+export function corpusSigner(name: string): ApkSigner {
+  const { signer, certificateDer } = corpusKey(name);
+  return { signer, certificates: [certificateDer] };
+}
+
 export const testKeyPath = 'test/fixtures/apk-rsa-2048.TEST_KEY_DO_NOT_USE.key';
 
 /** Our own test key, with its self-signed certificate. */
@@ -38,6 +44,11 @@ export async function testKey(): Promise<KeyAndCertificate> {
   const signer = keySigner(createPrivateKey(readFileSync(testKeyPath)));
   const subject = [{ name: 'CN', value: 'test key, do not use' }] as const;
   return { signer, certificateDer: await createSelfSignedCertificate(signer, { subject }) };
+}
+
+export async function testSigner(): Promise<ApkSigner> {
+  const { signer, certificateDer } = await testKey();
+  return { signer, certificates: [certificateDer] };
 }
 
 export const testManifest: Manifest = {
@@ -85,11 +96,11 @@ export async function sign(
   const output = new MemorySink();
   const idsig = new MemorySink();
   await signApk({
-    ...(await testKey()),
+    signers: [await testSigner()],
     input: bytesSource(apk, 'test.apk'),
     output,
     idsig,
-    schemes: { v3: true },
+    schemes: { v1: false, v2: false, v3: true },
     ...options,
   });
   return { apk: output.bytes(), idsig: idsig.bytes() };

@@ -16,7 +16,7 @@ import { verifyIdsig } from '../../../../src/signing/apk/verify-idsig.ts';
 import { verifyApkV3, verifyPayload } from '../../../../src/signing/apk/verify.ts';
 import { keySigner } from '../../../../src/signing/signer.ts';
 import { createSelfSignedCertificate } from '../../../../src/signing/x509.ts';
-import { pattern, sign, testApk, testEntries, testKey } from './fixtures.ts';
+import { pattern, sign, testApk, testEntries, testKey, testSigner } from './fixtures.ts';
 
 /** The smallest APK there is: nothing in it is aligned to a page. */
 const smallEntries = [{ name: 'assets/a', content: bytesContent(pattern(40)) }];
@@ -73,7 +73,7 @@ describe('signApk', () => {
 
   test('signing again replaces the signature', async () => {
     const unsigned = await testApk();
-    const once = await sign(unsigned, { schemes: { v2: true, v3: true } });
+    const once = await sign(unsigned, { schemes: { v1: false } });
     const twice = await sign(once.apk);
     expect(toHex(twice.apk)).toBe(toHex((await sign(unsigned)).apk));
   });
@@ -110,20 +110,15 @@ describe('signApk', () => {
     expect((await readLocalHeader(bytesSource(apk), library)).dataOffset % 4096).toBe(0);
   });
 
-  test('v3 starts at SDK 24, or later when asked', async () => {
-    for (const [minSdk, min] of [
-      [undefined, 24],
-      [1, 24],
-      [34, 34],
-    ] as const) {
-      const options = minSdk === undefined ? {} : { minSdk };
-      const signer = await v3Signer((await sign(await testApk(), options)).apk);
-      expect(signer.sdk).toEqual({ min, max: 0x7fffffff });
+  test('v3 starts at SDK 24, whatever the APK is for', async () => {
+    for (const minSdk of [undefined, 1, 34]) {
+      const signer = await v3Signer((await sign(await testApk(), { minSdk })).apk);
+      expect(signer.sdk).toEqual({ min: 24, max: 0x7fffffff });
     }
   });
 
   test('v2 says that v3 is there, so that removing it is noticed', async () => {
-    const { apk } = await sign(await testApk(), { schemes: { v2: true, v3: true } });
+    const { apk } = await sign(await testApk(), { schemes: { v1: false } });
     const source = bytesSource(apk);
     const [v2] = await readSigningBlock(source, await findApkSections(source));
     const [signer] = decodeSigners(v2?.value ?? new Uint8Array(0), 'v2');
@@ -138,30 +133,30 @@ describe('signApk', () => {
     expect(decodeIdsig(idsig).treeSize).toBeGreaterThan(10 * 4096);
   });
 
-  test('refuses keys that it cannot sign with again and again', async () => {
+  test('refuses keys without their certificate, and signatures that are not theirs', async () => {
     const input = await testApk();
-    const { certificateDer } = await testKey();
-    const ec = keySigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-    await expect(sign(input, { signer: ec })).rejects.toThrow(/unsupported/);
+    const { signer, certificates } = await testSigner();
     const other = keySigner(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
-    await expect(sign(input, { signer: other })).rejects.toThrow(/not of the signing key/);
-    const { signer } = await testKey();
+    const strange = sign(input, { signers: [{ signer: other, certificates }] });
+    await expect(strange).rejects.toThrow(/not of the signing key/);
+    const bare = sign(input, { signers: [{ signer, certificates: [] }] });
+    await expect(bare).rejects.toThrow(/no certificate/);
     for (const wrong of [new Uint8Array(256), new Uint8Array(0)]) {
       const lying = { ...signer, sign: () => Promise.resolve(wrong) };
-      const signing = sign(input, { signer: lying, certificateDer });
+      const signing = sign(input, { signers: [{ signer: lying, certificates }] });
       await expect(signing).rejects.toBeInstanceOf(UsageError);
     }
-    const none = sign(input, { schemes: { v3: false } });
+    const none = sign(input, { schemes: { v1: false, v2: false, v3: false } });
     await expect(none).rejects.toBeInstanceOf(UsageError);
   });
 
   test('refuses input that readers could take differently', async () => {
     const apk = Uint8Array.from(await testApk());
     const { entries } = await readZip(bytesSource(apk));
-    const [first] = entries;
-    if (first === undefined) throw new Error('The APK is empty');
+    const last = entries.at(-1);
+    if (last === undefined) throw new Error('The APK is empty');
     // The first letter of the name, in the central directory only.
-    apk[first.recordOffset + 46] = 0x42;
+    apk[last.recordOffset + 46] = 0x42;
     await expect(sign(apk)).rejects.toBeInstanceOf(FormatError);
     await expect(sign(pattern(500))).rejects.toBeInstanceOf(FormatError);
   });
@@ -171,7 +166,9 @@ describe('signApk', () => {
     const certificateDer = await createSelfSignedCertificate(signer, {
       subject: [{ name: 'CN', value: 'large' }],
     });
-    const { apk, idsig } = await sign(await testApk(), { signer, certificateDer });
+    const { apk, idsig } = await sign(await testApk(), {
+      signers: [{ signer, certificates: [certificateDer] }],
+    });
     const { apk: verified } = await verifyIdsig(bytesSource(apk), bytesSource(idsig));
     expect(verified.signatureAlgorithm.name).toBe('rsa-pkcs1-sha512');
     expect(verified.contentDigest.length).toBe(64);
@@ -190,10 +187,10 @@ describe('signApk', () => {
   test('without an idsig there is none', async () => {
     const output = new MemorySink();
     const result = await signApk({
-      ...(await testKey()),
+      signers: [await testSigner()],
       input: bytesSource(await testApk()),
       output,
-      schemes: { v3: true },
+      schemes: { v1: false },
     });
     expect(result).toMatchObject({ size: output.bytes().length, idsig: undefined });
     await verifyPayload(bytesSource(output.bytes()));
@@ -218,7 +215,7 @@ const flip = (bytes: Uint8Array, at: number): Uint8Array => {
 
 describe('tampering', () => {
   test('every flipped bit of a signed APK is noticed', { timeout: 60_000 }, async () => {
-    const { apk } = await sign(await testApk(smallEntries), { schemes: { v2: true, v3: true } });
+    const { apk } = await sign(await testApk(smallEntries), { schemes: { v1: false } });
     const { entriesEnd } = await findApkSections(bytesSource(apk));
     const blockEnd = entriesEnd + 2900;
     expect(apk.subarray(blockEnd, blockEnd + 1000).every((byte) => byte === 0)).toBe(true);
@@ -277,7 +274,9 @@ describe('tampering', () => {
     const certificateDer = await createSelfSignedCertificate(signer, {
       subject: [{ name: 'CN', value: 'somebody else' }],
     });
-    const other = await sign(await testApk(smallEntries), { signer, certificateDer });
+    const other = await sign(await testApk(smallEntries), {
+      signers: [{ signer, certificates: [certificateDer] }],
+    });
     const header = decodeIdsig(one.idsig);
     const none = new Uint8Array(0);
     const unsigned = Buffer.concat([

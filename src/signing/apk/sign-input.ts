@@ -1,0 +1,151 @@
+/** The APK that is to be signed: what it says of itself, what of it is copied, and whether it may be. */
+
+import { FormatError, UsageError } from '../../core/errors.ts';
+import { findApkSections } from '../../formats/apk/signing-block.ts';
+import { STAMP_CERTIFICATE_ENTRY } from '../../formats/apk/source-stamp.ts';
+import { decodeManifest } from '../../formats/axml/manifest.ts';
+import { openEntry } from '../../formats/zip/entry.ts';
+import {
+  EndOfCentralDirectory,
+  END_OF_CENTRAL_DIRECTORY_SIGNATURE,
+} from '../../formats/zip/layout.ts';
+import { readZip, type ZipDirectory, type ZipEntry } from '../../formats/zip/read.ts';
+import { checkStrictZip } from '../../formats/zip/strict.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
+import { planCopy, type CopyPlan, type EntryAlignment } from './copy-plan.ts';
+import { isListedInManifest } from './jar/names.ts';
+import { plannedSource } from './planned-source.ts';
+import { encodeDirectory, encodeEnd } from './sign-entries.ts';
+import { readManifestFacts } from './verifier/manifest-facts.ts';
+
+export interface InputOptions {
+  readonly minSdk?: number | undefined;
+  readonly alignment?: EntryAlignment | undefined;
+  readonly entryComments?: boolean | undefined;
+  readonly dropGaps?: boolean | undefined;
+  readonly debuggablePermitted?: boolean | undefined;
+}
+
+export interface SigningInput {
+  readonly zip: ZipDirectory;
+  /** The oldest release that the APK is for. */
+  readonly minSdk: number;
+  planCopy(): Promise<CopyPlan>;
+  /** The data of a small entry, undefined when there is none of this name. */
+  entry(name: string): Promise<Uint8Array | undefined>;
+  /** @throws {FormatError} when readers could take the output's entries differently. */
+  check(entries: CopyPlan): Promise<void>;
+}
+
+const ANDROID_MANIFEST = 'AndroidManifest.xml';
+/** Of manifests, which are read as a whole. */
+const MAX_SMALL_ENTRY = 64 << 20;
+
+async function readSmall(input: ByteSource, entry: ZipEntry): Promise<Uint8Array> {
+  if (entry.size > MAX_SMALL_ENTRY) {
+    throw new FormatError(
+      'apk',
+      'too-large',
+      `Cannot sign APK: ${entry.name} is ${entry.size} bytes, ${MAX_SMALL_ENTRY} are allowed`,
+      { offset: entry.recordOffset, field: entry.name },
+    );
+  }
+  const parts: Uint8Array[] = [];
+  for await (const chunk of (await openEntry(input, entry)).stream()) {
+    parts.push(Uint8Array.from(chunk));
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/**
+ * The end record must be one that every reader finds and believes. Its comment is not kept; one that
+ * looks like an end record would be taken for the archive's by some.
+ */
+function checkEnd({ end, entries, endOffset }: ZipDirectory, endBytes: Uint8Array): void {
+  const refuse = (message: string): FormatError =>
+    new FormatError('zip', 'bad-value', `Cannot sign APK: ${message}`, { offset: endOffset });
+  if (end.diskNumber !== 0 || end.centralDirectoryDisk !== 0) {
+    throw refuse('it is one disk of several');
+  }
+  if (end.entryCount !== entries.length || end.entriesOnDisk !== entries.length) {
+    throw refuse(
+      `its end record counts ${end.entryCount} entries (${end.entriesOnDisk} on this disk), its directory lists ${entries.length}`,
+    );
+  }
+  const comment = Buffer.from(endBytes.subarray(EndOfCentralDirectory.size));
+  const signature = Buffer.alloc(4);
+  signature.writeUInt32LE(END_OF_CENTRAL_DIRECTORY_SIGNATURE);
+  if (comment.includes(signature)) throw refuse('its archive comment holds another end record');
+}
+
+function minSdkOf(manifest: Uint8Array | undefined): number {
+  const hint = 'Name the oldest release that the APK is for with --min-sdk-version';
+  if (manifest === undefined) {
+    throw new UsageError('input', `Cannot sign APK: it has no ${ANDROID_MANIFEST}`, { hint });
+  }
+  try {
+    return readManifestFacts(manifest).minSdk();
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new UsageError(
+      'input',
+      `Cannot sign APK: ${ANDROID_MANIFEST} does not tell the oldest release that it is for`,
+      { cause, hint },
+    );
+  }
+}
+
+function checkDebuggable(manifest: Uint8Array | undefined): void {
+  if (manifest !== undefined && decodeManifest(manifest).debuggable) {
+    throw new UsageError('input', 'Cannot sign APK: it is debuggable', {
+      hint: 'Build it for release, or permit it with --debuggable-apk-permitted',
+    });
+  }
+}
+
+/**
+ * Opens an APK for signing.
+ *
+ * @throws {FormatError} when it is no APK, or its end record contradicts what it ends.
+ * @throws {UsageError} `input` when its manifest does not tell what is needed, or it is debuggable and
+ *   must not be.
+ */
+export async function openInput(source: ByteSource, options: InputOptions): Promise<SigningInput> {
+  const sections = await findApkSections(source);
+  const zip = await readZip(source);
+  checkEnd(zip, sections.endBytes);
+  const permitted = options.debuggablePermitted ?? true;
+  const entry = async (name: string): Promise<Uint8Array | undefined> => {
+    const found = zip.entries.find((each) => each.name === name);
+    return found && (await readSmall(source, found));
+  };
+  const manifest =
+    options.minSdk === undefined || !permitted ? await entry(ANDROID_MANIFEST) : undefined;
+  if (!permitted) checkDebuggable(manifest);
+  return {
+    zip,
+    minSdk: options.minSdk ?? minSdkOf(manifest),
+    planCopy: () =>
+      planCopy(source, zip, {
+        entriesEnd: sections.entriesEnd,
+        alignment: options.alignment ?? { libraryPage: 4096 },
+        entryComments: options.entryComments ?? false,
+        dropGaps: options.dropGaps ?? false,
+        isLeftOut: (name) => !isListedInManifest(name) || name === STAMP_CERTIFICATE_ENTRY,
+      }),
+    entry,
+    async check(entries) {
+      const directory = encodeDirectory(entries);
+      const end = encodeEnd(entries, { offset: entries.size, size: directory.length });
+      const output = plannedSource(source, [
+        ...entries.pieces,
+        { kind: 'bytes', bytes: directory },
+        { kind: 'bytes', bytes: end },
+      ]);
+      await checkStrictZip(output, await readZip(output), {
+        contents: false,
+        entryComments: options.entryComments ?? false,
+      });
+    },
+  };
+}
