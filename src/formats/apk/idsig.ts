@@ -177,9 +177,10 @@ function readBounded(from: Cursor, field: string, limit: number): Cursor {
  * Decodes what stands before the tree.
  *
  * @param head The file's start, up to the tree at least.
+ * @param hasTree Whether a tree must follow; without it, nothing may.
  * @throws {FormatError} when a length leaves its parent or passes its limit.
  */
-function decodeHeader(head: Uint8Array): Idsig {
+function decodeHeader(head: Uint8Array, hasTree = true): Idsig {
   const file = cursor(head);
   const version = file.u32('version');
   if (version !== IDSIG_VERSION) {
@@ -198,7 +199,7 @@ function decodeHeader(head: Uint8Array): Idsig {
     signingBlocks.push({ blockId, ...decodeSigningInfo(block) });
     block.end('a signing info block');
   }
-  const treeSize = file.u32('size of the tree');
+  const treeSize = hasTree || file.left > 0 ? file.u32('size of the tree') : 0;
   return { hashing, signing, signingBlocks, treeOffset: file.offset, treeSize };
 }
 
@@ -229,10 +230,15 @@ const MAX_PADDING = 4095;
 /**
  * Reads an idsig without its tree. Fewer than 4096 zeros may follow it, as in a partition.
  *
+ * @param options Whether there must be a tree: signers may leave it out, since it can be computed.
  * @throws {FormatError} as `decodeIdsig` does.
  */
-export async function readIdsig(source: ByteSource): Promise<Idsig> {
-  const idsig = decodeHeader(await source.read(0, Math.min(source.size, MAX_HEADER_SIZE)));
+export async function readIdsig(
+  source: ByteSource,
+  { hasTree = true }: { readonly hasTree?: boolean } = {},
+): Promise<Idsig> {
+  const head = await source.read(0, Math.min(source.size, MAX_HEADER_SIZE));
+  const idsig = decodeHeader(head, hasTree);
   checkTreeSize(idsig, source.size, MAX_PADDING);
   const end = idsig.treeOffset + idsig.treeSize;
   const padding = await source.read(end, source.size - end);

@@ -37,7 +37,7 @@ const BLOCK_NAMES: ReadonlyMap<number, string> = new Map([
 export const findBlockName = (id: number): string | undefined => BLOCK_NAMES.get(id);
 
 /** "APK Sig Block 42". */
-const MAGIC = new TextEncoder().encode('APK Sig Block 42');
+export const SIGNING_BLOCK_MAGIC = new TextEncoder().encode('APK Sig Block 42');
 
 const BlockFooter = struct('APK Signing Block footer', 24, { size: le.u64, magic: bytes(16) });
 const PairHeader = struct('ID-value pair', 12, { size: le.u64, id: le.u32 });
@@ -137,7 +137,7 @@ async function findBlockSize(source: ByteSource, end: number): Promise<number | 
   if (end < BlockFooter.size) return undefined;
   const footerOffset = end - BlockFooter.size;
   const footer = BlockFooter.decode(await source.read(footerOffset, BlockFooter.size));
-  if (toHex(footer.magic) !== toHex(MAGIC)) return undefined;
+  if (toHex(footer.magic) !== toHex(SIGNING_BLOCK_MAGIC)) return undefined;
   const where = { offset: footerOffset, field: 'size' };
   if (footer.size < BigInt(BlockFooter.size) || footer.size > BigInt(MAX_SIGNING_BLOCK_SIZE)) {
     throw apkError('too-large', `APK Signing Block size out of range: ${footer.size}`, where);
@@ -211,7 +211,7 @@ export function encodeSigningBlock(pairs: readonly BlockPair[]): Uint8Array {
     out.set(value, at + PairHeader.size);
     at += PairHeader.size + value.length;
   }
-  BlockFooter.encodeInto(view, at, { size: sizeField, magic: MAGIC });
+  BlockFooter.encodeInto(view, at, { size: sizeField, magic: SIGNING_BLOCK_MAGIC });
   return out;
 }
 

@@ -33,7 +33,7 @@ export function readPublicKey(spki: Uint8Array): KeyObject | undefined {
 }
 
 /** Whether `algorithm` is one for this key. */
-function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
+export function fitsKey(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
   if (key.asymmetricKeyType !== KEY_TYPES[algorithm.scheme]) return false;
   const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
   if (algorithm.scheme === 'ecdsa') return namedCurve !== undefined && CURVES.has(namedCurve);
@@ -47,7 +47,7 @@ export function isSignatureValid(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (algorithm.scheme === 'dsa' || !fits(algorithm, key)) return false;
+  if (!fitsKey(algorithm, key)) return false;
   const pss = {
     padding: constants.RSA_PKCS1_PSS_PADDING,
     saltLength: constants.RSA_PSS_SALTLEN_DIGEST,

@@ -217,6 +217,9 @@ export const issueMessages = {
   APK_SIG_BLOCK_UNKNOWN_ENTRY_ID: ({ id }: Identified) =>
     `The APK Signing Block holds a pair of unknown id ${id}, whose bytes no signature covers`,
 
+  /** Ours: Android, too, takes an APK for one without a signing block then. */
+  APK_SIG_BLOCK_NOT_READ: ({ reason }: Reason) => `The APK Signing Block is passed over: ${reason}`,
+
   V4_SIG_MALFORMED_SIGNERS: ({ reason }: Reason) => `Malformed idsig: ${reason}`,
   V4_SIG_UNKNOWN_SIG_ALGORITHM: unknownAlgorithm,
   V4_SIG_NO_SIGNATURES: () => 'The idsig is not signed',

@@ -43,6 +43,8 @@ export interface IssueLog {
   info<N extends IssueName>(name: N, ...parameters: IssueParameters<N>): void;
   /** A log of one signer, whose findings are also in this one. */
   of(signer: IssueSigner): IssueLog;
+  /** A log of one step, whose findings are also in this one. */
+  step(): IssueLog;
 }
 
 /** @param parent Receives every finding as well. */
@@ -75,5 +77,6 @@ export function createIssueLog(signer?: IssueSigner, parent?: (issue: Issue) => 
     warning: add('warning'),
     info: add('info'),
     of: (child) => createIssueLog(child, collect),
+    step: () => createIssueLog(undefined, collect),
   };
 }

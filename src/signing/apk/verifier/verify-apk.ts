@@ -1,0 +1,255 @@
+/**
+ * Verifies an APK as Android does: whether every release in a range of SDK versions would install it,
+ * by all of its signatures, and what is wrong with it otherwise.
+ *
+ * @see https://source.android.com/docs/security/features/apksigning
+ */
+
+import { FormatError } from '../../../core/errors.ts';
+import type { LineageNode } from '../../../formats/apk/lineage.ts';
+import type { SdkRange } from '../../../formats/apk/signer-block.ts';
+import type { ZipEntry } from '../../../formats/zip/read.ts';
+import type { ByteSource } from '../../../io/byte-source.ts';
+import type { ApkHasher } from '../content-digests.ts';
+import { verifyJar, type VerifiedJar } from '../jar/verify.ts';
+import { openApk, readEntries, type ApkView } from './apk-view.ts';
+import { verifyBlockSchemes, type BlockSchemes } from './block-schemes.ts';
+import { compareSigners, ownCertificate, type VerifiedSigners } from './consistency.ts';
+import { createIssueLog, type Issue, type IssueLog } from './issue.ts';
+import { readManifest } from './manifest-entry.ts';
+import type { ManifestFacts } from './manifest-facts.ts';
+import type { SchemeSigner } from './signers.ts';
+import type { StampResult } from './stamp.ts';
+import { verifyStampOfApk } from './stamp-of-apk.ts';
+import { checkStrictRules } from './strict.ts';
+import { V2_SDK } from './v2.ts';
+import type { V4Signer } from './v4.ts';
+
+export interface VerifyApkOptions {
+  /** The oldest release that must accept the APK. Default: the one its manifest asks for. */
+  readonly minSdk?: number | undefined;
+  /** The newest. Default: all that there will be. */
+  readonly maxSdk?: number | undefined;
+  /** The APK's signature of scheme v4. */
+  readonly idsig?: ByteSource | undefined;
+  /**
+   * Also the rules of payloads: a ZIP archive that all readers read in the same way, and no bytes that
+   * no signature covers. Default false.
+   */
+  readonly strict?: boolean | undefined;
+  /** Default: node:crypto on this thread. */
+  readonly hasher?: ApkHasher | undefined;
+}
+
+/** By scheme. v3.1 counts beside v3, v4 and the stamp beside all. */
+export interface SchemeVerdicts {
+  readonly v1: boolean;
+  readonly v2: boolean;
+  readonly v3: boolean;
+  readonly v31: boolean;
+  readonly v4: boolean;
+  readonly stamp: boolean;
+}
+
+export interface ApkVerdict {
+  /** Whether there is no error. */
+  readonly verified: boolean;
+  /** What was verified for. */
+  readonly sdk: SdkRange;
+  /** Which schemes hold. */
+  readonly schemes: SchemeVerdicts;
+  /** Who signed, by scheme; also signers that were refused. */
+  readonly signers: {
+    readonly v1: readonly JarSigner[];
+    readonly v2: readonly SchemeSigner[];
+    readonly v3: readonly SchemeSigner[];
+    readonly v31: readonly SchemeSigner[];
+    readonly v4: readonly V4Signer[];
+  };
+  /** Undefined where there is none, or the APK itself does not hold. */
+  readonly stamp: StampResult | undefined;
+  /**
+   * X.509 DER: whose APK it is, by the newest scheme that holds. Several only of v1 and v2. Empty when
+   * the APK is not verified.
+   */
+  readonly signerCertificates: readonly Uint8Array[];
+  /** Oldest first; empty when no key was rotated. */
+  readonly lineage: readonly LineageNode[];
+  /** In the order in which they were found. */
+  readonly issues: readonly Issue[];
+}
+
+/** Android 8: the first release that asks for v2 of apps in a newer sandbox. */
+const SDK_O = 26;
+/** Android 11: apps that target it must be signed by v2 or later. */
+const SDK_R = 30;
+const MAX_SDK = 0x7fffffff;
+
+export type JarSigner = VerifiedJar['signers'][number];
+
+interface JarResult extends VerifiedJar {
+  readonly log: IssueLog;
+}
+
+/** What is known while an APK is verified; every part stays as it is when something cannot be read. */
+interface Run {
+  readonly options: VerifyApkOptions;
+  readonly log: IssueLog;
+  sdk: SdkRange;
+  schemes: BlockSchemes | undefined;
+  /** Undefined where no release in the range would look at it. */
+  v1: JarResult | undefined;
+  stamp: StampResult | undefined;
+}
+
+const malformed = (message: string): FormatError => new FormatError('apk', 'bad-value', message);
+
+/** The manifest, or why there is none: it is not always needed. */
+async function tryManifest(apk: ApkView, entries: readonly ZipEntry[]) {
+  try {
+    return { facts: await readManifest(apk, entries) };
+  } catch (error) {
+    if (error instanceof FormatError) return { error };
+    throw error;
+  }
+}
+
+function checkManifestRules(run: Run, facts: ManifestFacts): void {
+  const { log, sdk, schemes } = run;
+  const { targetSandboxVersion: version, targetSdk } = facts;
+  if (sdk.max >= SDK_O && version > 1 && schemes?.found.size === 0) {
+    log.error('NO_SIG_FOR_TARGET_SANDBOX_VERSION', { version });
+  }
+  if (targetSdk < SDK_R || sdk.max < targetSdk) return;
+  // One that does not hold was reported.
+  const hasNewer = [schemes?.v2, schemes?.v3, schemes?.v31].some((scheme) => scheme !== undefined);
+  if (!hasNewer) log.error('MIN_SIG_SCHEME_FOR_TARGET_SDK_NOT_MET', { targetSdk, scheme: 2 });
+}
+
+async function verifyJarOf(
+  apk: ApkView,
+  entries: readonly ZipEntry[],
+  { sdk, log, schemes }: Run,
+): Promise<JarResult> {
+  const own = log.step();
+  const foundSchemes = schemes?.found ?? new Set<number>();
+  const options = { minSdk: sdk.min, maxSdk: sdk.max, foundSchemes };
+  return { log: own, ...(await verifyJar(apk, entries, options, own)) };
+}
+
+/** The signers of those schemes that hold. */
+function verifiedSigners({ schemes, v1, log }: Run): VerifiedSigners {
+  const hold = (scheme: { readonly log: IssueLog } | undefined): boolean =>
+    scheme !== undefined && !scheme.log.has('error');
+  const of = (scheme: BlockSchemes['v2']): readonly SchemeSigner[] =>
+    scheme !== undefined && hold(scheme) ? scheme.signers : [];
+  return {
+    v1: (v1 && hold(v1) ? v1.signers : []).map(({ certificates, name }, index) => ({
+      log: log.of({ scheme: 'v1', index, name }),
+      certificate: certificates[0] ?? new Uint8Array(0),
+    })),
+    v2: of(schemes?.v2),
+    v3: of(schemes?.v3),
+    v31: of(schemes?.v31),
+    v4: schemes?.v4 && hold(schemes.v4) ? schemes.v4.signers : [],
+  };
+}
+
+/** Whose APK it is: the newest release believes the newest scheme, and there its last signer. */
+function countingCertificates({ v1, v2, v3, v31 }: VerifiedSigners): readonly Uint8Array[] {
+  const newest = v31.at(-1) ?? v3.at(-1);
+  if (newest !== undefined) return [ownCertificate(newest)];
+  if (v2.length > 0) return v2.map(ownCertificate);
+  return v1.map(({ certificate }) => certificate);
+}
+
+/** @throws {FormatError} when no release could read the APK. */
+async function verify(source: ByteSource, run: Run): Promise<void> {
+  const { options, log } = run;
+  const apk = await openApk(source);
+  const entries = await readEntries(apk);
+  const manifest = await tryManifest(apk, entries);
+  if (options.minSdk === undefined) {
+    if (manifest.facts === undefined) throw manifest.error;
+    const min = manifest.facts.minSdk();
+    run.sdk = { min, max: run.sdk.max };
+    if (min > run.sdk.max) {
+      throw malformed(
+        `Cannot verify APK: its manifest asks for SDK version ${min}, which is above ${run.sdk.max}`,
+      );
+    }
+  }
+  const { sdk } = run;
+  const { idsig, hasher } = options;
+  if (apk.blockProblem !== undefined) {
+    log.warning('APK_SIG_BLOCK_NOT_READ', { reason: apk.blockProblem });
+  }
+  run.schemes = await verifyBlockSchemes(apk, { sdk, idsig, hasher }, log);
+  const { v2, v3, found } = run.schemes;
+  if (manifest.facts !== undefined) checkManifestRules(run, manifest.facts);
+  else if (sdk.max >= SDK_O) throw manifest.error;
+  if (sdk.min < V2_SDK || found.size === 0) run.v1 = await verifyJarOf(apk, entries, run);
+  if (log.has('error')) return;
+  const stamped = { v1: run.v1 !== undefined, v2, v3 };
+  run.stamp = await verifyStampOfApk(apk, entries, stamped, sdk, log);
+  compareSigners(verifiedSigners(run), run.schemes.lineage, log);
+}
+
+/**
+ * Verifies an APK.
+ *
+ * @returns what was found; an APK that nobody can read is an error among the issues too.
+ * @throws {RangeError} when the versions are no range.
+ * @throws what the source throws when it cannot be read.
+ */
+export async function verifyApk(
+  source: ByteSource,
+  options: VerifyApkOptions = {},
+): Promise<ApkVerdict> {
+  const { minSdk, maxSdk = MAX_SDK } = options;
+  if ((minSdk ?? 0) < 0 || (minSdk ?? 0) > maxSdk) {
+    throw new RangeError(`SDK versions ${minSdk} to ${maxSdk} are no range`);
+  }
+  const log = createIssueLog();
+  const run: Run = {
+    options,
+    log,
+    sdk: { min: minSdk ?? 1, max: maxSdk },
+    schemes: undefined,
+    v1: undefined,
+    stamp: undefined,
+  };
+  try {
+    await verify(source, run);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    log.error('MALFORMED_APK', { reason: error.message });
+  }
+  if (options.strict === true) await checkStrictRules(source, log);
+  const { schemes, v1, stamp } = run;
+  const signers = verifiedSigners(run);
+  const verified = !log.has('error');
+  return {
+    verified,
+    sdk: run.sdk,
+    schemes: {
+      v1: signers.v1.length > 0,
+      v2: signers.v2.length > 0,
+      v3: signers.v3.length > 0,
+      v31: signers.v31.length > 0,
+      v4: signers.v4.length > 0,
+      stamp: stamp?.verified === true,
+    },
+    signers: {
+      v1: v1?.signers ?? [],
+      v2: schemes?.v2?.signers ?? [],
+      v3: schemes?.v3?.signers ?? [],
+      v31: schemes?.v31?.signers ?? [],
+      v4: schemes?.v4?.signers ?? [],
+    },
+    stamp,
+    signerCertificates: verified ? countingCertificates(signers) : [],
+    lineage: schemes?.lineage ?? [],
+    issues: log.issues,
+  };
+}
