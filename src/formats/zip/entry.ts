@@ -42,8 +42,8 @@ export async function readLocalHeader(source: ByteSource, entry: ZipEntry): Prom
   const extraAt = LocalFileHeader.size + header.nameLength;
   return {
     header,
-    nameBytes: bytes.slice(LocalFileHeader.size, extraAt),
-    extra: bytes.slice(extraAt, size),
+    nameBytes: bytes.subarray(LocalFileHeader.size, extraAt),
+    extra: bytes.subarray(extraAt, size),
     dataOffset: offset + size,
   };
 }

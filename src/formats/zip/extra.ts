@@ -13,8 +13,11 @@ interface ExtraFields {
   readonly rest: Uint8Array;
 }
 
+const NOTHING: ExtraFields = { fields: [], rest: new Uint8Array(0) };
+
 /** Splits extra data into fields; never fails, `rest` holds what is not a field. */
 export function decodeExtra(extra: Uint8Array): ExtraFields {
+  if (extra.length === 0) return NOTHING;
   const view = new DataView(extra.buffer, extra.byteOffset, extra.length);
   const fields: ExtraField[] = [];
   let at = 0;
@@ -22,10 +25,10 @@ export function decodeExtra(extra: Uint8Array): ExtraFields {
     const id = view.getUint16(at, true);
     const size = view.getUint16(at + 2, true);
     if (at + 4 + size > extra.length) break;
-    fields.push({ id, data: extra.slice(at + 4, at + 4 + size) });
+    fields.push({ id, data: extra.subarray(at + 4, at + 4 + size) });
     at += 4 + size;
   }
-  return { fields, rest: extra.slice(at) };
+  return { fields, rest: extra.subarray(at) };
 }
 
 /** Id, size and the alignment itself: what the field takes without padding. */

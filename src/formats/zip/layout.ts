@@ -18,6 +18,7 @@ export const METHOD_DEFLATED = 8;
 
 /** General purpose bits, section 4.4.4. */
 export const FLAG_ENCRYPTED = 1 << 0;
+export const FLAG_DEFLATE_EFFORT = 3 << 1;
 export const FLAG_DATA_DESCRIPTOR = 1 << 3;
 export const FLAG_STRONG_ENCRYPTION = 1 << 6;
 export const FLAG_UTF8 = 1 << 11;

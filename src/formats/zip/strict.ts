@@ -18,9 +18,11 @@ import {
   EXTRA_UNICODE_PATH,
   EXTRA_ZIP64,
   FLAG_DATA_DESCRIPTOR,
+  FLAG_DEFLATE_EFFORT,
   FLAG_ENCRYPTED,
   FLAG_MASKED_HEADERS,
   FLAG_STRONG_ENCRYPTION,
+  FLAG_UTF8,
   METHOD_DEFLATED,
   METHOD_STORED,
   ZIP64_LOCATOR_SIGNATURE,
@@ -28,6 +30,7 @@ import {
 } from './layout.ts';
 import { nameProblem, nameSet } from './names.ts';
 import type { ZipDirectory, ZipEntry } from './read.ts';
+import { windowSource } from './window-source.ts';
 
 export interface StrictZipOptions {
   /**
@@ -35,7 +38,7 @@ export interface StrictZipOptions {
    * Default: the central directory, and then nothing may stand before it.
    */
   readonly entriesEnd?: number;
-  /** Bytes that all entries together may decompress to. Default 4 GiB. */
+  /** Bytes that all entries together may decompress to. Default 256 MiB or 64 times the archive. */
   readonly maxTotalSize?: number;
   /** Whether to decompress every entry, to compare its size and CRC-32. Default true. */
   readonly contents?: boolean;
@@ -43,7 +46,20 @@ export interface StrictZipOptions {
   readonly entryComments?: boolean;
 }
 
-const DEFAULT_MAX_TOTAL_SIZE = 2 ** 32;
+/** What decompresses to more than that of itself is made to exhaust who reads it. */
+const MAX_RATIO = 64;
+const USUAL_TOTAL_SIZE = 256 << 20;
+
+/** Before a signing block, which starts on a page; no page is larger, and early signers wrote two. */
+const MAX_PADDING = 0xffff;
+
+/** Bits that mean something harmless: how hard the deflater tried, descriptors, UTF-8. */
+const KNOWN_FLAGS = FLAG_DEFLATE_EFFORT | FLAG_DATA_DESCRIPTOR | FLAG_UTF8;
+
+/** Fields that one header has and the other may not: padding and alignment, times, owners, Java's mark. */
+const ONE_SIDED_FIELDS: ReadonlySet<number> = new Set([
+  0x0000, 0x000a, 0x5455, 0x5855, 0x7855, 0x7875, 0xcafe, 0xd935,
+]);
 
 /** `st_mode` in the upper half of the external attributes. */
 const MODE_TYPE_MASK = 0xf000;
@@ -104,35 +120,65 @@ function checkExtra(extra: Uint8Array, entry: ZipEntry): void {
   }
 }
 
+/** A field that only one header has is seen by half of the readers. */
+function checkSameFields(localExtra: Uint8Array, entry: ZipEntry): void {
+  if (localExtra.length === 0 && entry.extra.length === 0) return;
+  const [local, central] = [localExtra, entry.extra].map(
+    (extra) => new Set(decodeExtra(extra).fields.map(({ id }) => id)),
+  ) as [Set<number>, Set<number>];
+  for (const id of [...local, ...central]) {
+    if (ONE_SIDED_FIELDS.has(id) || (local.has(id) && central.has(id))) continue;
+    throw refuse(
+      'bad-value',
+      `only one header of "${entry.name}" has the extra field 0x${id.toString(16).padStart(4, '0')}`,
+      { offset: entry.localHeaderOffset, field: entry.name },
+    );
+  }
+}
+
 /** What the record in the central directory says by itself. */
 function checkRecord(entry: ZipEntry, entryComments: boolean): void {
-  const where = { offset: entry.recordOffset, field: entry.name };
-  const label = `entry ${JSON.stringify(entry.name)}`;
-  const problem = nameProblem(entry.name);
-  if (problem !== undefined) throw refuse('bad-value', `the name of ${label} ${problem}`, where);
-  if (entry.diskNumber !== 0) throw refuse('unsupported', `${label} is on another disk`, where);
-  if (entry.comment.length > 0 && !entryComments)
-    throw refuse('unsupported', `${label} has a comment`, where);
-  if (entry.method !== METHOD_STORED && entry.method !== METHOD_DEFLATED) {
-    throw refuse('unsupported', `${label} uses compression method ${entry.method}`, where);
+  const problem = recordProblem(entry, entryComments);
+  if (problem !== undefined) {
+    const [code, message] = problem;
+    throw refuse(code, `entry ${JSON.stringify(entry.name)} ${message}`, {
+      offset: entry.recordOffset,
+      field: entry.name,
+    });
   }
-  if (entry.flags & (FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS)) {
-    throw refuse('unsupported', `${label} is marked as encrypted`, where);
+  checkExtra(entry.extra, entry);
+}
+
+type Problem = readonly [code: Parameters<typeof refuse>[0], message: string];
+
+function recordProblem(entry: ZipEntry, entryComments: boolean): Problem | undefined {
+  const { name, method, flags } = entry;
+  const problem = nameProblem(name);
+  if (problem !== undefined) return ['bad-value', `has a name that ${problem}`];
+  if (entry.diskNumber !== 0) return ['unsupported', 'is on another disk'];
+  if (entry.comment.length > 0 && !entryComments) return ['unsupported', 'has a comment'];
+  if (method !== METHOD_STORED && method !== METHOD_DEFLATED) {
+    return ['unsupported', `uses compression method ${method}`];
   }
-  if (entry.flags & FLAG_DATA_DESCRIPTOR && entry.method !== METHOD_DEFLATED) {
-    throw refuse('bad-value', `${label} is stored and has a data descriptor`, where);
+  if (flags & (FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS)) {
+    return ['unsupported', 'is marked as encrypted'];
   }
-  if (entry.method === METHOD_STORED && entry.compressedSize !== entry.size) {
-    throw refuse('bad-value', `${label} is stored and has two sizes`, where);
+  if (flags & ~KNOWN_FLAGS) {
+    return ['unsupported', `has reserved flags: 0x${flags.toString(16)}`];
+  }
+  if (flags & FLAG_DATA_DESCRIPTOR && method !== METHOD_DEFLATED) {
+    return ['bad-value', 'is stored and has a data descriptor'];
+  }
+  if (method === METHOD_STORED && entry.compressedSize !== entry.size) {
+    return ['bad-value', 'is stored and has two sizes'];
   }
   const type = (entry.externalAttributes >>> 16) & MODE_TYPE_MASK;
-  const isDirectory = entry.name.endsWith('/');
+  const isDirectory = name.endsWith('/');
   if (type !== 0 && type !== (isDirectory ? MODE_DIRECTORY : MODE_REGULAR)) {
-    throw refuse('unsupported', `${label} is not a regular file by its mode`, where);
+    return ['unsupported', 'is not a regular file by its mode'];
   }
-  if (isDirectory && entry.size !== 0)
-    throw refuse('bad-value', `${label} is a directory with data`, where);
-  checkExtra(entry.extra, entry);
+  if (isDirectory && entry.size !== 0) return ['bad-value', 'is a directory with data'];
+  return undefined;
 }
 
 const SAME_IN_BOTH = ['flags', 'method', 'time', 'date'] as const;
@@ -152,6 +198,7 @@ async function checkLocal(source: ByteSource, entry: ZipEntry, next: number): Pr
       throw disagree(field);
   }
   checkExtra(extra, entry);
+  checkSameFields(extra, entry);
   const dataEnd = dataOffset + entry.compressedSize;
   if (dataEnd > next)
     throw refuse('out-of-range', `entry "${entry.name}" overlaps what follows`, where);
@@ -188,6 +235,10 @@ async function checkZeros(source: ByteSource, from: number, to: number): Promise
   }
 }
 
+/** Stored, and thus nothing to look at. */
+const isEmpty = ({ method, size, crc32 }: ZipEntry): boolean =>
+  method === METHOD_STORED && size === 0 && crc32 === 0;
+
 /**
  * Checks an archive against the profile.
  *
@@ -199,7 +250,8 @@ export async function checkStrictZip(
   zip: ZipDirectory,
   options: StrictZipOptions = {},
 ): Promise<void> {
-  const { maxTotalSize = DEFAULT_MAX_TOTAL_SIZE, contents = true, entryComments = false } = options;
+  const { contents = true, entryComments = false } = options;
+  const maxTotalSize = options.maxTotalSize ?? Math.max(USUAL_TOTAL_SIZE, source.size * MAX_RATIO);
   const entriesEnd = options.entriesEnd ?? zip.end.centralDirectoryOffset;
   await checkEnd(source, zip);
   const names = nameSet();
@@ -219,6 +271,7 @@ export async function checkStrictZip(
     throw refuse('too-large', `its entries hold ${totalSize} bytes, ${maxTotalSize} are allowed`);
   }
 
+  const headers = windowSource(source);
   const byOffset = [...zip.entries].sort((a, b) => a.localHeaderOffset - b.localHeaderOffset);
   let at = 0;
   for (const [index, entry] of byOffset.entries()) {
@@ -229,16 +282,26 @@ export async function checkStrictZip(
       });
     }
     const next = byOffset[index + 1]?.localHeaderOffset ?? entriesEnd;
-    at = await checkLocal(source, entry, next);
+    at = await checkLocal(headers, entry, next);
   }
   if (options.entriesEnd === undefined && at !== entriesEnd) {
     throw refuse('trailing-data', 'bytes stand before the central directory', { offset: at });
+  }
+  if (entriesEnd - at > MAX_PADDING) {
+    throw refuse(
+      'trailing-data',
+      `${entriesEnd - at} bytes stand between its entries and its signatures`,
+      {
+        offset: at,
+      },
+    );
   }
   await checkZeros(source, at, entriesEnd);
 
   if (!contents) return;
   for (const entry of byOffset) {
+    if (isEmpty(entry)) continue;
     // The stream itself compares size and CRC-32.
-    for await (const chunk of (await openEntry(source, entry)).stream()) void chunk;
+    for await (const chunk of (await openEntry(headers, entry)).stream()) void chunk;
   }
 }
