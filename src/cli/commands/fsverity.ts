@@ -18,19 +18,19 @@ import { expectOutputs } from './output-files.ts';
 import { expectFile, openWorkFiles } from './verity-files.ts';
 import { lastText, optionalSalt, optionalSize, step, textOption } from './verity-options.ts';
 
-const parameterOptions: Readonly<Record<string, Options>> = {
+export const parameterOptions: Readonly<Record<string, Options>> = {
   'hash-alg': textOption('Hash algorithm: sha256 (default) or sha512'),
   'block-size': textOption('Bytes a block, of data and tree; default 4096'),
   salt: textOption('In hexadecimal, at most 32 bytes'),
 };
 
-interface Parameters {
+export interface Parameters {
   readonly algorithm: FsVerityAlgorithm;
   readonly blockSize: number;
   readonly salt: Uint8Array;
 }
 
-function parametersOf(args: CommandArguments): Parameters {
+export function parametersOf(args: CommandArguments): Parameters {
   const algorithm = lastText(args, 'hash-alg') ?? 'sha256';
   if (algorithm !== 'sha256' && algorithm !== 'sha512') {
     throw new UsageError(
