@@ -15,6 +15,7 @@ import {
   METHOD_STORED,
 } from '../../formats/zip/layout.ts';
 import type { ZipDirectory, ZipEntry } from '../../formats/zip/read.ts';
+import { windowSource } from '../../formats/zip/window-source.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 
 /** Bytes of the output: a range of the input, or bytes of our own. */
@@ -178,6 +179,7 @@ export async function planCopy(
   options: CopyOptions,
 ): Promise<CopyPlan> {
   const byOffset = [...zip.entries].sort((a, b) => a.localHeaderOffset - b.localHeaderOffset);
+  const headers = windowSource(source);
   const pieces: CopyPiece[] = [];
   const offsets = new Map<ZipEntry, number>();
   let size = 0;
@@ -188,7 +190,7 @@ export async function planCopy(
   for (const [index, entry] of byOffset.entries()) {
     await passGap(Math.min(entry.localHeaderOffset, options.entriesEnd));
     const next = byOffset[index + 1]?.localHeaderOffset ?? options.entriesEnd;
-    const placed = await placeEntry(source, entry, Math.min(next, options.entriesEnd));
+    const placed = await placeEntry(headers, entry, Math.min(next, options.entriesEnd));
     inputEnd = placed.end;
     if (options.isLeftOut(entry.name)) continue;
     offsets.set(entry, size);
