@@ -2,6 +2,7 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { FormatError, UsageError } from '../../core/errors.ts';
+import { publicKeyOfAvb } from '../avb/public-key.ts';
 import { decodeCertificatePem, readCertificate, readCertificateKey } from '../x509.ts';
 import { readPublicFile } from './bounded-file.ts';
 
@@ -55,30 +56,45 @@ export function requireOwnCertificate(
   });
 }
 
+/** What a file tells of a key without its private half. */
+export interface PublicParts {
+  readonly publicKey: KeyObject;
+  /** X.509 DER, the key's own first; empty where the file holds a key only. */
+  readonly certificates: readonly Uint8Array[];
+}
+
 /**
- * The public key of a file: a public key in PEM or DER (SubjectPublicKeyInfo), or a certificate's.
+ * The public key of a file: a public key in PEM, DER (SubjectPublicKeyInfo) or AVB's encoding, or
+ * certificates.
  *
- * @throws {UsageError} `key` when the file holds something else, a private key included.
+ * @returns undefined when the file holds something else, such as a private key.
+ * @throws {UsageError} `key` when it cannot be read.
  */
-export async function readPublicKeyFile(path: string): Promise<KeyObject> {
+export async function findPublicParts(path: string): Promise<PublicParts | undefined> {
   const bytes = await readPublicFile(path, {
     what: 'public key',
     maxSize: MAX_CERTIFICATE_FILE,
   });
-  const text = bytes.toString('latin1');
-  if (text.includes('PRIVATE KEY-----')) {
+  if (bytes.includes('PRIVATE KEY-----')) {
     bytes.fill(0);
-    throw new UsageError('key', `Cannot use public key ${path}: it is a private key`, {
-      hint: 'Name the public half: openssl pkey -in KEY -pubout -out KEY.pub',
-    });
+    return undefined;
   }
-  const readers: readonly (() => KeyObject)[] =
+  const fromCertificates = (certificates: readonly Uint8Array[]): PublicParts => ({
+    publicKey: readCertificateKey(certificates[0] ?? new Uint8Array(0)),
+    certificates,
+  });
+  const fromKey = (publicKey: KeyObject): PublicParts => ({ publicKey, certificates: [] });
+  const readers: readonly (() => PublicParts)[] =
     bytes[0] === 0x30
       ? [
-          () => createPublicKey({ key: bytes, format: 'der', type: 'spki' }),
-          () => readCertificateKey(new Uint8Array(bytes)),
+          () => fromKey(createPublicKey({ key: bytes, format: 'der', type: 'spki' })),
+          () => fromCertificates([new Uint8Array(bytes)]),
         ]
-      : [() => createPublicKey(bytes)];
+      : [
+          () => fromCertificates(decodeCertificatePem(bytes.toString('latin1'))),
+          () => fromKey(createPublicKey(bytes)),
+          () => fromKey(publicKeyOfAvb(bytes)),
+        ];
   for (const read of readers) {
     try {
       return read();
@@ -86,7 +102,18 @@ export async function readPublicKeyFile(path: string): Promise<KeyObject> {
       // The next one may fit.
     }
   }
+  return undefined;
+}
+
+/**
+ * The public key of a file, as `findPublicParts` finds it.
+ *
+ * @throws {UsageError} `key` when the file holds something else, a private key included.
+ */
+export async function readPublicKeyFile(path: string): Promise<KeyObject> {
+  const found = await findPublicParts(path);
+  if (found !== undefined) return found.publicKey;
   throw new UsageError('key', `Cannot use public key ${path}: it is none`, {
-    hint: 'A public key or a certificate is needed, in PEM or DER',
+    hint: 'A public key or a certificate is needed; of a private key: openssl pkey -in KEY -pubout -out KEY.pub',
   });
 }

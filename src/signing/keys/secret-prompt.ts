@@ -7,6 +7,9 @@ import { UsageError } from '../../core/errors.ts';
 const BACKSPACE: ReadonlySet<number> = new Set([0x08, 0x7f]);
 const [CTRL_C, CTRL_D, CTRL_U, LINE_FEED, RETURN] = [0x03, 0x04, 0x15, 0x0a, 0x0d];
 
+/** A signal that is caught is told a moment later, in milliseconds; nobody may have caught it. */
+const SIGNAL_DELAY = 500;
+
 /** Questions are asked one after the other, also when several keys are opened at once. */
 let turn: Promise<unknown> = Promise.resolve();
 
@@ -68,7 +71,6 @@ function readTyped(input: ReadStream, signal: AbortSignal | undefined): Promise<
   return new Promise((resolve, reject) => {
     const interrupted = (): void => {
       typed.fill(0);
-      // The terminal sends no signal in this mode; who waits for one gets it from us.
       reject(new DOMException('The question was interrupted', 'AbortError'));
     };
     signal?.addEventListener('abort', interrupted, { once: true });
@@ -85,7 +87,9 @@ function readTyped(input: ReadStream, signal: AbortSignal | undefined): Promise<
           break;
         }
         if (byte === CTRL_C) {
-          settle(interrupted);
+          // The terminal sends no signal in this mode: whoever waits for one, waits for this.
+          process.kill(process.pid, 'SIGINT');
+          setTimeout(() => settle(interrupted), SIGNAL_DELAY).unref();
           break;
         }
         if (BACKSPACE.has(byte)) size = beforeLast(typed, size);

@@ -81,3 +81,26 @@ function firstLine(bytes: Buffer): Buffer {
   const line = end === -1 ? bytes : bytes.subarray(0, end);
   return line.at(-1) === 0x0d ? line.subarray(0, -1) : line;
 }
+
+/**
+ * Reads a secret that is new: typed twice where it is typed, and never empty.
+ *
+ * @throws {UsageError} `key` when both differ, or nothing is there.
+ */
+export async function readNewSecret(
+  request: SecretRequest & { readonly source: string },
+): Promise<Buffer> {
+  const first = await readSecret(request);
+  if (first.length === 0) {
+    throw new UsageError('key', `Cannot use an empty ${request.what}`, {
+      hint: `Leave ${request.option} away for a key that is not encrypted`,
+    });
+  }
+  if (request.source !== 'prompt') return first;
+  const second = await readSecret({ ...request, what: `${request.what}, again` });
+  const isSame = first.equals(second);
+  second.fill(0);
+  if (isSame) return first;
+  first.fill(0);
+  throw new UsageError('key', `Cannot use the ${request.what}: both differ`);
+}

@@ -1,9 +1,9 @@
 /** The AVB key that a user trusts, from whatever form it is kept in. */
 
 import { createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { UsageError } from '../../core/errors.ts';
 import { avbPublicKey, publicKeyOfAvb } from '../avb/public-key.ts';
+import { readPublicFile } from './bounded-file.ts';
 
 /** A key or certificate is a few kilobytes. */
 const MAX_KEY_FILE = 1 << 16;
@@ -16,15 +16,16 @@ const MAX_KEY_FILE = 1 << 16;
  * @throws {UsageError} `key` when the file is none of these.
  */
 export async function readTrustedAvbKey(path: string): Promise<Uint8Array> {
-  const bytes = await readBounded(path);
-  if (Buffer.from(bytes).includes('PRIVATE KEY-----')) {
+  const bytes = await readPublicFile(path, { what: 'trusted key', maxSize: MAX_KEY_FILE });
+  if (bytes.includes('PRIVATE KEY-----')) {
+    bytes.fill(0);
     throw new UsageError('key', `Cannot trust ${path}: it is a private key`, {
       hint: 'Trust needs the public half only: openssl pkey -in KEY -pubout -out KEY.pub',
     });
   }
   for (const read of [fromAvb, fromPublicKey, fromCertificate]) {
     const key = read(bytes);
-    if (key !== undefined) return avbPublicKey(key);
+    if (key !== undefined) return encoded(key, path);
   }
   throw new UsageError(
     'key',
@@ -32,19 +33,12 @@ export async function readTrustedAvbKey(path: string): Promise<Uint8Array> {
   );
 }
 
-async function readBounded(path: string): Promise<Uint8Array> {
-  let handle;
+function encoded(key: KeyObject, path: string): Uint8Array {
   try {
-    handle = await open(path, 'r');
-    const { size } = await handle.stat();
-    if (size > MAX_KEY_FILE) throw new UsageError('key', `Cannot trust ${path}: it is no key file`);
-    return new Uint8Array(await handle.readFile());
+    return avbPublicKey(key);
   } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new UsageError('key', `Cannot read key ${path}: ${code}`, { cause });
-  } finally {
-    await handle?.close();
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new UsageError('key', `Cannot trust ${path}: ${cause.message}`, { cause });
   }
 }
 
