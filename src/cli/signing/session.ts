@@ -12,6 +12,7 @@ import type { OpenedKey } from '../../signing/keys/open-key.ts';
 import { RELEASE_LOG } from '../../signing/policy/last-releases.ts';
 import type { ReviewSubject, SigningProfile } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
+import { lastText } from '../commands/avb/options.ts';
 import { auditedSigner } from './audited-signer.ts';
 import { identityOf } from './identity.ts';
 import { describeCommandLine } from './job.ts';
@@ -61,11 +62,11 @@ export async function withSigning(
   const { env, reporter, signal } = context;
   const phase = await openPhase(job, args, context);
   const profile: SigningProfile =
-    args.optionalText('profile') === 'release' ? 'release' : 'development';
+    lastText(args, 'profile') === 'release' ? 'release' : 'development';
   const audit = openAudit(args, context, profile, phase);
   const reviewer = await openReviewer({
     profile,
-    releaseLog: args.optionalText('release-log') ?? RELEASE_LOG,
+    releaseLog: lastText(args, 'release-log') ?? RELEASE_LOG,
     audit,
     env,
     reporter,
@@ -96,8 +97,8 @@ function openPhase(
   args: CommandArguments,
   { argv, signal }: CommandContext,
 ): SigningPhase | Promise<SigningPhase> {
-  const prepare = args.optionalText('prepare');
-  const attach = args.optionalText('attach');
+  const prepare = lastText(args, 'prepare');
+  const attach = lastText(args, 'attach');
   if (prepare !== undefined && attach !== undefined) {
     throw new UsageError('usage', 'Cannot both prepare and attach: give --prepare or --attach');
   }
@@ -112,7 +113,7 @@ function openAudit(
   profile: SigningProfile,
   { mode }: SigningPhase,
 ): AuditLog {
-  const path = args.optionalText('audit-log');
+  const path = lastText(args, 'audit-log');
   if (path === undefined) return noAuditLog;
   return openAuditLog(path, {
     identity: identityOf(env),

@@ -10,7 +10,7 @@
  * 0; the value is decimal text, since the index has 64 bits.
  */
 
-import { FormatError } from '../../core/errors.ts';
+import { oneOf, readStrictJson, record, wrongField, type JsonReader } from '../strict-json.ts';
 
 /** Highest released rollback index by `rollbackName`. */
 export type LastReleases = ReadonlyMap<string, bigint>;
@@ -27,47 +27,38 @@ const U64 = /^(?:0|[1-9][0-9]{0,19})$/;
 export const rollbackName = (name: string, location: number): string =>
   location === 0 ? name : `${name}#${location}`;
 
-/** @throws {FormatError} `releases`, naming the field. */
-export function parseLastReleases(text: string, file: string): LastReleases {
-  const fail = (field: string, wanted: string, cause?: unknown): never => {
-    throw new FormatError(
-      'releases',
-      'bad-value',
-      `Cannot use ${file}: ${field} is not ${wanted}`,
-      {
-        field,
-        cause,
-        hint: 'Take it from version control again: it says which releases must not be undone',
-      },
-    );
-  };
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    fail('it', 'JSON', cause);
+const readIndexes: JsonReader<LastReleases> = (value, field) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return wrongField(field, 'an object');
   }
-  if (!isRecord(value)) return fail('it', 'an object');
-  if (value['schemaVersion'] !== 1) return fail('schemaVersion', '1');
-  const unknown = Object.keys(value).find(
-    (key) => key !== 'schemaVersion' && key !== 'rollbackIndexes',
-  );
-  if (unknown !== undefined) return fail(unknown, 'a known field');
-  const indexes = value['rollbackIndexes'];
-  if (!isRecord(indexes)) return fail('rollbackIndexes', 'an object');
-  const entries = Object.entries(indexes);
-  if (entries.length > MAX_ENTRIES) return fail('rollbackIndexes', `of ${MAX_ENTRIES} at most`);
+  const entries = Object.entries(value);
+  if (entries.length > MAX_ENTRIES) return wrongField(field, `of ${MAX_ENTRIES} images at most`);
   return new Map(
     entries.map(([name, index]) => {
-      const field = `rollbackIndexes.${name}`;
-      if (!NAME.test(name)) return fail(field, 'the name of an image');
+      const at = `${field}.${name}`;
+      if (!NAME.test(name)) return wrongField(at, 'the name of an image');
       if (typeof index !== 'string' || !U64.test(index) || BigInt(index) >= 1n << 64n) {
-        return fail(field, 'a 64-bit number as text');
+        return wrongField(at, 'a 64-bit number as text');
       }
       return [name, BigInt(index)];
     }),
   );
-}
+};
+
+const readDocument = record<{ schemaVersion: number; rollbackIndexes: LastReleases }>({
+  schemaVersion: oneOf(1),
+  rollbackIndexes: readIndexes,
+});
+
+/** @throws {FormatError} `releases`, naming the field. */
+export const parseLastReleases = (json: string, file: string): LastReleases =>
+  readStrictJson(
+    json,
+    readDocument,
+    'releases',
+    file,
+    'Take it from version control again: it says which releases must not be undone',
+  ).rollbackIndexes;
 
 /** Sorted, so that equal contents are equal bytes. */
 export function formatLastReleases(last: LastReleases): string {
@@ -88,6 +79,3 @@ export function withReleases(
   }
   return all;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

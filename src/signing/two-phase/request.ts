@@ -5,7 +5,18 @@
  * It holds no secret: keys by what may be printed of their references, and their public halves.
  */
 
-import { FormatError } from '../../core/errors.ts';
+import {
+  count,
+  hex,
+  list,
+  matching,
+  nullable,
+  oneOf,
+  readStrictJson,
+  record,
+  text,
+  wrongField,
+} from '../strict-json.ts';
 import type { SignatureHash, SignaturePurpose, SignatureScheme } from '../signer.ts';
 
 /** The name of the file in its folder. */
@@ -85,71 +96,6 @@ export const formatRequest = (document: RequestDocument): string =>
 
 /** A request of a bundle has a dozen signatures; a file beyond this is something else. */
 export const MAX_REQUEST_SIZE: number = 16 << 20;
-const MAX_ITEMS = 100_000;
-
-/** Throws unless the value is one; returns it. */
-type Reader<T> = (value: unknown, field: string) => T;
-
-function fail(field: string, wanted: string, cause?: unknown): never {
-  throw new FormatError(
-    'signature-request',
-    'bad-value',
-    `Cannot use ${REQUEST_FILE}: ${field} is not ${wanted}`,
-    { field, cause, hint: 'Prepare the job again, in another folder' },
-  );
-}
-
-const matching =
-  (pattern: RegExp, wanted: string): Reader<string> =>
-  (value, field) =>
-    typeof value === 'string' && pattern.test(value) ? value : fail(field, wanted);
-
-const oneOf =
-  <T extends string | number>(...known: readonly T[]): Reader<T> =>
-  (value, field) =>
-    known.includes(value as T) ? (value as T) : fail(field, known.join(' or '));
-
-const text: Reader<string> = (value, field) =>
-  typeof value === 'string' ? value : fail(field, 'text');
-
-const count: Reader<number> = (value, field) =>
-  Number.isSafeInteger(value) && (value as number) >= 0
-    ? (value as number)
-    : fail(field, 'a number');
-
-const nullable =
-  <T>(read: Reader<T>): Reader<T | null> =>
-  (value, field) =>
-    value === null ? null : read(value, field);
-
-const list =
-  <T>(read: Reader<T>): Reader<T[]> =>
-  (value, field) =>
-    Array.isArray(value) && value.length <= MAX_ITEMS
-      ? value.map((each, index) => read(each, `${field}[${index}]`))
-      : fail(field, 'a list');
-
-/** Exactly these fields, none more. */
-const record =
-  <T extends object>(fields: { readonly [K in keyof T]: Reader<T[K]> }): Reader<T> =>
-  (value, field) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      return fail(field, 'an object');
-    }
-    const at = (name: string): string => (field === 'it' ? name : `${field}.${name}`);
-    const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
-    if (unknown !== undefined) return fail(at(unknown), 'a known field');
-    const given = value as Record<string, unknown>;
-    return Object.fromEntries(
-      Object.entries<Reader<unknown>>(fields).map(([name, read]) => [
-        name,
-        read(given[name], at(name)),
-      ]),
-    ) as T;
-  };
-
-const hex = (bytes: number): Reader<string> =>
-  matching(new RegExp(`^[0-9a-f]{${2 * bytes}}$`), `${bytes} bytes in hexadecimal`);
 
 const digest = matching(/^(?:[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/, 'a digest');
 
@@ -211,17 +157,21 @@ const readDocument = record<RequestDocument>({
 
 /** @throws {FormatError} `signature-request`, naming the field. */
 export function parseRequest(json: string): RequestDocument {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (cause) {
-    fail('it', 'JSON', cause);
-  }
-  const document = readDocument(value, 'it');
-  const ids = document.requests.map(({ id }) => id);
-  if (new Set(ids).size !== ids.length) fail('requests', 'free of requests of the same id');
-  const keys = new Set(document.keys.map(({ id }) => id));
-  const lost = document.requests.findIndex(({ key }) => !keys.has(key));
-  if (lost >= 0) fail(`requests[${lost}].key`, 'one of the keys');
-  return document;
+  return readStrictJson(
+    json,
+    (value, field) => {
+      const document = readDocument(value, field);
+      const ids = document.requests.map(({ id }) => id);
+      if (new Set(ids).size !== ids.length) {
+        wrongField('requests', 'free of requests of the same id');
+      }
+      const keys = new Set(document.keys.map(({ id }) => id));
+      const lost = document.requests.findIndex(({ key }) => !keys.has(key));
+      if (lost >= 0) wrongField(`requests[${lost}].key`, 'one of the keys');
+      return document;
+    },
+    'signature-request',
+    REQUEST_FILE,
+    'Prepare the job again, in another folder',
+  );
 }

@@ -2,6 +2,11 @@
 
 import type { CommandGroup } from '../../command.ts';
 import { signBundleCommand } from './bundle.ts';
+import {
+  compareSignaturesCommand,
+  extractSignatureCommand,
+  replaceSignatureCommand,
+} from './detached.ts';
 import { signDsseCommand } from './dsse.ts';
 import { signFsverityCommand } from './fsverity.ts';
 import { signImageCommand } from './image.ts';
@@ -17,6 +22,9 @@ export const signCommands: CommandGroup = {
     signDsseCommand,
     signRootHashCommand,
     signFsverityCommand,
+    extractSignatureCommand,
+    replaceSignatureCommand,
+    compareSignaturesCommand,
   ],
   implied: impliedSigning(() => signCommands),
 };

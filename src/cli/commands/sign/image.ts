@@ -92,7 +92,7 @@ async function optionsOf(args: CommandArguments, signer: Signer): Promise<Resign
 }
 
 /** Copies an image into a new file. */
-async function copyImage(from: string, to: string, signal: AbortSignal): Promise<void> {
+export async function copyImage(from: string, to: string, signal: AbortSignal): Promise<void> {
   const source = await openFileSource(from);
   const sink = await createFileSink(to);
   try {
