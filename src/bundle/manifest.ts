@@ -5,6 +5,9 @@
 
 import { FormatError } from '../core/errors.ts';
 
+/** What a signature over `manifest.json` says that it is. */
+export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.microbuild.manifest+json';
+
 export interface ManifestFile {
   readonly path: string;
   readonly size: number;
@@ -54,8 +57,10 @@ export interface Manifest {
 }
 
 /** Canonical text: fixed key order, two spaces, one newline at the end. */
-export const formatManifest = (manifest: Manifest): string =>
-  `${JSON.stringify(manifest, undefined, 2)}\n`;
+export function formatManifest(manifest: Manifest): string {
+  const files = manifest.files.map(({ path, sha256, size }) => ({ path, sha256, size }));
+  return `${JSON.stringify({ ...manifest, files }, undefined, 2)}\n`;
+}
 
 const isHex = (size: number) => (each: unknown) =>
   typeof each === 'string' && each.length === size * 2 && /^[0-9a-f]*$/.test(each);

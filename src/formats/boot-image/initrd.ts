@@ -10,7 +10,7 @@
 
 import { equalBytes } from '../../core/digest.ts';
 import { FormatError } from '../../core/errors.ts';
-import type { ByteSource } from '../../io/byte-source.ts';
+import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 import { bytesContent, type FileContent } from '../../io/file-tree.ts';
 import {
   cpioArchive,
@@ -75,14 +75,47 @@ export function encodeInitrd(content: InitrdContent): FileContent {
   // A whole number of 4-byte words before it, so that its padding counts from its own start.
   const trailer = encodeBootconfigTrailer(formatBootconfig(content.bootconfig));
   members.push({ ...BOOTCONFIG_MEMBER, content: bytesContent(trailer) });
-  const archive = cpioArchive(members, mtime);
+  return joined(cpioArchive(members, mtime), bytesContent(trailer));
+}
+
+/** A part of a source as content. */
+const partOf = (source: ByteSource, size: number): FileContent => ({
+  size,
+  stream: () => streamOf(source, 0, size),
+});
+
+/** Contents one behind the other. */
+function joined(...contents: readonly FileContent[]): FileContent {
   return {
-    size: archive.size + trailer.length,
+    size: contents.reduce((sum, { size }) => sum + size, 0),
     async *stream() {
-      yield* archive.stream();
-      yield trailer;
+      for (const content of contents) yield* content.stream();
     },
   };
+}
+
+/**
+ * An initrd with another bootconfig: everything before it stays, byte for byte.
+ *
+ * @param decoded What `decodeInitrd` made of `initrd`.
+ * @throws {RangeError} when the bootconfig cannot be stored.
+ */
+export function replaceBootconfig(
+  initrd: ByteSource,
+  decoded: DecodedInitrd,
+  bootconfig: readonly BootconfigEntry[],
+): FileContent {
+  const member = decoded.entries.at(-1);
+  if (member?.name !== BOOTCONFIG_MEMBER.name) {
+    throw new TypeError('The last member of a decoded initrd is its bootconfig');
+  }
+  const trailer = bytesContent(encodeBootconfigTrailer(formatBootconfig(bootconfig)));
+  const end = cpioArchive(
+    [{ name: member.name, mode: member.mode, content: trailer }],
+    member.mtime,
+    member.ino,
+  );
+  return joined(partOf(initrd, member.offset), end, trailer);
 }
 
 export interface DecodedInitrd {

@@ -144,13 +144,18 @@ function memberSize(member: CpioMember): number {
 /**
  * An archive as content: its size is known before, its bytes are made while they are read.
  *
- * Inode numbers count from 1, owners are root, every time is `mtime`: the same members give the same bytes.
+ * Inode numbers count up, owners are root, every time is `mtime`: the same members give the same bytes.
  *
  * @param members In the order in which the kernel shall create them: parents first.
  * @param mtime Seconds since 1970.
+ * @param firstIno Above 1 for the end of an archive whose other members stand before it.
  * @throws {RangeError} from `stream`, when a content yields another number of bytes than its size.
  */
-export function cpioArchive(members: readonly CpioMember[], mtime: number): FileContent {
+export function cpioArchive(
+  members: readonly CpioMember[],
+  mtime: number,
+  firstIno = 1,
+): FileContent {
   const trailer = encodeTrailer();
   const size = members.reduce((sum, member) => sum + memberSize(member), trailer.length);
   return {
@@ -158,7 +163,7 @@ export function cpioArchive(members: readonly CpioMember[], mtime: number): File
     async *stream() {
       for (const [index, member] of members.entries()) {
         const { content } = member;
-        yield encodeMemberHead(member, content?.size ?? 0, index + 1, mtime);
+        yield encodeMemberHead(member, content?.size ?? 0, firstIno + index, mtime);
         if (content === undefined) continue;
         let done = 0;
         for await (const chunk of content.stream()) {

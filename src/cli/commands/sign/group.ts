@@ -1,6 +1,7 @@
 /** `microbuild sign`: one command for each kind of thing that carries a signature. */
 
 import type { CommandGroup } from '../../command.ts';
+import { signApkCommand } from './apk.ts';
 import { signBundleCommand } from './bundle.ts';
 import {
   compareSignaturesCommand,
@@ -17,6 +18,7 @@ export const signCommands: CommandGroup = {
   name: 'sign',
   summary: 'Sign, or sign anew, what exists: APKs, images, bundles, files',
   commands: [
+    signApkCommand,
     signImageCommand,
     signBundleCommand,
     signDsseCommand,

@@ -1,0 +1,144 @@
+/** The payload disk of a bundle, with its APK signed anew. What the APK holds stays; so does what starts it. */
+
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { alignUp } from '../core/math.ts';
+import { FormatError } from '../core/errors.ts';
+import {
+  APK_SIGNATURE_SCHEME_V2_BLOCK_ID,
+  APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
+  findApkSections,
+  readSigningBlock,
+} from '../formats/apk/signing-block.ts';
+import { decodeSignedData, decodeSigners } from '../formats/apk/signer-block.ts';
+import { decodeManifest } from '../formats/axml/manifest.ts';
+import { layoutGpt, writeGpt } from '../formats/gpt/gpt.ts';
+import { openEntry } from '../formats/zip/entry.ts';
+import { readZip } from '../formats/zip/read.ts';
+import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
+import { copySparse } from '../io/copy-sparse.ts';
+import { createFileSink } from '../io/image-sink.ts';
+import { signApk, type ApkSigner, type SignApkOptions } from '../signing/apk/sign.ts';
+import { LABELS } from './layout.ts';
+import type { Bundle } from './open.ts';
+
+/** Partitions end at a multiple of this: the guest maps them by dm-verity. */
+const PARTITION_ALIGNMENT = 4096;
+const MAX_MANIFEST_SIZE = 1 << 20;
+
+/** What an APK of a bundle is, and who signed it. */
+export interface PayloadFacts {
+  /** The APK, without what fills its partition. */
+  readonly apk: ByteSource;
+  readonly package: string;
+  readonly debuggable: boolean;
+  /** X.509 DER, of the signer of v3. */
+  readonly certificate: Uint8Array;
+  readonly hasV2: boolean;
+}
+
+/** Reads what is needed to sign the payload again. Nothing is verified. */
+export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
+  const partition = await bundle.payload.partition(LABELS.apk);
+  const sections = await findApkSections(partition);
+  const apk = sliceSource(partition, 0, sections.size);
+  const pairs = await readSigningBlock(partition, sections);
+  const v3 = pairs.find(({ id }) => id === APK_SIGNATURE_SCHEME_V3_BLOCK_ID);
+  const [signer] = v3 === undefined ? [] : decodeSigners(v3.value, 'v3', v3.offset);
+  const [certificate] =
+    signer === undefined ? [] : decodeSignedData(signer.signedData, 'v3').certificates;
+  if (certificate === undefined) {
+    throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no v3 signer');
+  }
+  const entry = (await readZip(apk)).entries.find(({ name }) => name === 'AndroidManifest.xml');
+  if (entry === undefined || entry.size > MAX_MANIFEST_SIZE) {
+    throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no manifest');
+  }
+  const parts: Uint8Array[] = [];
+  for await (const chunk of (await openEntry(apk, entry)).stream()) parts.push(chunk.slice());
+  const manifest = decodeManifest(new Uint8Array(Buffer.concat(parts)));
+  return {
+    apk,
+    package: manifest.package,
+    debuggable: manifest.debuggable,
+    certificate,
+    hasV2: pairs.some(({ id }) => id === APK_SIGNATURE_SCHEME_V2_BLOCK_ID),
+  };
+}
+
+/**
+ * Writes the payload disk with its APK signed by somebody else.
+ *
+ * @param path Of the new disk. A folder beside it holds the APK meanwhile.
+ * @returns the root digest of the new idsig.
+ */
+export async function resignPayload(
+  bundle: Bundle,
+  facts: PayloadFacts,
+  path: string,
+  signer: ApkSigner,
+  options: Pick<SignApkOptions, 'hasher'> & { readonly signal?: AbortSignal | undefined },
+): Promise<Uint8Array> {
+  const scratch = `${path}.parts`;
+  await mkdir(scratch);
+  try {
+    const files = { apk: join(scratch, 'apk'), idsig: join(scratch, 'idsig') };
+    const output = await createFileSink(files.apk);
+    const idsig = await createFileSink(files.idsig);
+    let signed;
+    try {
+      signed = await signApk({
+        input: facts.apk,
+        output,
+        idsig,
+        signers: [signer],
+        schemes: { v1: false, v2: facts.hasV2, v3: true },
+        hasher: options.hasher,
+      });
+    } finally {
+      await Promise.all([output.close(), idsig.close()]);
+    }
+    if (signed.idsig === undefined) throw new TypeError('The payload was signed without an idsig');
+    await writeDisk(bundle, path, files, options.signal);
+    return signed.idsig.rootHash;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The same partitions in the same order, two of them with other content. */
+async function writeDisk(
+  bundle: Bundle,
+  path: string,
+  files: { readonly apk: string; readonly idsig: string },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { diskGuid, partitions } = await bundle.payload.table();
+  const apk = await openFileSource(files.apk);
+  const idsig = await openFileSource(files.idsig);
+  const sink = await createFileSink(path);
+  try {
+    const sources = await Promise.all(
+      partitions.map(async ({ label }) => {
+        if (label === LABELS.apk) return apk;
+        return label === LABELS.idsig ? idsig : await bundle.payload.partition(label);
+      }),
+    );
+    const layout = layoutGpt({
+      diskGuid,
+      partitions: partitions.map(({ label, guid, typeGuid }, index) => ({
+        label,
+        guid,
+        typeGuid,
+        size: alignUp(sources[index]?.size ?? 0, PARTITION_ALIGNMENT),
+      })),
+    });
+    await writeGpt(sink, layout);
+    for (const [index, { offset }] of layout.partitions.entries()) {
+      const source = sources[index];
+      if (source !== undefined) await copySparse(source, sink, offset, signal);
+    }
+  } finally {
+    await Promise.all([apk.close(), idsig.close(), sink.close()]);
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * Bundles with new keys, through the command line: the bytes of building the recipe with those keys, in one
+ * phase and in two, as a folder and as one file.
+ */
+
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MANIFEST_PAYLOAD_TYPE, type Manifest } from '../../src/bundle/manifest.ts';
+import { verifyDsse } from '../../src/signing/verify-dsse.ts';
+import { openSandbox, type CliResult, type Sandbox } from '../support/cli.ts';
+import { copyHello } from '../support/recipes.ts';
+import { flipByte, payloadPlaces } from '../support/tamper.ts';
+
+let sandbox: Sandbox;
+const at = (name: string): string => join(sandbox.folder, name);
+
+async function succeed(...args: string[]): Promise<CliResult> {
+  const run = await sandbox.microbuild(args);
+  expect([run.status, run.status === 0 ? '' : run.stderr]).toEqual([0, '']);
+  return run;
+}
+const manifestOf = (bundle: string): Manifest =>
+  JSON.parse(readFileSync(join(at(bundle), 'manifest.json'), 'utf8')) as Manifest;
+
+/** All files of a folder by name, as digests would say too little when they differ. */
+function differences(one: string, other: string): string[] {
+  const names = (folder: string): string[] =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+      .sort();
+  expect(names(one)).toEqual(names(other));
+  return names(one).filter(
+    (name) => !readFileSync(join(one, name)).equals(readFileSync(join(other, name))),
+  );
+}
+
+const image = (name: string): string[] => ['--image-key', at(name)];
+const payload = (name: string): string[] => ['--payload-key', at(name)];
+const newKeys = (): string[] => [
+  ...image('image.pem'),
+  ...payload('payload.pem'),
+  '--rollback-index',
+  '3',
+];
+
+beforeAll(async () => {
+  sandbox = openSandbox();
+  const recipe = copyHello(at('release'), [
+    [
+      'vm: {',
+      'signing:\n  image: { key: keys/image.pem, rollbackIndex: 3 }\n  payload: { key: keys/payload.pem }\nvm: {',
+    ],
+  ]);
+  mkdirSync(join(recipe, 'keys'));
+  for (const [name, modulusLength] of [
+    ['image', 2048],
+    ['payload', 4096],
+    ['other', 2048],
+  ] as const) {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength });
+    const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
+    writeFileSync(at(`${name}.pem`), pem, { mode: 0o600 });
+    writeFileSync(at(`${name}.pub`), publicKey.export({ format: 'pem', type: 'spki' }));
+    if (name !== 'other') writeFileSync(join(recipe, 'keys', `${name}.pem`), pem, { mode: 0o600 });
+  }
+  await succeed('image', copyHello(at('hello')), '-o', at('development'));
+  await succeed('image', recipe, '-o', at('built'));
+});
+afterAll(() => sandbox.dispose());
+
+describe('a bundle that gets new keys', () => {
+  test('is the bundle that is built with them, byte for byte', async () => {
+    await succeed('sign', 'bundle', at('development'), '-o', at('resigned'), ...newKeys());
+    expect(differences(at('resigned'), at('built'))).toEqual([]);
+    // And back: nothing of what it was is lost.
+    const keys = join(sandbox.folder, 'keys');
+    const before = manifestOf('development');
+    await succeed(
+      'sign',
+      'bundle',
+      at('resigned'),
+      '-o',
+      at('back'),
+      '--image-key',
+      join(keys, 'image.pem'),
+      '--payload-key',
+      join(keys, 'payload.pem'),
+      '--rollback-index=0',
+    );
+    expect(manifestOf('back').chain.vbmetaDigest).toBe(before.chain.vbmetaDigest);
+    expect(manifestOf('back').keys.image.sha256).toBe(before.keys.image.sha256);
+  });
+
+  test('as one file too, from one file or a folder', async () => {
+    await succeed('image', at('release'), '-o', at('built.mbundle'));
+    await succeed('image', at('hello'), '-o', at('development.mbundle'));
+    for (const from of ['development', 'development.mbundle']) {
+      await succeed('sign', 'bundle', at(from), '-o', at('signed.mbundle'), ...newKeys());
+      const same = readFileSync(at('signed.mbundle')).equals(readFileSync(at('built.mbundle')));
+      expect([from, same]).toEqual([from, true]);
+    }
+    await succeed('verify', at('signed.mbundle'), '--trust', at('image.pub'));
+    const { stdout } = await succeed('inspect', at('signed.mbundle'), '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'bundle', name: 'bundle hello' });
+    expect((await succeed('inspect', at('signed.mbundle'), 'ls', '/')).stdout).toContain('/system');
+  });
+
+  test('is trusted by its new key and refused by its old one', async () => {
+    await succeed('verify', at('built'), '--trust', at('image.pub'));
+    const refused = await sandbox.microbuild(['verify', at('built'), '--json']);
+    expect(refused.status).toBe(3);
+    expect(JSON.parse(refused.stdout)).toMatchObject({ error: { link: 'kernel' } });
+  });
+
+  test('in two phases is the same, with independent signatures in one round', async () => {
+    const keys = ['--image-key', at('image.pub'), '--payload-key', at('payload.pub')];
+    const line = ['sign', 'bundle', at('development'), '-o', at('phased'), ...keys];
+    await succeed(...line, '--rollback-index', '3', '--prepare', at('request'));
+    const rounds: string[][] = [];
+    for (let round = 0; round < 5 && !existsSync(at('phased')); round++) {
+      rounds.push(signElsewhere(at('request')));
+      const { status, stderr } = await sandbox.microbuild(['sign', '--attach', at('request')]);
+      expect([[0, 5].includes(status), stderr]).toEqual([true, '']);
+    }
+    expect(differences(at('phased'), at('built'))).toEqual([]);
+    expect(rounds).toEqual([['certificate', 'vbmeta'], ['apk-v3', 'vbmeta'], ['apk-v4']]);
+  });
+
+  test('keeps what nobody has a new key for', async () => {
+    const out = at('images-only');
+    await succeed('sign', 'bundle', at('development'), '-o', out, ...image('image.pem'));
+    await succeed('verify', out, '--trust', at('image.pub'));
+    const same = readFileSync(join(out, 'payload.img'));
+    expect(same.equals(readFileSync(join(at('development'), 'payload.img')))).toBe(true);
+    expect(manifestOf('images-only')).toMatchObject({
+      release: 'development',
+      keys: { image: { development: false }, payload: { development: true } },
+    });
+  });
+
+  test('of its payload alone must accept the signer before', async () => {
+    const line = ['sign', 'bundle', at('development'), '-o', at('payload-only')];
+    const only = [...payload('payload.pem'), '--only', 'payload'];
+    const refused = await sandbox.microbuild([...line, ...only]);
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain('--image-key');
+    expect(existsSync(at('payload-only'))).toBe(false);
+
+    const digests = ['development', 'built'].map(
+      (name) => `sha256:${manifestOf(name).keys.payload.sha256}`,
+    );
+    const accept = digests.flatMap((digest) => ['--trust-payload', digest]);
+    const window = ['sign', 'bundle', at('development'), '-o', at('window')];
+    await succeed(...window, ...image('image.pem'), ...accept);
+    await succeed('sign', 'bundle', at('window'), '-o', at('payload-only'), ...only);
+    await succeed('verify', at('payload-only'), '--trust', at('image.pub'));
+    expect(manifestOf('payload-only').chain.payloadCertificates).toEqual(digests);
+    const kernel = readFileSync(join(at('payload-only'), 'kernel'));
+    expect(kernel.equals(readFileSync(join(at('window'), 'kernel')))).toBe(true);
+  });
+
+  test('may carry a signature of its manifest, by the key of its images', async () => {
+    const line = ['sign', 'bundle', at('development'), '-o', at('attested.mbundle')];
+    await succeed(...line, ...newKeys(), '--manifest-signature');
+    await succeed('verify', at('attested.mbundle'), '--trust', at('image.pub'));
+    await succeed(
+      'sign',
+      'bundle',
+      at('development'),
+      '-o',
+      at('attested'),
+      ...newKeys(),
+      '--manifest-signature',
+    );
+    const envelope = readFileSync(join(at('attested'), 'manifest.dsse.json'));
+    const key = createPublicKey(readFileSync(at('image.pub')));
+    const { payload: signed } = verifyDsse(envelope, {
+      keys: [key],
+      payloadType: MANIFEST_PAYLOAD_TYPE,
+    });
+    expect(Buffer.from(signed).equals(readFileSync(join(at('built'), 'manifest.json')))).toBe(true);
+    rmSync(join(at('attested'), 'manifest.dsse.json'));
+    expect(differences(at('attested'), at('built'))).toEqual([]);
+  });
+});
+
+describe('a bundle is not signed', () => {
+  test('when it is broken', async () => {
+    const broken = at('broken');
+    cpSync(at('development'), broken, { recursive: true });
+    const disk = join(broken, 'payload.img');
+    flipByte(disk, (await payloadPlaces(disk)).idsigTree);
+    const run = await sandbox.microbuild([
+      'sign',
+      'bundle',
+      broken,
+      '-o',
+      at('none'),
+      ...newKeys(),
+    ]);
+    expect([run.status, existsSync(at('none'))]).toEqual([3, false]);
+    expect(run.stderr).toContain('idsig');
+  });
+
+  test('when another key must have signed it until now', async () => {
+    const line = ['sign', 'bundle', at('development'), '-o', at('none'), ...newKeys()];
+    const run = await sandbox.microbuild([...line, '--trust', at('other.pub')]);
+    expect([run.status, existsSync(at('none'))]).toEqual([3, false]);
+  });
+
+  test('when its guest would refuse it, or an option means nothing', async () => {
+    const line = ['sign', 'bundle', at('development'), '-o', at('none')];
+    const strange = ['--trust-payload', `sha256:${'ab'.repeat(32)}`];
+    for (const [args, said] of [
+      [[...newKeys(), ...strange], '--trust-payload'],
+      [[...payload('payload.pem')], '--image-key'],
+      [[...newKeys(), '--only', 'image'], '--payload-key'],
+      [[...payload('payload.pem'), '--only=payload', '--manifest-signature'], 'manifest-signature'],
+      [[...newKeys(), '--trust-payload', 'abc'], 'no digest'],
+      [[...newKeys(), '--algorithm', 'SHA256_RSA4096'], 'SHA256_RSA2048'],
+    ] as const) {
+      const run = await sandbox.microbuild([...line, ...args]);
+      expect([run.status, existsSync(at('none'))]).toEqual([2, false]);
+      expect(run.stderr).toContain(said);
+    }
+  });
+
+  test('for a release with development keys, or below the last rollback index', async () => {
+    const log = ['--profile', 'release', '--release-log', at('releases.json')];
+    const line = ['sign', 'bundle', at('development'), '-o', at('released'), ...log];
+    await succeed(...line, ...newKeys());
+    const run = await sandbox.microbuild([...line, ...newKeys(), '--rollback-index', '2']);
+    expect(run.status).toBe(3);
+    expect(run.stderr).toContain('rollback index 2');
+  });
+});
+
+/** Signs what was asked for with the keys of this file. @returns the purposes. */
+function signElsewhere(folder: string): string[] {
+  const request = JSON.parse(readFileSync(join(folder, 'request.json'), 'utf8')) as {
+    keys: { id: string; publicKey: string }[];
+    requests: { key: string; purpose: string; hash: string; data: string; signature: string }[];
+  };
+  const own = ['image.pem', 'payload.pem'].map((name) => createPrivateKey(readFileSync(at(name))));
+  const signed: string[] = [];
+  for (const { key: id, purpose, hash, data, signature } of request.requests) {
+    if (existsSync(join(folder, signature))) continue;
+    const pem = request.keys.find((each) => each.id === id)?.publicKey;
+    const key = own.find(
+      (each) => createPublicKey(each).export({ format: 'pem', type: 'spki' }) === pem,
+    );
+    if (key === undefined) throw new Error(`Nobody has the key for ${purpose}`);
+    writeFileSync(join(folder, signature), sign(hash, readFileSync(join(folder, data)), key));
+    signed.push(purpose);
+  }
+  return signed.sort();
+}
