@@ -2,14 +2,54 @@
 
 import type { Options } from 'yargs';
 import type { CommandDefinition } from '../command.ts';
-import { detectKind, refuseForeignOptions, type VerifyKind } from './verify/target.ts';
+import { detectKind, hasText, refuseForeignOptions, type VerifyKind } from './verify/target.ts';
+
+const APK_OPTIONS = [
+  'trust',
+  'min-sdk-version',
+  'max-sdk-version',
+  'print-certs',
+  'strict',
+  'verify-source-stamp',
+  'stamp-cert-digest',
+  'warnings-as-errors',
+];
 
 /** In the order in which files are tried. */
 const kinds = {
   bundle: {
     title: 'a bundle',
     options: ['trust', 'minimum-rollback-index'],
+    matches: ({ head }) => hasText(head, 'ustar\u0000', 257),
     load: async () => (await import('./verify/bundle.ts')).verifyBundleTarget,
+  },
+  image: {
+    title: 'a vbmeta image or an image with AVB footer',
+    options: ['trust', 'minimum-rollback-index'],
+    // The footer says more than what an image starts with.
+    matches: ({ head, tail }) => hasText(head, 'AVB0') || hasText(tail, 'AVBf', -64),
+    load: async () => (await import('./verify/image.ts')).verifyImageTarget,
+  },
+  apk: {
+    title: 'an APK',
+    options: [...APK_OPTIONS, 'idsig'],
+    // What starts as something else may end as an archive: that is for the verifier to judge.
+    matches: ({ head, tail }) =>
+      hasText(head, 'PK\u0003\u0004') || hasText(tail, 'PK\u0005\u0006', -22),
+    load: async () => (await import('./verify/apk.ts')).verifyApkTarget,
+  },
+  idsig: {
+    title: 'an idsig',
+    options: [...APK_OPTIONS, 'apk'],
+    matches: ({ head }) => hasText(head, '\u0002\u0000\u0000\u0000'),
+    load: async () => (await import('./verify/idsig.ts')).verifyIdsigTarget,
+  },
+  dsse: {
+    title: 'a DSSE envelope',
+    options: ['trust', 'threshold', 'payload-type'],
+    matches: ({ head }) =>
+      /^\s*\{\s*"(?:payload|payloadType|signatures)"/.test(Buffer.from(head).toString('latin1')),
+    load: async () => (await import('./verify/dsse.ts')).verifyDsseTarget,
   },
 } as const satisfies Readonly<Record<string, VerifyKind>>;
 
@@ -26,13 +66,61 @@ const options = {
     array: true,
     nargs: 1,
     describe:
-      'Bundles: AVB public key to trust (AVB encoding, PEM, DER or certificate); default: this workspace’s development key',
+      'Who must have signed; may be given several times. APKs: SHA-256 or SHA-512 of a certificate (hexadecimal, with or without colons or sha256: in front), or a file with certificates or public keys; default: anybody. Bundles and images: AVB public key (AVB encoding, PEM, DER or certificate); default: this workspace’s development key, for images the key they hold. DSSE: public keys',
   },
   'minimum-rollback-index': {
     type: 'number',
     requiresArg: true,
-    describe: 'Bundles: refuse a kernel with a lower rollback index',
+    describe: 'Bundles and images: refuse a lower rollback index',
   },
+  threshold: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'DSSE: how many of the trusted keys must have signed; default: one',
+  },
+  'payload-type': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'DSSE: the only type of payload that is taken; default: any',
+  },
+  'min-sdk-version': {
+    type: 'number',
+    requiresArg: true,
+    describe:
+      'APKs: oldest Android release that must accept it; default: what its manifest asks for',
+  },
+  'max-sdk-version': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'APKs: newest Android release that must accept it; default: all',
+  },
+  'print-certs': { type: 'boolean', describe: 'APKs: show all of each certificate' },
+  idsig: {
+    type: 'string',
+    alias: 'v4-signature-file',
+    requiresArg: true,
+    describe: 'APKs: its signature of scheme v4, to be verified with it',
+  },
+  apk: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Idsigs: the APK; default: the file of the same name without .idsig',
+  },
+  strict: {
+    type: 'boolean',
+    describe:
+      'APKs: also refuse archives that readers could read differently, and bytes that no signature covers, as payloads in bundles are always judged',
+  },
+  'verify-source-stamp': {
+    type: 'boolean',
+    describe: 'APKs: there must be a source stamp, and it must hold',
+  },
+  'stamp-cert-digest': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'APKs: SHA-256 of the certificate that must have stamped it',
+  },
+  'warnings-as-errors': { type: 'boolean', alias: 'W', describe: 'APKs: refuse also for warnings' },
 } as const satisfies Record<string, Options>;
 
 export const verifyCommand: CommandDefinition = {
@@ -45,7 +133,12 @@ export const verifyCommand: CommandDefinition = {
   examples: [
     ['verify out/hello', 'against this workspace’s development key'],
     ['verify out/hello --trust release.avbpubkey', 'against a release key'],
+    ['verify hello.mbundle --trust release.avbpubkey', 'a bundle in one file'],
+    ['verify manifest.dsse.json --trust release.pub', 'who signed a manifest'],
     ['verify out/hello --json', 'for a pipeline; exit code 3 when a link is broken'],
+    ['verify app.apk --trust sha256:4f2a…', 'an APK, which this certificate must have signed'],
+    ['verify app.apk --idsig app.apk.idsig --strict', 'as a payload, with its v4 signature'],
+    ['verify app.apk --min-sdk-version 24 --print-certs', 'as apksigner verify does'],
   ],
   verifying: true,
   async run(args, context) {

@@ -5,6 +5,7 @@
  * @see https://source.android.com/docs/security/features/apksigning
  */
 
+import { sha256, toHex } from '../../../core/digest.ts';
 import { FormatError } from '../../../core/errors.ts';
 import type { LineageNode } from '../../../formats/apk/lineage.ts';
 import type { SdkRange } from '../../../formats/apk/signer-block.ts';
@@ -12,6 +13,7 @@ import type { ZipEntry } from '../../../formats/zip/read.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 import type { ApkHasher } from '../content-digests.ts';
 import { verifyJar, type VerifiedJar } from '../jar/verify.ts';
+import { isTrustedSigner, type TrustedSigner } from '../trusted-signer.ts';
 import { openApk, readEntries, type ApkView } from './apk-view.ts';
 import { verifyBlockSchemes, type BlockSchemes } from './block-schemes.ts';
 import { compareSigners, ownCertificate, type VerifiedSigners } from './consistency.ts';
@@ -37,6 +39,8 @@ export interface VerifyApkOptions {
    * no signature covers. Default false.
    */
   readonly strict?: boolean | undefined;
+  /** Who may have signed. Default: anybody, and the caller looks at who it was. */
+  readonly trusted?: readonly TrustedSigner[] | undefined;
   /** Default: node:crypto on this thread. */
   readonly hasher?: ApkHasher | undefined;
 }
@@ -58,6 +62,8 @@ export interface ApkVerdict {
   readonly sdk: SdkRange;
   /** Which schemes hold. */
   readonly schemes: SchemeVerdicts;
+  /** Which schemes were there and were looked at; v1 also where it should be. */
+  readonly examined: SchemeVerdicts;
   /** Who signed, by scheme; also signers that were refused. */
   readonly signers: {
     readonly v1: readonly JarSigner[];
@@ -155,6 +161,16 @@ function verifiedSigners({ schemes, v1, log }: Run): VerifiedSigners {
   };
 }
 
+/** All that sign the APK must be trusted: it is theirs together. */
+function checkTrust(certificates: readonly Uint8Array[], { options, log }: Run): void {
+  const { trusted } = options;
+  if (trusted === undefined) return;
+  for (const certificate of certificates) {
+    if (isTrustedSigner(certificate, trusted)) continue;
+    log.error('SIGNER_NOT_TRUSTED', { certificate: toHex(sha256(certificate)) });
+  }
+}
+
 /** Whose APK it is: the newest release believes the newest scheme, and there its last signer. */
 function countingCertificates({ v1, v2, v3, v31 }: VerifiedSigners): readonly Uint8Array[] {
   const newest = v31.at(-1) ?? v3.at(-1);
@@ -228,6 +244,8 @@ export async function verifyApk(
   if (options.strict === true) await checkStrictRules(source, log);
   const { schemes, v1, stamp } = run;
   const signers = verifiedSigners(run);
+  const signerCertificates = countingCertificates(signers);
+  checkTrust(signerCertificates, run);
   const verified = !log.has('error');
   return {
     verified,
@@ -240,6 +258,14 @@ export async function verifyApk(
       v4: signers.v4.length > 0,
       stamp: stamp?.verified === true,
     },
+    examined: {
+      v1: v1 !== undefined,
+      v2: schemes?.v2 !== undefined,
+      v3: schemes?.v3 !== undefined,
+      v31: schemes?.v31 !== undefined,
+      v4: schemes?.v4 !== undefined,
+      stamp: stamp !== undefined,
+    },
     signers: {
       v1: v1?.signers ?? [],
       v2: schemes?.v2?.signers ?? [],
@@ -248,7 +274,7 @@ export async function verifyApk(
       v4: schemes?.v4?.signers ?? [],
     },
     stamp,
-    signerCertificates: verified ? countingCertificates(signers) : [],
+    signerCertificates: verified ? signerCertificates : [],
     lineage: schemes?.lineage ?? [],
     issues: log.issues,
   };
