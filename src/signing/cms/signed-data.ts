@@ -25,6 +25,7 @@ import {
 import { explicitValue, fieldsOf } from '../../formats/der/fields.ts';
 import {
   expectForm,
+  expectNull,
   integerOf,
   octetsOf,
   oidOf,
@@ -86,18 +87,30 @@ function partsOf(list: Element, maximum: number, field: string): readonly Elemen
   });
 }
 
+/** Android looks at no version. */
+function expectVersion(element: Element, known: readonly number[], field: string): void {
+  const version = smallIntegerOf(element, field);
+  if (element.rules === 'ber' || known.includes(version)) return;
+  throw derError('bad-version', `${field} is ${version}`, { offset: element.offset, field });
+}
+
 function algorithmOf(element: Element, field: string): string {
   const fields = fieldsOf(element, field);
   const oid = oidOf(fields.any('algorithm'), `${field}.algorithm`);
-  if (fields.peek() !== undefined) fields.any('parameters');
+  if (fields.peek() !== undefined) {
+    const parameters = fields.any('parameters');
+    // None of the algorithms has any; what else stands here would be a second form of one signature.
+    if (element.rules === 'der') expectNull(parameters, `${field}.parameters`);
+  }
   fields.end();
   return oid;
 }
 
 function signerInfoOf(element: Element): SignerInfo {
   const fields = fieldsOf(element, 'SignerInfo');
-  smallIntegerOf(fields.any('version'), 'SignerInfo.version');
+  const version = fields.any('version');
   const keyId = fields.context(0, 'sid', false);
+  expectVersion(version, [keyId === undefined ? 1 : 3], 'SignerInfo.version');
   let issuerAndSerialNumber: IssuerAndSerialNumber | undefined;
   if (keyId === undefined) {
     const name = fieldsOf(fields.any('sid'), 'IssuerAndSerialNumber');
@@ -142,7 +155,7 @@ export function decodeSignedData(bytes: Uint8Array, rules: EncodingRules = 'der'
   contentInfo.end();
 
   const fields = fieldsOf(explicitValue(tagged, 'ContentInfo.content'), 'SignedData');
-  smallIntegerOf(fields.any('version'), 'SignedData.version');
+  expectVersion(fields.any('version'), [1, 3], 'SignedData.version');
   const digestAlgorithms = partsOf(
     fields.next(TAG.SET, 'digestAlgorithms'),
     MAX_SIGNERS,

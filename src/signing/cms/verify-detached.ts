@@ -159,6 +159,13 @@ export function verifyDetached(
   const certificates = trusted.map((each) => decodeCertificate(each));
   let first: Certificate | undefined;
   for (const signer of signedData.signers) {
+    if (!signedData.digestAlgorithms.includes(signer.digestAlgorithm)) {
+      throw new FormatError(
+        'der',
+        'bad-value',
+        'Cannot read PKCS #7: the digest algorithm of a signer is not in its list',
+      );
+    }
     const certificate = certificates.find((each) => isOf(each, signer));
     if (certificate === undefined) continue;
     verifySigner(signer, certificate, content, link);

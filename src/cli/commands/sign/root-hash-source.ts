@@ -59,7 +59,7 @@ export async function readRootHash(path: string, place: RootHashPlace): Promise<
     const { hashOffset, partition } = place;
     if (hashOffset !== undefined) return await readRootDigest(source, hashOffset);
     const head = Buffer.from(await source.read(0, Math.min(MAX_TEXT, source.size)));
-    if (head.toString('latin1', 0, 6) === 'verity') return await readRootDigest(source, 0);
+    if (head.toString('latin1', 0, 8) === 'verity\0\0') return await readRootDigest(source, 0);
     const digits =
       source.size <= MAX_TEXT ? rootHashOfDigits(head.toString('latin1').trim()) : undefined;
     if (digits !== undefined) return digits;
