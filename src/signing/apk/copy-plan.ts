@@ -17,6 +17,7 @@ import {
 import type { ZipDirectory, ZipEntry } from '../../formats/zip/read.ts';
 import { windowSource } from '../../formats/zip/window-source.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { isListedInManifest } from './jar/names.ts';
 
 /** Bytes of the output: a range of the input, or bytes of our own. */
 export type CopyPiece =
@@ -52,6 +53,9 @@ export type EntryAlignment = 'kept' | { readonly libraryPage: number };
 
 const COMMON_PAGE = 4096;
 const DATA_ALIGNMENT = 4;
+
+/** Whether a name is a file of a JAR signature, or a directory: what a new signature does away with. */
+export const isSignatureEntry = (name: string): boolean => !isListedInManifest(name);
 
 const refuse = (
   code: FormatErrorCode,

@@ -3,7 +3,7 @@
 import { FormatError, UsageError } from '../../core/errors.ts';
 import { findApkSections } from '../../formats/apk/signing-block.ts';
 import { STAMP_CERTIFICATE_ENTRY } from '../../formats/apk/source-stamp.ts';
-import { decodeManifest } from '../../formats/axml/manifest.ts';
+import { decodeAxml } from '../../formats/axml/decode.ts';
 import { openEntry } from '../../formats/zip/entry.ts';
 import {
   EndOfCentralDirectory,
@@ -12,8 +12,7 @@ import {
 import { readZip, type ZipDirectory, type ZipEntry } from '../../formats/zip/read.ts';
 import { checkStrictZip } from '../../formats/zip/strict.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
-import { planCopy, type CopyPlan, type EntryAlignment } from './copy-plan.ts';
-import { isListedInManifest } from './jar/names.ts';
+import { isSignatureEntry, planCopy, type CopyPlan, type EntryAlignment } from './copy-plan.ts';
 import { plannedSource } from './planned-source.ts';
 import { encodeDirectory, encodeEnd } from './sign-entries.ts';
 import { readManifestFacts } from './verifier/manifest-facts.ts';
@@ -30,6 +29,10 @@ export interface SigningInput {
   readonly zip: ZipDirectory;
   /** The oldest release that the APK is for. */
   readonly minSdk: number;
+  /** How many entries lose their comments. */
+  readonly droppedComments: number;
+  /** @throws {FormatError} when the manifest does not tell. */
+  isDebuggable(): Promise<boolean>;
   planCopy(): Promise<CopyPlan>;
   /** The data of a small entry, undefined when there is none of this name. */
   entry(name: string): Promise<Uint8Array | undefined>;
@@ -95,11 +98,30 @@ function minSdkOf(manifest: Uint8Array | undefined): number {
   }
 }
 
-function checkDebuggable(manifest: Uint8Array | undefined): void {
-  if (manifest !== undefined && decodeManifest(manifest).debuggable) {
-    throw new UsageError('input', 'Cannot sign APK: it is debuggable', {
-      hint: 'Build it for release, or permit it with --debuggable-apk-permitted',
-    });
+/** `android:debuggable`, from frameworks/base core/res/res/values/public-final.xml. */
+const DEBUGGABLE = 0x0101000f;
+
+/** As installers read it: of the first application element, in whatever type says yes. */
+function debuggableOf(manifest: Uint8Array): boolean {
+  const application = decodeAxml(manifest).children.find(({ name }) => name === 'application');
+  const value = application?.attributes.find(({ resourceId }) => resourceId === DEBUGGABLE)?.value;
+  switch (value?.kind) {
+    case undefined:
+      return false;
+    case 'boolean':
+      return value.value;
+    case 'integer':
+      return value.value === 1;
+    case 'string':
+      return ['true', 'TRUE', '1'].includes(value.value);
+    case 'other':
+      // What a reference stands for depends on the device.
+      throw new FormatError(
+        'apk',
+        'unsupported',
+        `Cannot tell whether the APK is debuggable: ${ANDROID_MANIFEST} refers to a resource for it`,
+        { field: 'debuggable' },
+      );
   }
 }
 
@@ -114,24 +136,32 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
   const sections = await findApkSections(source);
   const zip = await readZip(source);
   checkEnd(zip, sections.endBytes);
-  const permitted = options.debuggablePermitted ?? true;
   const entry = async (name: string): Promise<Uint8Array | undefined> => {
     const found = zip.entries.find((each) => each.name === name);
     return found && (await readSmall(source, found));
   };
-  const manifest =
-    options.minSdk === undefined || !permitted ? await entry(ANDROID_MANIFEST) : undefined;
-  if (!permitted) checkDebuggable(manifest);
+  const isDebuggable = async (): Promise<boolean> => {
+    const manifest = await entry(ANDROID_MANIFEST);
+    return manifest !== undefined && debuggableOf(manifest);
+  };
+  if (options.debuggablePermitted === false && (await isDebuggable())) {
+    throw new UsageError('input', 'Cannot sign APK: it is debuggable', {
+      hint: 'Build it for release, or permit it with --debuggable-apk-permitted',
+    });
+  }
+  const commented = zip.entries.filter(({ comment }) => comment.length > 0).length;
   return {
     zip,
-    minSdk: options.minSdk ?? minSdkOf(manifest),
+    minSdk: options.minSdk ?? minSdkOf(await entry(ANDROID_MANIFEST)),
+    droppedComments: options.entryComments === true ? 0 : commented,
+    isDebuggable,
     planCopy: () =>
       planCopy(source, zip, {
         entriesEnd: sections.entriesEnd,
         alignment: options.alignment ?? { libraryPage: 4096 },
         entryComments: options.entryComments ?? false,
         dropGaps: options.dropGaps ?? false,
-        isLeftOut: (name) => !isListedInManifest(name) || name === STAMP_CERTIFICATE_ENTRY,
+        isLeftOut: (name) => isSignatureEntry(name) || name === STAMP_CERTIFICATE_ENTRY,
       }),
     entry,
     async check(entries) {

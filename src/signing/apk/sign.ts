@@ -79,8 +79,6 @@ export interface SignedApk {
   readonly size: number;
   /** What v2 and v3 have signed. */
   readonly digests: ContentDigests;
-  /** Who has signed what. */
-  readonly plan: SignaturePlan;
   /** Undefined without an idsig. */
   readonly idsig: WrittenIdsig | undefined;
 }
@@ -93,7 +91,7 @@ function wantedDigests({ v2, v3, v31 }: SignaturePlan): readonly ContentDigestAl
   return [...new Set(algorithms.map(({ contentDigest }) => contentDigest))];
 }
 
-function planFor(options: SignApkOptions, minSdk: number): SignaturePlan {
+function planFor(options: Omit<SignApkOptions, 'output'>, minSdk: number): SignaturePlan {
   if (options.signers.length === 0) {
     throw new UsageError('usage', 'Cannot sign APK: no signer is given');
   }
@@ -133,6 +131,46 @@ async function outputEntries(
   return { entries: addEntries(stamped, files, time), jarManifest: manifest };
 }
 
+/** An APK that is ready to be signed: who will sign it is known, nothing is signed yet. */
+export interface PlannedApk {
+  readonly plan: SignaturePlan;
+  /** The oldest release that the APK is for. */
+  readonly minSdk: number;
+  /** How many entries lose their comments. */
+  readonly droppedComments: number;
+  /**
+   * `android:debuggable` of the manifest.
+   *
+   * @throws {FormatError} when it cannot be told.
+   */
+  isDebuggable(): Promise<boolean>;
+  /**
+   * Signs. Once only.
+   *
+   * @throws as `signApk` does.
+   */
+  sign(outputs: Pick<SignApkOptions, 'output' | 'idsig'>): Promise<SignedApk>;
+}
+
+/**
+ * Reads what is to be signed and plans who signs it.
+ *
+ * @throws as `signApk` does, for all but signatures.
+ */
+export async function planApk(
+  options: Omit<SignApkOptions, 'output' | 'idsig'>,
+): Promise<PlannedApk> {
+  const opened = await openInput(options.input, options);
+  const plan = planFor(options, opened.minSdk);
+  return {
+    plan,
+    minSdk: opened.minSdk,
+    droppedComments: opened.droppedComments,
+    isDebuggable: () => opened.isDebuggable(),
+    sign: (outputs) => signPlanned({ ...options, ...outputs }, opened, plan),
+  };
+}
+
 /**
  * Signs an APK.
  *
@@ -141,10 +179,15 @@ async function outputEntries(
  * @throws {UsageError} `key` when a key is of no use here, does not belong to its certificate, or signs
  *   wrongly; `usage` when schemes and signers do not fit; `input` for an APK that must not be signed.
  */
-export async function signApk(options: SignApkOptions): Promise<SignedApk> {
+export const signApk = async (options: SignApkOptions): Promise<SignedApk> =>
+  (await planApk(options)).sign(options);
+
+async function signPlanned(
+  options: SignApkOptions,
+  opened: SigningInput,
+  plan: SignaturePlan,
+): Promise<SignedApk> {
   const { input, output, stamp } = options;
-  const opened = await openInput(input, options);
-  const plan = planFor(options, opened.minSdk);
   const idsigSigners = options.idsig && planIdsig(plan);
   const { entries, jarManifest } = await outputEntries(options, opened, plan);
   await opened.check(entries);
@@ -175,10 +218,10 @@ export async function signApk(options: SignApkOptions): Promise<SignedApk> {
   const end = endAt(entriesSize + block.length);
   const { size, tree } = await pass.finish([block, directory, end]);
   if (options.idsig === undefined || idsigSigners === undefined || tree === undefined) {
-    return { size, digests, plan, idsig: undefined };
+    return { size, digests, idsig: undefined };
   }
   const idsig = await writeIdsig(options.idsig, idsigSigners, { size, digests, tree });
-  return { size, digests, plan, idsig };
+  return { size, digests, idsig };
 }
 
 async function blockPairs(
