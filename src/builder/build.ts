@@ -26,8 +26,15 @@ import { avbPublicKey } from '../signing/avb/public-key.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import { findGuest, guestTree } from './guest.ts';
 import { checkInputs, inputPath, isLocalDeb } from './inputs.ts';
-import { resolveKeys, type BuildKeys } from './keys.ts';
+import {
+  keyOpener,
+  resolveKeys,
+  type BuildKeys,
+  type ChosenKeys,
+  type OpenBuildKey,
+} from './keys.ts';
 import { requireLock, updateLock } from './lock.ts';
+import { reportKeys, reviewBuild, type Review } from './review.ts';
 import { fetchDeb, type AptContext } from './sources/apt.ts';
 import { runStep } from './step.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
@@ -48,6 +55,12 @@ export interface BuildOptions {
   readonly packageRoot: string;
   /** Folder of the development keys. */
   readonly keyFolder: string;
+  /** Keys that are named for this build, and go before those of the recipe. */
+  readonly keys?: ChosenKeys | undefined;
+  /** Opens keys, and closes them after the build; default: from wherever they are. */
+  readonly openKey?: OpenBuildKey | undefined;
+  /** Asked before anything is signed; rejects what must not be. */
+  readonly review?: Review | undefined;
   readonly cacheDirectory: string;
   /** Seconds since 1970: the one time in the output. */
   readonly sourceDate: number;
@@ -68,17 +81,30 @@ export interface BuildResult {
  * @throws {UsageError} `lock` when something is not pinned, or a pinned package is gone.
  */
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
+  const opener = keyOpener(options);
+  try {
+    return await buildWith(options, options.openKey ?? opener.open);
+  } finally {
+    await opener.close();
+  }
+}
+
+async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<BuildResult> {
   const { recipe, reporter, signal, sourceDate } = options;
   const { data } = recipe;
   await checkOutput(options);
-  await checkInputs(recipe);
+  await checkInputs(recipe, {
+    image: options.keys?.image?.reference !== undefined,
+    payload: options.keys?.payload?.reference !== undefined,
+  });
   const guest = await findGuest(options.packageRoot, data.arch, options.env);
   const cache = await openCache(options.cacheDirectory);
   const apt: AptContext = { cache, env: options.env, signal };
   let lock = await requireLock(recipe);
   const library = await loadNativeLibrary();
-  const keys = await resolveKeys(recipe, options.keyFolder);
+  const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);
+  await reviewBuild(recipe, keys, options.review);
 
   const pinned = async (name: string): Promise<{ deb: LockedDeb; path: string }> => {
     const deb = lockedDeb(lock, name);
@@ -330,14 +356,6 @@ async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
       hint: 'Name another folder with --output',
     });
   }
-}
-
-function reportKeys(keys: BuildKeys, { reporter, keyFolder }: BuildOptions): void {
-  if (!keys.image.development && !keys.payload.development) return;
-  reporter.report({
-    kind: 'warning',
-    message: `${keys.created ? 'Made development keys in' : 'Signing with development keys of'} ${keyFolder}: do not ship this bundle`,
-  });
 }
 
 function lockedDeb(lock: Lock, name: string): LockedDeb {

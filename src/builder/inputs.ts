@@ -24,7 +24,17 @@ export const isLocalDeb = (deb: string): boolean => deb.startsWith('.');
 /** The absolute path of a path in the recipe. */
 export const inputPath = (recipe: Recipe, path: string): string => join(recipe.directory, path);
 
-function namedInputs({ data }: Recipe): NamedInput[] {
+/** Keys that are named for a build instead of those of the recipe, whose files need not be there. */
+export interface NamedElsewhere {
+  readonly image: boolean;
+  readonly payload: boolean;
+}
+
+/** The file of a key that is below the recipe's folder; other kinds of reference lead where they lead. */
+const keyFile = (key: string | undefined): string | undefined =>
+  key === undefined || /^[a-z][a-z0-9]+:/.test(key) ? undefined : key;
+
+function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] {
   const inputs: NamedInput[] = [];
   const add = (at: RecipePath, path: string | undefined, kind: Kind): void => {
     if (path !== undefined) inputs.push({ at, path, kind });
@@ -52,17 +62,22 @@ function namedInputs({ data }: Recipe): NamedInput[] {
     add(['payload', 'interfaces', index], path, 'file');
   }
   add(['payload', 'assets'], payload.assets, 'folder');
-  add(['signing', 'image', 'key'], signing.image.key, 'file');
-  add(['signing', 'payload', 'key'], signing.payload.key, 'file');
-  add(['signing', 'payload', 'certificate'], signing.payload.certificate, 'file');
+  if (!elsewhere.image) add(['signing', 'image', 'key'], keyFile(signing.image.key), 'file');
+  if (!elsewhere.payload) {
+    add(['signing', 'payload', 'key'], keyFile(signing.payload.key), 'file');
+    add(['signing', 'payload', 'certificate'], signing.payload.certificate, 'file');
+  }
   return inputs;
 }
 
 /** @throws {RecipeError} with every input that cannot be used. */
-export async function checkInputs(recipe: Recipe): Promise<void> {
+export async function checkInputs(
+  recipe: Recipe,
+  elsewhere: NamedElsewhere = { image: false, payload: false },
+): Promise<void> {
   const root = await realpath(recipe.directory);
   const problems: Diagnostic[] = [];
-  for (const input of namedInputs(recipe)) {
+  for (const input of namedInputs(recipe, elsewhere)) {
     const problem = await inputProblem(join(recipe.directory, input.path), input, root);
     if (problem !== undefined) {
       problems.push(recipe.diagnosticAt(input.at, problem.message, problem.hint));

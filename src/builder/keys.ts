@@ -1,19 +1,19 @@
-/** The keys of a build: the recipe's own, or development keys that are made on first use. */
+/**
+ * The keys of a build: those that are named for it, else those of the recipe, else development keys that
+ * are made on first use.
+ */
 
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { FormatError, RecipeError, UsageError } from '../core/errors.ts';
 import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
+import { loadCryptoki } from '../native/load-cryptoki.ts';
 import { ensureDevelopmentKeys } from '../signing/keys/development.ts';
-import { readPrivateKey } from '../signing/keys/private-key-file.ts';
-import { keySigner, type Signer } from '../signing/signer.ts';
-import {
-  createSelfSignedCertificate,
-  decodeCertificatePem,
-  readCertificate,
-} from '../signing/x509.ts';
+import { openKey, type OpenedKey } from '../signing/keys/open-key.ts';
+import { resolveKeyReference } from '../signing/keys/reference.ts';
+import type { Signer } from '../signing/signer.ts';
+import { createSelfSignedCertificate } from '../signing/x509.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import type { RecipePath } from '../recipe/issues.ts';
+import { inputPath } from './inputs.ts';
 
 export interface BuildKeys {
   readonly image: {
@@ -30,88 +30,159 @@ export interface BuildKeys {
   readonly created: boolean;
 }
 
-/**
- * @param folder Where development keys are, or will be.
- * @throws {RecipeError} at the line that names a key that cannot be used.
- */
-export async function resolveKeys(recipe: Recipe, folder: string): Promise<BuildKeys> {
-  const { image, payload } = recipe.data.signing;
-  const imagePath: RecipePath = ['signing', 'image', 'key'];
-  const payloadPath: RecipePath = ['signing', 'payload', 'key'];
-  const certificatePath: RecipePath = ['signing', 'payload', 'certificate'];
+/** How a key is unlocked and what belongs to it. */
+export interface KeyAccess {
+  /** File of its certificate. */
+  readonly certificate?: string | undefined;
+  /** Where its pass phrase is: `env:NAME`, `file:PATH`, `stdin` or `prompt`. */
+  readonly passphrase?: string | undefined;
+  /** Where that of its key store is, if it is another one. */
+  readonly storePassphrase?: string | undefined;
+}
 
-  const own = async (key: string | undefined, at: RecipePath): Promise<Signer | undefined> => {
-    if (key === undefined) return undefined;
-    return atRecipe(recipe, at, async () =>
-      keySigner(await readPrivateKey(join(recipe.directory, key))),
-    );
+/** A key that is named for one build, and goes before that of the recipe. */
+export interface ChosenKey extends KeyAccess {
+  /** Undefined for the key of the recipe, which may need a pass phrase. */
+  readonly reference?: string | undefined;
+}
+
+/** Opens a key. Whoever provides this closes what it opened. */
+export type OpenBuildKey = (
+  reference: string,
+  artefact: string,
+  access: KeyAccess,
+) => Promise<OpenedKey>;
+
+export interface ChosenKeys {
+  readonly image?: ChosenKey | undefined;
+  readonly payload?: ChosenKey | undefined;
+}
+
+export interface ResolveKeysOptions extends ChosenKeys {
+  /** Where development keys are, or will be. */
+  readonly folder: string;
+  readonly open: OpenBuildKey;
+}
+
+/** Opens keys of a build, and closes them with it. */
+export function keyOpener(context: {
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal | undefined;
+}): { readonly open: OpenBuildKey; close(): Promise<void> } {
+  const opened: OpenedKey[] = [];
+  return {
+    async open(reference, _artefact, access) {
+      const key = await openKey(reference, { ...access, ...context, loadCryptoki });
+      opened.push(key);
+      return key;
+    },
+    async close() {
+      await Promise.all(opened.map((key) => key.close()));
+    },
   };
-  const ownImage = await own(image.key, imagePath);
-  const ownPayload = await own(payload.key, payloadPath);
-  if (ownPayload === undefined && payload.certificate !== undefined) {
-    throw new RecipeError([
-      recipe.diagnosticAt(
-        certificatePath,
-        'A certificate without its key cannot sign',
-        'Name signing.payload.key too',
-      ),
-    ]);
-  }
+}
+
+const IMAGE_KEY: RecipePath = ['signing', 'image', 'key'];
+const PAYLOAD_KEY: RecipePath = ['signing', 'payload', 'key'];
+const PAYLOAD_CERTIFICATE: RecipePath = ['signing', 'payload', 'certificate'];
+
+/**
+ * @throws {RecipeError} at the line that names a key that cannot be used.
+ * @throws {UsageError} `key` when a key that is named for this build cannot be used.
+ */
+export async function resolveKeys(recipe: Recipe, options: ResolveKeysOptions): Promise<BuildKeys> {
+  const { name, payload: described, signing } = recipe.data;
+  expectCertificateWithKey(recipe, options.payload);
+  const ownImage = await ownKey(recipe, options, 'image', IMAGE_KEY);
+  const ownPayload = await ownKey(recipe, options, 'payload', PAYLOAD_KEY);
   const development =
     ownImage === undefined || ownPayload === undefined
-      ? await ensureDevelopmentKeys(folder)
+      ? await ensureDevelopmentKeys(options.folder)
       : undefined;
-  const imageSigner = ownImage ?? development?.image.signer;
-  const payloadSigner = ownPayload ?? development?.payload.signer;
-  if (imageSigner === undefined || payloadSigner === undefined) {
-    throw new TypeError('Both keys are there by now');
-  }
-  const { certificate } = payload;
-  const certificateDer =
-    certificate === undefined
-      ? await createSelfSignedCertificate(payloadSigner, {
-          subject: [
-            {
-              name: 'CN',
-              value:
-                ownPayload === undefined
-                  ? 'microbuild development key, do not ship'
-                  : recipe.data.payload.package,
-            },
-          ],
-        })
-      : await atRecipe(recipe, certificatePath, async () =>
-          certificateFor(
-            payloadSigner,
-            new Uint8Array(await readFile(join(recipe.directory, certificate))),
-          ),
-        );
+  const developed = (key: 'image' | 'payload'): Promise<OpenedKey> => {
+    if (development === undefined) throw new TypeError('Both keys are there by now');
+    return options.open(`file:${development[key].path}`, `${name} ${key}`, {});
+  };
+  const image = ownImage ?? (await developed('image'));
+  const payload = ownPayload ?? (await developed('payload'));
+  const [certificate] = payload.certificates;
   return {
     image: {
-      signer: imageSigner,
+      signer: image.signer,
       algorithm: await atRecipe(recipe, ['signing', 'image', 'algorithm'], () =>
-        Promise.resolve(algorithmFor(imageSigner, image.algorithm)),
+        Promise.resolve(algorithmFor(image.signer, signing.image.algorithm)),
       ),
       development: ownImage === undefined,
     },
     payload: {
-      signer: payloadSigner,
-      certificateDer,
+      signer: payload.signer,
+      certificateDer:
+        certificate ??
+        (await newCertificate(
+          payload,
+          ownPayload === undefined ? 'microbuild development key, do not ship' : described.package,
+        )),
       development: ownPayload === undefined,
     },
     created: development?.created ?? false,
   };
 }
 
-/** The DER certificate of a PEM or DER file, which must be the key's own. */
-function certificateFor(signer: Signer, file: Uint8Array): Uint8Array {
-  // A DER certificate starts with a SEQUENCE tag, a PEM file with text.
-  const der =
-    file[0] === 0x30 ? file : decodeCertificatePem(Buffer.from(file).toString('latin1'))[0];
-  if (der === undefined || !readCertificate(der).publicKey.equals(signer.publicKey)) {
-    throw new UsageError('key', 'The certificate is not that of signing.payload.key');
+/** A recipe that names a certificate must name its key, unless the key is named for this build. */
+function expectCertificateWithKey(recipe: Recipe, chosen: ChosenKey | undefined): void {
+  const { key, certificate } = recipe.data.signing.payload;
+  if (key !== undefined || chosen?.reference !== undefined) return;
+  if (chosen?.certificate !== undefined) {
+    throw new UsageError('key', 'Cannot use a payload certificate without its key', {
+      hint: 'Name the key with --payload-key, or in the recipe as signing.payload.key',
+    });
   }
-  return der;
+  if (certificate === undefined) return;
+  throw new RecipeError([
+    recipe.diagnosticAt(
+      PAYLOAD_CERTIFICATE,
+      'A certificate without its key cannot sign',
+      'Name signing.payload.key too',
+    ),
+  ]);
+}
+
+/** The key that is named for this build or in the recipe; undefined when neither is. */
+async function ownKey(
+  recipe: Recipe,
+  options: ResolveKeysOptions,
+  which: 'image' | 'payload',
+  at: RecipePath,
+): Promise<OpenedKey | undefined> {
+  const { reference, certificate, ...access } = options[which] ?? {};
+  const artefact = `${recipe.data.name} ${which}`;
+  if (reference !== undefined) {
+    return options.open(reference, artefact, { ...access, certificate });
+  }
+  const { image, payload } = recipe.data.signing;
+  const key = which === 'image' ? image.key : payload.key;
+  if (key === undefined) return undefined;
+  const inRecipe = which === 'payload' ? payload.certificate : undefined;
+  return atRecipe(recipe, at, () =>
+    options.open(resolveKeyReference(key, recipe.directory), artefact, {
+      ...access,
+      certificate: certificate ?? (inRecipe && inputPath(recipe, inRecipe)),
+    }),
+  );
+}
+
+/** For a key that has none: the same one in each build. */
+async function newCertificate(key: OpenedKey, name: string): Promise<Uint8Array> {
+  if (key.signer.publicKey.asymmetricKeyType !== 'rsa') {
+    throw new UsageError(
+      'key',
+      `Cannot sign a payload with ${key.reference} without its certificate`,
+      {
+        hint: `Only RSA signs a certificate the same way each time. Make one once: microbuild keys certificate --key ${key.reference} --subject NAME -o FILE`,
+      },
+    );
+  }
+  return createSelfSignedCertificate(key.signer, { subject: [{ name: 'CN', value: name }] });
 }
 
 /** Turns a problem with a key into one with the line that names it. */

@@ -106,7 +106,9 @@ const libraryName = z
   .string()
   .regex(/^[A-Za-z0-9_+.-]+\.so$/, 'Write the file name of a library, such as libhello.so');
 
-const keyPath = relativePath.describe('PEM file with the private key, mode 0600');
+const keyReference = relativePath.describe(
+  'Private key: a PEM or DER file, mode 0600, or file:, p12:, jks:, pkcs11: or helper:',
+);
 
 /** Levels of each compression, and the one that is taken without saying. */
 const LEVELS = {
@@ -255,14 +257,14 @@ export const recipeSchema = z
       .strictObject({
         image: z
           .strictObject({
-            key: keyPath.optional(),
+            key: keyReference.optional(),
             algorithm: z.enum(['SHA256_RSA2048', 'SHA256_RSA4096', 'SHA512_RSA4096']).optional(),
             rollbackIndex: z.int().min(0).default(0),
           })
           .prefault({}),
         payload: z
           .strictObject({
-            key: keyPath.optional(),
+            key: keyReference.optional(),
             certificate: relativePath.optional(),
             schemes: z
               .array(z.enum(['v2', 'v3', 'v4']))

@@ -9,6 +9,7 @@ import {
 } from '../../../signing/x509.ts';
 import { parseSubject } from '../../../signing/x509-subject.ts';
 import type { CommandArguments } from '../../command.ts';
+import { lastText } from '../avb/options.ts';
 
 const day = (date: Date): string => date.toISOString().slice(0, 10);
 
@@ -32,7 +33,7 @@ export const certificateOptions = {
 const TIME = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}Z)?$/;
 
 function dateOf(args: CommandArguments, option: string): Date | undefined {
-  const given = args.optionalText(option);
+  const given = lastText(args, option);
   if (given === undefined) return undefined;
   const date = new Date(given);
   // Date moves February 30th into March.
@@ -45,7 +46,7 @@ function dateOf(args: CommandArguments, option: string): Date | undefined {
 
 /** @throws {UsageError} when an option is none of what it must be. */
 export function certificateRequest(args: CommandArguments): SelfSignedOptions {
-  const subject = args.optionalText('subject');
+  const subject = lastText(args, 'subject');
   if (subject === undefined) {
     throw new UsageError('usage', 'Cannot make a certificate without a subject', {
       hint: "Give --subject 'Release key of Example'",

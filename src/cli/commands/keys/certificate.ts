@@ -6,6 +6,7 @@ import { createSelfSignedCertificate, encodeCertificatePem } from '../../../sign
 import type { CommandDefinition } from '../../command.ts';
 import { keyOptions, withSigning } from '../../signing/session.ts';
 import { expectOutputs } from '../output-files.ts';
+import { lastText, requiredText } from '../avb/options.ts';
 import { certificateOptions, certificateRequest } from './certificate-options.ts';
 import { filesOf, formatCertificate } from './options.ts';
 
@@ -20,7 +21,7 @@ export const certificateCommand: CommandDefinition = {
     output: {
       type: 'string',
       alias: 'o',
-      required: true,
+      demandOption: true,
       requiresArg: true,
       describe: 'Where it goes, as PEM',
     },
@@ -37,14 +38,14 @@ export const certificateCommand: CommandDefinition = {
     ],
   ],
   run(args, context) {
-    const output = args.text('output');
-    const reference = args.optionalText('key');
+    const output = requiredText(args, 'output');
+    const reference = lastText(args, 'key');
     return withSigning({ inputs: [] }, args, context, async (session) => {
       const request = certificateRequest(args);
       if (reference !== undefined) await expectOutputs([['--output', output]], filesOf(args));
       const { signer } = await session.key(reference, output, {
-        passphrase: args.optionalText('key-pass'),
-        storePassphrase: args.optionalText('store-pass'),
+        passphrase: lastText(args, 'key-pass'),
+        storePassphrase: lastText(args, 'store-pass'),
       });
       const der = await createSelfSignedCertificate(signer, request);
       await writeFileAtomic(output, encodeCertificatePem(der));

@@ -6,6 +6,7 @@ import { avbPublicKey } from '../../../signing/avb/public-key.ts';
 import { describeKey } from '../../../signing/keys/describe-key.ts';
 import type { CommandDefinition } from '../../command.ts';
 import { expectOutputs } from '../output-files.ts';
+import { requiredText } from '../avb/options.ts';
 import { filesOf, keyPositional, openPublicHalf, publicKeyOptions } from './options.ts';
 
 export const exportAvbCommand: CommandDefinition = {
@@ -16,7 +17,7 @@ export const exportAvbCommand: CommandDefinition = {
     output: {
       type: 'string',
       alias: 'o',
-      required: true,
+      demandOption: true,
       requiresArg: true,
       describe: 'Where it goes',
     },
@@ -27,7 +28,7 @@ export const exportAvbCommand: CommandDefinition = {
     ['keys export-avb pkcs11:token=release;object=image -o image.avbpubkey', 'of a key in a token'],
   ],
   async run(args, context) {
-    const output = args.text('output');
+    const output = requiredText(args, 'output');
     await expectOutputs([['--output', output]], filesOf(args));
     const { reference, publicKey } = await openPublicHalf(args, context);
     const { kind, avb } = describeKey(publicKey, []);

@@ -20,6 +20,7 @@ import {
   type SelfSignedOptions,
 } from '../../../signing/x509.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../../command.ts';
+import { lastText } from '../avb/options.ts';
 import { certificateOptions, certificateRequest } from './certificate-options.ts';
 import { formatKey } from './options.ts';
 
@@ -58,7 +59,7 @@ export const generateCommand: CommandDefinition = {
   ],
   async run(args, context) {
     const path = args.text('path');
-    const certificatePath = args.optionalText('cert');
+    const certificatePath = lastText(args, 'cert');
     const request = certificatePath === undefined ? undefined : certificateRequest(args);
     if (request === undefined) refuseUnused(args);
     await expectNew(path, certificatePath);
@@ -80,7 +81,7 @@ export const generateCommand: CommandDefinition = {
 
 function refuseUnused(args: CommandArguments): void {
   for (const option of Object.keys(certificateOptions)) {
-    if (args.optionalText(option) === undefined) continue;
+    if (lastText(args, option) === undefined) continue;
     throw new UsageError('usage', `--${option} is of a certificate, and none is asked for`, {
       hint: 'Name its file: --cert FILE',
     });
@@ -111,7 +112,7 @@ async function newPassphrase(
   args: CommandArguments,
   { env, signal }: CommandContext,
 ): Promise<Buffer | undefined> {
-  const source = args.optionalText('key-pass');
+  const source = lastText(args, 'key-pass');
   if (source === undefined) return undefined;
   const what = `new pass phrase of ${args.text('path')}`;
   return readNewSecret({ source, option: '--key-pass', what, env, signal });

@@ -13,6 +13,7 @@ import type { CertificateFacts, KeyFacts } from '../../../signing/keys/describe-
 import { openKey } from '../../../signing/keys/open-key.ts';
 import { parseKeyReference } from '../../../signing/keys/reference.ts';
 import type { CommandArguments, CommandContext } from '../../command.ts';
+import { lastText } from '../avb/options.ts';
 
 /** Of what is shown of a key. */
 export const publicKeyOptions = {
@@ -54,7 +55,7 @@ export interface PublicKeyParts {
 /** The files that a key is read from, which nothing may replace. */
 export function filesOf(args: CommandArguments): readonly (string | undefined)[] {
   const place = parseKeyReference(args.text('key'));
-  return ['path' in place ? place.path : undefined, args.optionalText('cert')];
+  return ['path' in place ? place.path : undefined, lastText(args, 'cert')];
 }
 
 /** The public half of whatever a reference leads to: a file may hold no more than that. */
@@ -63,7 +64,7 @@ export async function openPublicHalf(
   { env, signal }: CommandContext,
 ): Promise<PublicKeyParts> {
   const reference = args.text('key');
-  const certificate = args.optionalText('cert');
+  const certificate = lastText(args, 'cert');
   const place = parseKeyReference(reference);
   // A file that cannot be read is for those who open keys, who also say what can be done about it.
   const found =
@@ -76,8 +77,8 @@ export async function openPublicHalf(
   }
   const key = await openKey(reference, {
     certificate,
-    passphrase: args.optionalText('key-pass'),
-    storePassphrase: args.optionalText('store-pass'),
+    passphrase: lastText(args, 'key-pass'),
+    storePassphrase: lastText(args, 'store-pass'),
     env,
     signal,
     loadCryptoki,
