@@ -17,8 +17,12 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set(['--json', '--quiet', '-q', '--v
 /** Where requests are, and where it is written what happened: not part of what is signed. */
 const OF_ONE_PHASE: ReadonlySet<string> = new Set(['--prepare', '--attach', '--audit-log']);
 
-/** Options whose value leads to a secret, or is one in the wrong place. */
-const isSecret = (option: string): boolean => /pass|pin|secret/i.test(option);
+/** Options whose value says where a secret is, or is one in the wrong place. */
+const leadsToSecret = (option: string): boolean => /pass|pin$|secret/i.test(option);
+
+/** What says where a secret is; anything else may be one. */
+const isPlaceOfSecret = (value: string): boolean =>
+  /^(?:env:\w+|file:.+|stdin|prompt)$/s.test(value);
 
 export interface CommandLine {
   readonly command: readonly string[];
@@ -31,9 +35,10 @@ export function describeCommandLine(argv: readonly string[]): CommandLine {
   for (let at = 0; at < argv.length; at += 1) {
     const word = argv[at] ?? '';
     if (OF_ONE_RUN.has(word)) continue;
-    const [option = '', value] = word.startsWith('--') ? splitAtEquals(word) : [];
-    if (option !== '' && (OF_ONE_PHASE.has(option) || isSecret(option))) {
-      if (value === undefined) at += 1;
+    const [option = '', joined] = word.startsWith('--') ? splitAtEquals(word) : [];
+    if (OF_ONE_PHASE.has(option) || leadsToSecret(option)) {
+      const value = joined ?? argv[++at] ?? '';
+      if (leadsToSecret(option) && isPlaceOfSecret(value)) words.push(option, value);
       continue;
     }
     words.push(withoutPin(word));
@@ -88,6 +93,10 @@ async function describeInput(path: string, signal: AbortSignal): Promise<JobInpu
   }
 }
 
+/** Nothing secret is needed to attach: whether it is named makes no other job. */
+const withoutSecrets = (words: readonly string[]): string[] =>
+  words.filter((word, at) => !leadsToSecret(word) && !leadsToSecret(words[at - 1] ?? ''));
+
 /**
  * Checks that a job is the one that was prepared.
  *
@@ -95,7 +104,7 @@ async function describeInput(path: string, signal: AbortSignal): Promise<JobInpu
  */
 export function requireSameJob(prepared: SigningJobDescription, now: SigningJobDescription): void {
   const [before, given] = [prepared, now].map((job) =>
-    [...job.command, ...job.arguments].map(quoteForShell).join(' '),
+    [...job.command, ...withoutSecrets(job.arguments)].map(quoteForShell).join(' '),
   );
   if (before !== given) {
     throw new UsageError('usage', `Cannot attach to another job than was prepared: ${given}`, {

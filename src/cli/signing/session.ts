@@ -7,6 +7,7 @@
  */
 
 import { UsageError } from '../../core/errors.ts';
+import { loadCryptoki } from '../../native/load-cryptoki.ts';
 import { noAuditLog, openAuditLog, type AuditLog } from '../../signing/audit.ts';
 import type { OpenedKey } from '../../signing/keys/open-key.ts';
 import { RELEASE_LOG } from '../../signing/policy/last-releases.ts';
@@ -74,7 +75,7 @@ export async function withSigning(
   const opened: OpenedKey[] = [];
   const session: SigningSession = {
     async key(reference, artefact, options = {}) {
-      const key = await phase.key(reference, artefact, { ...options, env, signal });
+      const key = await phase.key(reference, artefact, { ...options, env, signal, loadCryptoki });
       opened.push(key);
       const { publicKey } = key.signer;
       await reviewer.reviewKey(reference, { ...key, publicKey });

@@ -15,20 +15,19 @@ describe('the description of a command line', () => {
     });
   });
 
-  test('leaves out pass phrases, and what leads to them', () => {
-    const words = [
-      'sign',
-      'thing',
-      'a',
+  test('leaves out pass phrases in the wrong place, not where they are', () => {
+    const secrets = [
       '--key-pass',
       'CANARY',
       '--ks-pass=CANARY',
       '--pin',
       'CANARY',
+      '--key-pass=pass:CANARY',
     ];
-    expect(describeCommandLine([...words, '--key', 'k'])).toEqual({
+    const places = ['--key-pass', 'env:NAME', '--key-pass=file:pin.txt', '--key-pass', 'prompt'];
+    expect(describeCommandLine(['sign', 'thing', 'a', ...secrets, ...places])).toEqual({
       command: ['sign', 'thing'],
-      arguments: ['a', '--key', 'k'],
+      arguments: 'a --key-pass env:NAME --key-pass file:pin.txt --key-pass prompt'.split(' '),
     });
   });
 

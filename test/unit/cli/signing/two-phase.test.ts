@@ -229,7 +229,6 @@ describe('the folder', () => {
       run.stdout,
     ].join('\n');
     expect(written).not.toContain('CANARY');
-    expect(written).not.toContain('SECRET');
     expect(written).not.toContain('PRIVATE');
   });
 });
