@@ -1,6 +1,6 @@
 /** Verdicts of AOSP's own tests, and of its verifier, on the files that its signer is tested with. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { sha256, toHex } from '../../src/core/digest.ts';
 import { bytesSource, type ByteSource } from '../../src/io/byte-source.ts';
@@ -156,5 +156,167 @@ describe.skipIf(corpus === undefined)("source stamps get apksig's verdict", () =
     else if (check.expect === 'stamp_fail') expect(status).not.toBe('STAMP_VERIFIED');
     else expect(`stamp_status:${status}`).toBe(check.expect);
     if (check.issue !== null) expect(issues.map((issue) => issue.name)).toContain(check.issue);
+  });
+});
+
+/** Golden idsigs whose APK is here. */
+const idsigs = corpus
+  ? readdirSync(corpusPath('sig-apksig', 'idsig')).filter((name) =>
+      existsSync(apkPath(name.replace(/\.idsig$/, ''))),
+    )
+  : [];
+
+describe.skipIf(corpus === undefined)("verifyApk takes apksigner's idsigs", () => {
+  test.for(idsigs)('%s', async (name) => {
+    const idsig = bytesSource(readFileSync(corpusPath('sig-apksig', 'idsig', name)), name);
+    const apk = open(name.replace(/\.idsig$/, ''));
+    const { schemes, issues } = await verifyApk(apk, { minSdk: 28, idsig });
+    expect(issues.filter(({ severity }) => severity === 'error')).toEqual([]);
+    expect(schemes.v4).toBe(true);
+  });
+
+  test('and refuses each with the APK of another', async () => {
+    const [first = '', ...others] = idsigs;
+    const apk = open(first.replace(/\.idsig$/, ''));
+    for (const other of others) {
+      const idsig = bytesSource(readFileSync(corpusPath('sig-apksig', 'idsig', other)), other);
+      const { verified } = await verifyApk(apk, { minSdk: 28, idsig });
+      expect({ other, verified }).toEqual({ other, verified: false });
+    }
+  });
+});
+
+/**
+ * What releases accept and `strict` refuses: oddities that readers take differently, or bytes that no
+ * signature covers. This is the whole list of reasons.
+ */
+const ODDITIES =
+  /has an archive comment|has a comment|does not start where the one before ends|bytes that belong to no entry|pair of unknown id|uses compression method|bytes follow the end|holds a control character|follow its end record/;
+
+describe.skipIf(corpus === undefined)('strict verification', () => {
+  const accepted = files.flatMap(([name, { checks: all }]) => {
+    const check = all.find((each) => each.expect === 'verify');
+    return check === undefined ? [] : [[name, check] as const];
+  });
+  test('loses none that Android accepts but for known oddities', async () => {
+    const lost: string[] = [];
+    for (const [name, { min_sdk, max_sdk }] of accepted) {
+      const sdk = { minSdk: min_sdk ?? undefined, maxSdk: max_sdk ?? undefined };
+      const { issues, verified } = await verifyApk(open(name), { ...sdk, strict: true });
+      const errors = issues.filter(({ severity }) => severity === 'error');
+      const isOdd = errors.some(
+        (issue) => issue.name.startsWith('STRICT_') && ODDITIES.test(issue.message),
+      );
+      if (!verified && !isOdd) lost.push(`${name}: ${errors.map(({ message }) => message).join()}`);
+    }
+    expect(lost).toEqual([]);
+  });
+
+  interface Attack {
+    readonly expect: string;
+    readonly expected_signer_sha256?: string;
+  }
+  const path = (name: string): string => corpusPath('sig-zip-attacks', name);
+  const attacks = Object.entries(
+    corpus
+      ? (
+          JSON.parse(readFileSync(path('manifest.json'), 'utf8')) as {
+            readonly files: Readonly<Record<string, Attack>>;
+          }
+        ).files
+      : {},
+  ).filter(([name]) => existsSync(path(name)));
+  const attack = (name: string): ByteSource => bytesSource(readFileSync(path(name)), name);
+
+  /** Nothing is wrong with the archive: it is for whoever pins the signer to refuse it. */
+  const OF_ANOTHER_SIGNER = /poc3[ab]\.apk$/;
+
+  test('refuses all archives that were made to deceive', async () => {
+    const taken: string[] = [];
+    for (const [name, { expect: wanted }] of attacks) {
+      if (wanted !== 'reject' || OF_ANOTHER_SIGNER.test(name)) continue;
+      const { verified } = await verifyApk(attack(name), { minSdk: 24, strict: true });
+      if (verified) taken.push(name);
+    }
+    expect(taken).toEqual([]);
+  });
+
+  test('takes the good ones', async () => {
+    const good = attacks.filter(
+      ([name, each]) =>
+        each.expect.startsWith('accept') && /^(fdroid|androguard|made\/ok)/.test(name),
+    );
+    for (const [name] of good) {
+      const minSdk = name.startsWith('made/') ? 24 : undefined;
+      const { issues, verified } = await verifyApk(attack(name), { minSdk, strict: true });
+      expect({ name, verified, issues }).toMatchObject({ verified: true });
+    }
+    expect(good.length).toBeGreaterThan(0);
+  });
+
+  test('whose APK it is says the signature, not what stands beside it', async () => {
+    const wrong: string[] = [];
+    for (const [name, { expected_signer_sha256: wanted }] of attacks) {
+      if (wanted === undefined) continue;
+      const { signerCertificates, verified } = await verifyApk(attack(name));
+      const [signer] = signerCertificates.map((der) => toHex(sha256(der)));
+      if (verified && signer !== wanted) wrong.push(`${name}: ${signer}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('judges every archive soon, whatever it holds', { timeout: 30_000 }, async () => {
+    const late: string[] = [];
+    for (const [name] of attacks) {
+      const source = attack(name);
+      // What it costs, and not how busy the machine is.
+      const start = process.cpuUsage();
+      await verifyApk(source, { minSdk: 24, strict: true });
+      const { user, system } = process.cpuUsage(start);
+      if (user + system > 1_000_000) late.push(`${name}: ${(user + system) / 1000} ms`);
+    }
+    expect(late).toEqual([]);
+  });
+});
+
+/** What apksig says on one range; `default` is the manifest's own. */
+interface RangeVerdict {
+  readonly exception?: string;
+  readonly verified?: boolean;
+  readonly v1?: boolean;
+  readonly v2?: boolean;
+  readonly v3?: boolean;
+  readonly v31?: boolean;
+  readonly stamp?: boolean;
+  readonly signer_certs_sha256?: readonly string[];
+  readonly errors?: readonly string[];
+}
+
+const ranges = Object.entries(
+  (corpus
+    ? JSON.parse(readFileSync(corpusPath('apkverify', 'EXPECTED_verify.json'), 'utf8'))
+    : {}) as Readonly<Record<string, Readonly<Record<string, RangeVerdict | number>>>>,
+).flatMap(([name, of]) =>
+  Object.entries(of).flatMap(([range, verdict]) =>
+    typeof verdict === 'number' || !existsSync(corpusPath('apkverify', name))
+      ? []
+      : [[`${name} ${range}`, name, range, verdict] as const],
+  ),
+);
+
+describe.skipIf(corpus === undefined)("verifyApk gives apksig's verdict on each release", () => {
+  test.for(ranges)('%s', async ([, name, range, wanted]) => {
+    const [min, max] = range === 'default' ? [] : range.split('-').map(Number);
+    const source = bytesSource(readFileSync(corpusPath('apkverify', name)), name);
+    const verdict = await verifyApk(source, { minSdk: min, maxSdk: max });
+    expect(verdict.verified).toBe(wanted.verified ?? false);
+    const errors = (wanted.errors ?? ['MALFORMED_APK']).map(either);
+    expect(namesOf(verdict, 'error')).toEqual(expect.arrayContaining(errors));
+    if (!verdict.verified) return;
+    const { v1, v2, v3, v31, stamp } = wanted;
+    expect(verdict.schemes).toMatchObject({ v1, v2, v3, v31, stamp });
+    expect(verdict.signerCertificates.map((der) => toHex(sha256(der)))).toEqual(
+      wanted.signer_certs_sha256,
+    );
   });
 });

@@ -176,18 +176,30 @@ export async function readEntries({ source, sections }: ApkView): Promise<readon
         offset: recordOffset,
       });
     if (size - at < CentralFileHeader.size) throw malformed();
-    const { signature, nameLength, extraLength, commentLength, ...header } =
-      CentralFileHeader.decode(directory, at);
+    const record = CentralFileHeader.decode(directory, at);
     const nameAt = at + CentralFileHeader.size;
-    const extraAt = nameAt + nameLength;
-    const commentAt = extraAt + extraLength;
-    const next = commentAt + commentLength;
-    if (signature !== CENTRAL_FILE_HEADER_SIGNATURE || next > size) throw malformed();
+    const extraAt = nameAt + record.nameLength;
+    const commentAt = extraAt + record.extraLength;
+    const next = commentAt + record.commentLength;
+    if (record.signature !== CENTRAL_FILE_HEADER_SIGNATURE || next > size) throw malformed();
     const nameBytes = directory.subarray(nameAt, extraAt);
     const name = utf8.decode(nameBytes);
+    // Field by field: an archive may have 65535 of them, and spreading costs microseconds.
     if (!name.endsWith('/')) {
       entries.push({
-        ...header,
+        versionMadeBy: record.versionMadeBy,
+        versionNeeded: record.versionNeeded,
+        flags: record.flags,
+        method: record.method,
+        time: record.time,
+        date: record.date,
+        crc32: record.crc32,
+        compressedSize: record.compressedSize,
+        size: record.size,
+        diskNumber: record.diskNumber,
+        internalAttributes: record.internalAttributes,
+        externalAttributes: record.externalAttributes,
+        localHeaderOffset: record.localHeaderOffset,
         name,
         nameBytes,
         extra: directory.subarray(extraAt, commentAt),
