@@ -29,8 +29,8 @@ const CHUNK_MARK: u8 = 0xa5;
 /// The salt of the tree that a content digest is made of.
 const VERITY_SALT: [u8; 8] = [0; 8];
 
-/// So many blocks of a chunk are in the cache at a time, in whole rounds of the lanes.
-const SLICE_BLOCKS: usize = 16;
+/// Bytes of a chunk that are worked on at a time: a slice for each lane fits into the second cache, and is written in one go.
+const SLICE: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -126,14 +126,12 @@ pub fn pass(section: &Section<'_>, mut digests: Digests<'_>) -> Result<(), Failu
         });
         start += chunks as u64 * chunk_size;
     }
-    let slice = (SLICE_BLOCKS / lanes).max(1) * lanes * BLOCK_SIZE;
     threads::for_each(
         groups.into_iter(),
         section.threads,
         || Worker {
             section,
-            lanes: (0..lanes).map(|_| Lane::new(slice)).collect(),
-            slice,
+            lanes: (0..lanes).map(|_| Lane::new(SLICE)).collect(),
             leaves: wants[1].then(|| BlockHasher::new(section.engine, BLOCK_SIZE, &[])),
             salted: wants[2].then(|| BlockHasher::new(section.engine, BLOCK_SIZE, &VERITY_SALT)),
         },
@@ -145,8 +143,6 @@ pub fn pass(section: &Section<'_>, mut digests: Digests<'_>) -> Result<(), Failu
 struct Worker<'a> {
     section: &'a Section<'a>,
     lanes: Vec<Lane>,
-    /// Bytes of a chunk that are worked on at a time.
-    slice: usize,
     leaves: Option<BlockHasher>,
     salted: Option<BlockHasher>,
 }
@@ -173,8 +169,8 @@ impl Worker<'_> {
         for lane in &mut self.lanes {
             lane.start(&prefix);
         }
-        for at in (0..size).step_by(self.slice) {
-            let length = self.slice.min(size - at);
+        for at in (0..size).step_by(SLICE) {
+            let length = SLICE.min(size - at);
             for index in 0..chunks {
                 let offset = start + (index * size + at) as u64;
                 let data = self.copy(index, length, offset)?;

@@ -163,7 +163,7 @@ const job = fc
   });
 
 describe('runEntriesPass()', () => {
-  it('copies the pieces and makes every digest as it is defined', async () => {
+  it('copies the pieces and makes every digest as it is defined', { timeout: 60_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(job, async (any) => {
         const wanted = await expected(any);
