@@ -22,6 +22,8 @@ export interface Bundle {
   readonly initrd: ByteSource;
   readonly os: Disk;
   readonly payload: Disk;
+  /** All its files, sorted. */
+  readonly names: readonly string[];
   /** Opens another file of the bundle, such as the other initrd. Closed with the bundle. */
   open(name: string): Promise<ByteSource>;
   /** Where a file of the bundle is on disk. */
@@ -64,6 +66,7 @@ export async function openBundle(path: string): Promise<Bundle> {
       initrd: await files.open(config.initrd),
       os: openDisk(await files.open(os.image)),
       payload: openDisk(await files.open(payload.image)),
+      names: files.names,
       open: (name) => files.open(name),
       place: (name) => files.place(name),
       close: () => files.close(),

@@ -86,10 +86,11 @@ export function verifyDsse(bytes: Uint8Array, trust: DsseTrust): VerifiedDsse {
     signatures.some(({ signature }) => isSignedBy(key, data, signature)),
   );
   if (keys.length < threshold) {
+    const found = keys.length === 0 ? 'none' : `only ${keys.length}`;
     throw new VerificationError(
       'dsse',
       'untrusted',
-      `Cannot trust the envelope: of the trusted keys ${keys.length} signed it, ${threshold} must have`,
+      `Cannot trust the envelope: ${found} of the trusted keys signed it, ${threshold} must have`,
       { expected: `${threshold} of ${unique.size} keys`, actual: `${keys.length}` },
     );
   }

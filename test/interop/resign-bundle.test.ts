@@ -190,10 +190,48 @@ describe('a bundle that gets new keys', () => {
       payloadType: MANIFEST_PAYLOAD_TYPE,
     });
     expect(Buffer.from(signed).equals(readFileSync(join(at('built'), 'manifest.json')))).toBe(true);
-    rmSync(join(at('attested'), 'manifest.dsse.json'));
+    // Signed by somebody else, or over another manifest, it is a broken link.
+    const forged = join(at('attested'), 'manifest.dsse.json');
+    await succeed(
+      'sign',
+      'dsse',
+      join(at('development'), 'manifest.json'),
+      '--payload-type',
+      MANIFEST_PAYLOAD_TYPE,
+      '--key',
+      at('image.pem'),
+      '-o',
+      forged,
+    );
+    await expectBroken('another one was signed');
+    await succeed(
+      'sign',
+      'dsse',
+      join(at('attested'), 'manifest.json'),
+      '--payload-type',
+      MANIFEST_PAYLOAD_TYPE,
+      '--key',
+      at('other.pem'),
+      '-o',
+      forged,
+    );
+    await expectBroken('none of the trusted keys');
+    rmSync(forged);
     expect(differences(at('attested'), at('built'))).toEqual([]);
   });
 });
+
+async function expectBroken(said: string): Promise<void> {
+  const run = await sandbox.microbuild([
+    'verify',
+    at('attested'),
+    '--trust',
+    at('image.pub'),
+    '--json',
+  ]);
+  expect([run.status, run.stderr]).toEqual([3, expect.stringContaining(said)]);
+  expect(JSON.parse(run.stdout)).toMatchObject({ error: { link: 'manifest-signature' } });
+}
 
 describe('a bundle is not signed', () => {
   test('when it is broken', async () => {

@@ -59,7 +59,7 @@ describe('verifying DSSE', () => {
     expect(verifyDsse(envelope, { keys: [pair.publicKey] })).toMatchObject(content);
     for (const [other, { publicKey }] of Object.entries(pairs)) {
       if (other === name) continue;
-      expect(() => verifyDsse(envelope, { keys: [publicKey] })).toThrow(/0 signed it/);
+      expect(() => verifyDsse(envelope, { keys: [publicKey] })).toThrow(/none of the trusted keys/);
     }
   });
 
@@ -70,7 +70,7 @@ describe('verifying DSSE', () => {
   ])('refuses an envelope of which %s was changed', async (_what, change) => {
     for (const pair of Object.values(pairs)) {
       const changed = edited(await envelopeOf(pair), change);
-      expect(() => verifyDsse(changed, { keys: [pair.publicKey] })).toThrow(/0 signed it/);
+      expect(() => verifyDsse(changed, { keys: [pair.publicKey] })).toThrow(/none of the trusted keys/);
     }
   });
 
@@ -81,18 +81,18 @@ describe('verifying DSSE', () => {
     const posing = edited(await envelopeOf(p256), ({ signatures }) => {
       signatures[0]!.keyid = dsseKeyid(rsa.publicKey);
     });
-    expect(() => verifyDsse(posing, { keys: [rsa.publicKey] })).toThrow(/0 signed it/);
+    expect(() => verifyDsse(posing, { keys: [rsa.publicKey] })).toThrow(/none of the trusted keys/);
   });
 
   test('counts keys, not signatures, and each key once', async () => {
     const keys = [rsa.publicKey, p256.publicKey, ed25519.publicKey];
     const two = await envelopeOf(rsa, ed25519);
     expect(verifyDsse(two, { keys, threshold: 2 }).keys).toEqual([keys[0], keys[2]]);
-    expect(() => verifyDsse(two, { keys, threshold: 3 })).toThrow(/2 signed it, 3 must/);
+    expect(() => verifyDsse(two, { keys, threshold: 3 })).toThrow(/only 2 of the trusted keys signed it, 3 must/);
     const twice = edited(await envelopeOf(rsa), ({ signatures }) => {
       signatures.push({ ...signatures[0]!, keyid: 'another' });
     });
-    expect(() => verifyDsse(twice, { keys, threshold: 2 })).toThrow(/1 signed it/);
+    expect(() => verifyDsse(twice, { keys, threshold: 2 })).toThrow(/only 1 of/);
     const same = [rsa.publicKey, createPublicKey(rsa.privateKey)];
     expect(() => verifyDsse(twice, { keys: same, threshold: 2 })).toThrow(RangeError);
   });
@@ -115,7 +115,7 @@ describe('verifying DSSE', () => {
     for (const { privateKey, publicKey } of [short, odd]) {
       const signature = new Uint8Array(sign('sha256', data, privateKey));
       const made = encodeEnvelope({ ...content, signatures: [{ keyid: '', signature }] });
-      expect(() => verifyDsse(bytes(made), { keys: [publicKey] })).toThrow(/0 signed it/);
+      expect(() => verifyDsse(bytes(made), { keys: [publicKey] })).toThrow(/none of the trusted keys/);
       await expect(signDsse(content, [keySigner(privateKey)])).rejects.toThrow(/Cannot sign DSSE/);
     }
   });

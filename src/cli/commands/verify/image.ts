@@ -2,13 +2,17 @@
 
 import { toHex, sha256 } from '../../../core/digest.ts';
 import { FormatError, UsageError, VerificationError } from '../../../core/errors.ts';
-import { vbmetaOf } from '../../../signing/avb/loaded-vbmeta.ts';
+import { readVbmeta } from '../../../formats/avb/footer.ts';
+import { decodeVbmeta, type Vbmeta } from '../../../formats/avb/vbmeta.ts';
+import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
 import { verifyImage, type VerifiedPart } from '../../../signing/avb/verify-image.ts';
 import { readTrustedAvbKey } from '../../../signing/keys/trusted-key.ts';
+import type { CommandArguments } from '../../command.ts';
 import { openEngine } from '../../engine.ts';
 import { EXIT } from '../../exit-code.ts';
 import { errorToJson } from '../../render/error.ts';
 import { renderTree, type TreeLink } from '../../render/tree.ts';
+import { isKeyDigest, keyOfDigest } from '../../trust.ts';
 import { imageFinder, openForReading } from '../avb/images.ts';
 import type { VerifyTarget } from './target.ts';
 
@@ -50,13 +54,42 @@ function linkOf(part: VerifiedPart): TreeLink | undefined {
   }
 }
 
+async function readImage(path: string): Promise<{ vbmeta: Vbmeta; hasFooter: boolean }> {
+  const image = await openForReading.open(path);
+  try {
+    const { bytes, footer } = await readVbmeta(image);
+    return { vbmeta: decodeVbmeta(bytes), hasFooter: footer !== undefined };
+  } finally {
+    await image.close();
+  }
+}
+
+const trustedKeyOf = async (named: string, found: Uint8Array): Promise<Uint8Array> =>
+  isKeyDigest(named) ? keyOfDigest(named, found, 'vbmeta') : readTrustedAvbKey(named);
+
+/** Finds the images of partitions: the first that a footer describes is the image that it stands in. */
+function finderOf(
+  args: CommandArguments,
+  path: string,
+  vbmeta: Vbmeta,
+  hasFooter: boolean,
+): ImageFinder {
+  const beside = imageFinder(args, path);
+  const [first] = vbmeta.descriptors;
+  const own =
+    hasFooter && (first?.kind === 'hash' || first?.kind === 'hashtree')
+      ? first.partitionName
+      : undefined;
+  return { ...beside, pathOf: (name) => (name === own ? path : beside.pathOf(name)) };
+}
+
 export const verifyImageTarget: VerifyTarget = async (path, args, { terminal, signal }) => {
   const [named, ...others] = args.list('trust');
   if (others.length > 0) {
     throw new UsageError('usage', 'An image has one trusted key, and --trust is given twice');
   }
-  const trusted = named === undefined ? undefined : await readTrustedAvbKey(named);
-  const { vbmeta } = await vbmetaOf(path, openForReading);
+  const { vbmeta, hasFooter } = await readImage(path);
+  const trusted = named === undefined ? undefined : await trustedKeyOf(named, vbmeta.publicKey);
   const minimum = BigInt(args.optionalNumber('minimum-rollback-index') ?? 0);
   const key = `sha256:${toHex(sha256(vbmeta.publicKey))}`;
   const parts: VerifiedPart[] = [];
@@ -67,12 +100,13 @@ export const verifyImageTarget: VerifyTarget = async (path, args, { terminal, si
     rollbackIndex: vbmeta.rollbackIndex,
     flags: vbmeta.flags,
   };
-  const head = `${path}: ${named === undefined ? 'signed by' : `against ${named},`} ${key}`;
+  const signer = facts.key === null ? 'not signed' : `signed by ${key}`;
+  const head = `${path}: ${signer}${named === undefined ? '' : `, trusted is ${named}`}`;
   const engine = await openEngine(undefined);
   try {
     await verifyImage(
       path,
-      imageFinder(args, path),
+      finderOf(args, path, vbmeta, hasFooter),
       {
         ...(trusted !== undefined && { key: trusted, keyName: named ?? '' }),
         hasher: engine.hasher,
