@@ -2,7 +2,12 @@
 
 import { equalBytes } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
-import { encodeLineageSignedData, type LineageNode } from '../../formats/apk/lineage.ts';
+import {
+  changeCapabilities,
+  encodeLineageSignedData,
+  type LineageCapability,
+  type LineageNode,
+} from '../../formats/apk/lineage.ts';
 import { signChecked, type Signer } from '../signer.ts';
 import { signatureAlgorithms } from './sign-key.ts';
 
@@ -55,6 +60,24 @@ export async function extendLineage(
     { ...last, algorithm: algorithm.id },
     { ...child, parentAlgorithm: algorithm.id, algorithm: 0, signature },
   ];
+}
+
+/**
+ * The lineage with other capabilities of one certificate.
+ *
+ * @throws {UsageError} `key` when the certificate is not in it.
+ */
+export function changeLineage(
+  lineage: Lineage,
+  certificate: Uint8Array,
+  changes: Readonly<Partial<Record<LineageCapability, boolean>>>,
+): Lineage {
+  const node = lineage[findCertificate(lineage, certificate)];
+  if (node === undefined) {
+    throw new UsageError('key', 'Cannot change the lineage: the certificate is not in it');
+  }
+  const capabilities = changeCapabilities(node.capabilities, changes);
+  return lineage.map((each) => (each === node ? { ...node, capabilities } : each));
 }
 
 /** The lineage up to a certificate; undefined when it is not in it. */

@@ -6,6 +6,8 @@ import { exportAvbCommand } from './export-avb.ts';
 import { fingerprintCommand } from './fingerprint.ts';
 import { generateCommand } from './generate.ts';
 import { infoCommand } from './info.ts';
+import { lineageCommand } from './lineage.ts';
+import { rotateCommand } from './rotate.ts';
 
 export const keysCommands: CommandGroup = {
   name: 'keys',
@@ -16,5 +18,7 @@ export const keysCommands: CommandGroup = {
     infoCommand,
     fingerprintCommand,
     exportAvbCommand,
+    rotateCommand,
+    lineageCommand,
   ],
 };

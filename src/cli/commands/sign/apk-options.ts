@@ -14,6 +14,7 @@ export const apkOptions: Readonly<Record<string, Options>> = {
   key: listOption(`${keyOptions.key.describe}; several signers: --key A --cert A --key B --cert B`),
   cert: listOption(keyOptions.cert.describe),
   'key-pass': listOption(keyOptions['key-pass'].describe),
+  'store-pass': listOption('Pass phrase of a key store, where it is not that of the key'),
   output: textOption('Leave APK as it is and write to this file; default: sign in place', {
     alias: 'o',
   }),

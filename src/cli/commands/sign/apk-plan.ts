@@ -1,14 +1,12 @@
 /** From the options of `microbuild sign apk` to an APK that is ready to be signed. */
 
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { FormatError, UsageError } from '../../../core/errors.ts';
-import { decodeLineageFile } from '../../../formats/apk/lineage.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
 import { loadNativeLibrary } from '../../../native/library.ts';
 import type { Lineage } from '../../../signing/apk/lineage-change.ts';
-import { verifyLineage } from '../../../signing/apk/lineage.ts';
+import { readLineageOf } from '../../../signing/apk/lineage-source.ts';
 import { planIdsig } from '../../../signing/apk/sign-idsig.ts';
 import type { SignaturePlan } from '../../../signing/apk/sign-plan.ts';
 import type { ApkStamp } from '../../../signing/apk/sign-stamp.ts';
@@ -32,13 +30,8 @@ function numberOf(args: CommandArguments, name: string): number | undefined {
   throw new UsageError('usage', `Cannot use --${name} ${text}: it is no number`);
 }
 
-/** @throws {FormatError} or {VerificationError} when it is no lineage, or one that somebody forged. */
-async function readLineage(path: string | undefined): Promise<Lineage | undefined> {
-  if (path === undefined) return undefined;
-  const lineage = decodeLineageFile(new Uint8Array(await readFile(path)));
-  verifyLineage(lineage);
-  return lineage;
-}
+const readLineage = async (path: string | undefined): Promise<Lineage | undefined> =>
+  path === undefined ? undefined : await readLineageOf(path);
 
 async function openSigner(
   session: SigningSession,
@@ -48,6 +41,7 @@ async function openSigner(
   const { signer, certificates } = await session.key(given.key, artefact, {
     certificate: given.cert,
     passphrase: given.keyPass,
+    storePassphrase: given.storePass,
   });
   const name = signerName(given);
   const lineage = await readLineage(given.lineage);
@@ -74,12 +68,13 @@ async function openStamp(
   const key = lastText(args, 'stamp-key');
   const cert = lastText(args, 'stamp-cert');
   if (key === undefined && cert === undefined) return undefined;
+  const keyPass = lastText(args, 'stamp-key-pass');
   const signer = await openSigner(
     session,
     {
       ...(key !== undefined && { key }),
       ...(cert !== undefined && { cert }),
-      ...optional('keyPass', lastText(args, 'stamp-key-pass')),
+      ...(keyPass !== undefined && { keyPass }),
     },
     artefact,
   );
@@ -90,9 +85,6 @@ async function openStamp(
     time: numberOf(args, 'stamp-timestamp'),
   };
 }
-
-const optional = (name: 'keyPass', value: string | undefined): { keyPass?: string } =>
-  value === undefined ? {} : { [name]: value };
 
 /** The files that are read: they must be the same when signatures are attached. */
 export function inputsOf(

@@ -11,6 +11,7 @@ export interface SignerArguments {
   readonly key?: string;
   readonly cert?: string;
   readonly keyPass?: string;
+  readonly storePass?: string;
   readonly name?: string;
   readonly lineage?: string;
   readonly minSdk?: number;
@@ -20,6 +21,7 @@ const OPTIONS = {
   key: 'key',
   cert: 'cert',
   'key-pass': 'keyPass',
+  'store-pass': 'storePass',
   'v1-signer-name': 'name',
   'signer-lineage': 'lineage',
 } as const satisfies Record<string, keyof SignerArguments>;
