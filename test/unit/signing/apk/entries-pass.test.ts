@@ -194,8 +194,9 @@ describe('runEntriesPass()', () => {
   });
 
   it('gives a tree of one digest to a content of one block, as apksig does', async () => {
-    const job: Job = { pieces: [], entriesSize: 0, digests: ['verity-sha256'], tree: false };
-    expectSame(await inMemory(job), await expected(job));
+    const one: Job = { pieces: [], entriesSize: 0, digests: ['verity-sha256'], tree: false };
+    const wanted = await expected(one);
+    expect((await inMemory(one)).digests).toEqual(wanted.digests);
   });
 });
 
