@@ -1,0 +1,141 @@
+/**
+ * The numbers of PKCS#11 that finding a key and signing with it need, by the specification's names.
+ *
+ * @see https://docs.oasis-open.org/pkcs11/pkcs11-base/v2.40/pkcs11-base-v2.40.html
+ */
+
+export const CKO = { CERTIFICATE: 1, PUBLIC_KEY: 2, PRIVATE_KEY: 3 } as const;
+
+export const CKK = { RSA: 0, EC: 3, EC_EDWARDS: 0x40 } as const;
+
+export const CKA = {
+  CLASS: 0x000,
+  LABEL: 0x003,
+  VALUE: 0x011,
+  CERTIFICATE_TYPE: 0x080,
+  KEY_TYPE: 0x100,
+  ID: 0x102,
+  SIGN: 0x108,
+  MODULUS: 0x120,
+  PUBLIC_EXPONENT: 0x122,
+  EC_PARAMS: 0x180,
+  EC_POINT: 0x181,
+  ALWAYS_AUTHENTICATE: 0x202,
+} as const;
+
+export const CKM = {
+  RSA_PKCS: 0x0001,
+  RSA_PKCS_PSS: 0x000d,
+  SHA1_RSA_PKCS: 0x0006,
+  SHA256_RSA_PKCS: 0x0040,
+  SHA384_RSA_PKCS: 0x0041,
+  SHA512_RSA_PKCS: 0x0042,
+  SHA_1: 0x0220,
+  SHA256: 0x0250,
+  SHA384: 0x0260,
+  SHA512: 0x0270,
+  ECDSA: 0x1041,
+  EDDSA: 0x1057,
+} as const;
+
+/** Mask generation functions of RSA-PSS. */
+export const CKG = { MGF1_SHA1: 1, MGF1_SHA256: 2, MGF1_SHA384: 3, MGF1_SHA512: 4 } as const;
+
+/** Who logs in. */
+export const CKU = { USER: 1, CONTEXT_SPECIFIC: 2 } as const;
+
+/** Of a token. */
+export const CKF = {
+  LOGIN_REQUIRED: 0x0000_0004,
+  PROTECTED_AUTHENTICATION_PATH: 0x0000_0100,
+  TOKEN_INITIALIZED: 0x0000_0400,
+  USER_PIN_FINAL_TRY: 0x0002_0000,
+  USER_PIN_LOCKED: 0x0004_0000,
+} as const;
+
+/** Of a session: always set, for historical reasons. */
+export const CKF_SERIAL_SESSION = 4;
+
+/** Of C_Initialize: the module may use the system's threads and locks. */
+export const CKF_OS_LOCKING_OK = 2;
+
+export const CKR = {
+  OK: 0x000,
+  CANCEL: 0x001,
+  HOST_MEMORY: 0x002,
+  SLOT_ID_INVALID: 0x003,
+  GENERAL_ERROR: 0x005,
+  FUNCTION_FAILED: 0x006,
+  ARGUMENTS_BAD: 0x007,
+  NO_EVENT: 0x008,
+  NEED_TO_CREATE_THREADS: 0x009,
+  CANT_LOCK: 0x00a,
+  ATTRIBUTE_READ_ONLY: 0x010,
+  ATTRIBUTE_SENSITIVE: 0x011,
+  ATTRIBUTE_TYPE_INVALID: 0x012,
+  ATTRIBUTE_VALUE_INVALID: 0x013,
+  ACTION_PROHIBITED: 0x01b,
+  DATA_INVALID: 0x020,
+  DATA_LEN_RANGE: 0x021,
+  DEVICE_ERROR: 0x030,
+  DEVICE_MEMORY: 0x031,
+  DEVICE_REMOVED: 0x032,
+  FUNCTION_CANCELED: 0x050,
+  FUNCTION_NOT_PARALLEL: 0x051,
+  FUNCTION_NOT_SUPPORTED: 0x054,
+  KEY_HANDLE_INVALID: 0x060,
+  KEY_SIZE_RANGE: 0x062,
+  KEY_TYPE_INCONSISTENT: 0x063,
+  KEY_FUNCTION_NOT_PERMITTED: 0x068,
+  MECHANISM_INVALID: 0x070,
+  MECHANISM_PARAM_INVALID: 0x071,
+  OBJECT_HANDLE_INVALID: 0x082,
+  OPERATION_ACTIVE: 0x090,
+  OPERATION_NOT_INITIALIZED: 0x091,
+  PIN_INCORRECT: 0x0a0,
+  PIN_INVALID: 0x0a1,
+  PIN_LEN_RANGE: 0x0a2,
+  PIN_EXPIRED: 0x0a3,
+  PIN_LOCKED: 0x0a4,
+  SESSION_CLOSED: 0x0b0,
+  SESSION_COUNT: 0x0b1,
+  SESSION_HANDLE_INVALID: 0x0b3,
+  SESSION_PARALLEL_NOT_SUPPORTED: 0x0b4,
+  SESSION_READ_ONLY: 0x0b5,
+  SESSION_EXISTS: 0x0b6,
+  SIGNATURE_INVALID: 0x0c0,
+  SIGNATURE_LEN_RANGE: 0x0c1,
+  TEMPLATE_INCOMPLETE: 0x0d0,
+  TEMPLATE_INCONSISTENT: 0x0d1,
+  TOKEN_NOT_PRESENT: 0x0e0,
+  TOKEN_NOT_RECOGNIZED: 0x0e1,
+  TOKEN_WRITE_PROTECTED: 0x0e2,
+  USER_ALREADY_LOGGED_IN: 0x100,
+  USER_NOT_LOGGED_IN: 0x101,
+  USER_PIN_NOT_INITIALIZED: 0x102,
+  USER_TYPE_INVALID: 0x103,
+  USER_ANOTHER_ALREADY_LOGGED_IN: 0x104,
+  USER_TOO_MANY_TYPES: 0x105,
+  RANDOM_NO_RNG: 0x121,
+  DOMAIN_PARAMS_INVALID: 0x130,
+  CURVE_NOT_SUPPORTED: 0x140,
+  BUFFER_TOO_SMALL: 0x150,
+  CRYPTOKI_NOT_INITIALIZED: 0x190,
+  CRYPTOKI_ALREADY_INITIALIZED: 0x191,
+  MUTEX_BAD: 0x1a0,
+  MUTEX_NOT_LOCKED: 0x1a1,
+  FUNCTION_REJECTED: 0x200,
+} as const;
+
+const VENDOR_DEFINED = 0x8000_0000;
+
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(CKR).map(([name, value]) => [value, `CKR_${name}`]),
+);
+
+/** What a module answered, in the words of its documentation. */
+export function returnValueName(value: number): string {
+  const hex = `0x${value.toString(16)}`;
+  if (value >= VENDOR_DEFINED) return `CKR_VENDOR_DEFINED (${hex})`;
+  return NAMES.get(value) ?? `an unknown value (${hex})`;
+}
