@@ -1,8 +1,8 @@
 /** Keys behind `jks:`: a Java KeyStore, whichever of its formats the file really is. */
 
-import { createPrivateKey } from 'node:crypto';
 import { UsageError } from '../../core/errors.ts';
 import { readSecretFile } from './bounded-file.ts';
+import { importPrivateKey } from './import-private-key.ts';
 import { decodeJks, isIntactJks, JCEKS_MAGIC, unprotectJksKey, type JksKeyEntry } from './jks.ts';
 import { pkcs12Key } from './pkcs12-key.ts';
 import type { AskSecret, StoredKey } from './private-key-file.ts';
@@ -63,7 +63,7 @@ async function openEntry(
     });
   }
   try {
-    const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+    const privateKey = importPrivateKey({ key, format: 'der', type: 'pkcs8' });
     return { privateKey, certificates };
   } catch {
     throw new UsageError('key', `Cannot use key ${alias} of ${path}: it does not parse`);

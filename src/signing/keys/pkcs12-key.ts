@@ -1,9 +1,10 @@
 /** Keys behind `p12:`. */
 
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { UsageError } from '../../core/errors.ts';
 import { readCertificateKey } from '../x509.ts';
 import { readSecretFile } from './bounded-file.ts';
+import { importPrivateKey } from './import-private-key.ts';
 import { utf16 } from './jks.ts';
 import type { Passphrase } from './pbe.ts';
 import { openPkcs12, type Pkcs12, type Pkcs12Key } from './pkcs12.ts';
@@ -78,7 +79,7 @@ function storedKey(
 ): StoredKey {
   let privateKey: KeyObject;
   try {
-    privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
+    privateKey = importPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
   } catch {
     throw new UsageError('key', `Cannot use key store ${path}: its key does not parse`);
   }

@@ -8,10 +8,11 @@
  *   rfc1421 4.6.1.1 (`Proc-Type: 4,ENCRYPTED`)
  */
 
-import { createPrivateKey, type KeyObject, type PrivateKeyInput } from 'node:crypto';
+import type { KeyObject, PrivateKeyInput } from 'node:crypto';
 import { UsageError } from '../../core/errors.ts';
 import { decodeCertificatePem } from '../x509.ts';
 import { quoteForShell, readSecretFile } from './bounded-file.ts';
+import { importPrivateKey } from './import-private-key.ts';
 
 /** RSA-16384 in PKCS#8 takes 12.5 KiB in PEM, and a chain may follow; a file beyond this is something else. */
 const MAX_KEY_FILE = 65536;
@@ -78,7 +79,7 @@ export async function parsePrivateKeyFile(
 
 function parse(input: PrivateKeyInput, name: string, what: string): KeyObject {
   try {
-    return createPrivateKey(input);
+    return importPrivateKey(input);
   } catch {
     // OpenSSL's reason is left out on purpose: it may describe the content.
     throw new UsageError('key', `Cannot use key ${name}: ${what} does not parse`);
@@ -97,7 +98,7 @@ async function decrypt(
   }
   const passphrase = await ask(`pass phrase of ${name}`);
   try {
-    return createPrivateKey({ ...input, passphrase });
+    return importPrivateKey({ ...input, passphrase });
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ERR_OSSL_EVP_UNSUPPORTED' || code === 'ERR_OSSL_UNSUPPORTED') {
