@@ -63,7 +63,7 @@ describe('apksigner', () => {
     const files = await workspace();
     const input = readFileSync(files.input);
     for (const v2 of [false, true]) {
-      const signed = await sign(input, { schemes: { v2, v3: true } });
+      const signed = await sign(input, { schemes: { v1: false, v2, v3: true } });
       writeFileSync(files.output, signed.apk);
       writeFileSync(files.idsig, signed.idsig);
       const verdict = run(
@@ -96,7 +96,7 @@ describe('apksigner', () => {
       '--v4-signing-enabled=true',
       ...fileArguments(files),
     );
-    const ours = await sign(readFileSync(files.input), { schemes: { v2, v3: true } });
+    const ours = await sign(readFileSync(files.input), { schemes: { v1: false, v2, v3: true } });
     expect(Buffer.from(ours.apk).equals(readFileSync(files.output))).toBe(true);
     expect(Buffer.from(ours.idsig).equals(readFileSync(files.idsig))).toBe(true);
   });

@@ -1,7 +1,12 @@
 /** The APK that is to be signed: what it says of itself, what of it is copied, and whether it may be. */
 
 import { FormatError, UsageError } from '../../core/errors.ts';
-import { findApkSections } from '../../formats/apk/signing-block.ts';
+import {
+  findApkSections,
+  findBlockName,
+  readSigningBlock,
+  type ApkSections,
+} from '../../formats/apk/signing-block.ts';
 import { STAMP_CERTIFICATE_ENTRY } from '../../formats/apk/source-stamp.ts';
 import { decodeAxml } from '../../formats/axml/decode.ts';
 import { openEntry } from '../../formats/zip/entry.ts';
@@ -9,6 +14,7 @@ import {
   EndOfCentralDirectory,
   END_OF_CENTRAL_DIRECTORY_SIGNATURE,
 } from '../../formats/zip/layout.ts';
+import { nameProblem, nameSet } from '../../formats/zip/names.ts';
 import { readZip, type ZipDirectory, type ZipEntry } from '../../formats/zip/read.ts';
 import { checkStrictZip } from '../../formats/zip/strict.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
@@ -81,6 +87,44 @@ function checkEnd({ end, entries, endOffset }: ZipDirectory, endBytes: Uint8Arra
   if (comment.includes(signature)) throw refuse('its archive comment holds another end record');
 }
 
+/**
+ * No name may be taken for another, not even of an entry that is left out: who made such an archive means
+ * to deceive somebody.
+ */
+function checkNames(entries: readonly ZipEntry[]): void {
+  const names = nameSet();
+  for (const { name, recordOffset } of entries) {
+    const problem = nameProblem(name) ?? names.add(name);
+    if (problem === undefined) continue;
+    throw new FormatError(
+      'zip',
+      'bad-value',
+      `Cannot sign APK: the entry name ${JSON.stringify(name)} ${problem}`,
+      {
+        offset: recordOffset,
+        field: name,
+      },
+    );
+  }
+}
+
+/** Two pairs of one id in a signing block have different readers, who see different signers. */
+async function checkPairs(source: ByteSource, sections: ApkSections): Promise<void> {
+  if (!sections.hasSigningBlock) return;
+  const seen = new Set<number>();
+  for (const { id, offset } of await readSigningBlock(source, sections)) {
+    if (seen.has(id) && findBlockName(id) !== undefined) {
+      throw new FormatError(
+        'apk',
+        'duplicate',
+        `Cannot sign APK: its signing block has two pairs of ${findBlockName(id)}`,
+        { offset },
+      );
+    }
+    seen.add(id);
+  }
+}
+
 function minSdkOf(manifest: Uint8Array | undefined): number {
   const hint = 'Name the oldest release that the APK is for with --min-sdk-version';
   if (manifest === undefined) {
@@ -136,6 +180,8 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
   const sections = await findApkSections(source);
   const zip = await readZip(source);
   checkEnd(zip, sections.endBytes);
+  checkNames(zip.entries);
+  await checkPairs(source, sections);
   const entry = async (name: string): Promise<Uint8Array | undefined> => {
     const found = zip.entries.find((each) => each.name === name);
     return found && (await readSmall(source, found));
