@@ -4,7 +4,7 @@
  * The bundle is written into a folder beside the final one and renamed when it is whole.
  */
 
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
@@ -17,8 +17,9 @@ import { walk, type Directory } from '../io/file-tree.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { isArchiveName } from '../bundle/files.ts';
 import { formatManifest, type Manifest, type ManifestFile } from '../bundle/manifest.ts';
+import { signManifest } from '../bundle/manifest-signature.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
-import { writeBundle } from '../bundle/write.ts';
+import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -61,6 +62,8 @@ export interface BuildOptions {
   readonly openKey?: OpenBuildKey | undefined;
   /** Asked before anything is signed; rejects what must not be. */
   readonly review?: Review | undefined;
+  /** Whether the key of the images signs the manifest, too. */
+  readonly manifestSignature?: boolean | undefined;
   readonly cacheDirectory: string;
   /** Seconds since 1970: the one time in the output. */
   readonly sourceDate: number;
@@ -280,7 +283,12 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
         ].sort((a, b) => (a.name < b.name ? -1 : 1)),
         files: await listFiles(folder, interfaces),
       };
-      await writeFileSynced(at(BUNDLE_FILES.manifest), formatManifest(made));
+      const text = formatManifest(made);
+      await writeFileSynced(at(BUNDLE_FILES.manifest), text);
+      if (options.manifestSignature === true) {
+        const envelope = await signManifest(text, keys.image.signer);
+        await writeFileSynced(at(BUNDLE_FILES.manifestSignature), envelope);
+      }
       note.detail = `${made.files.length} files`;
       return made;
     });
@@ -344,18 +352,7 @@ async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
       hint: 'Name another folder with --output',
     });
   }
-  if (isArchiveName(path)) return;
-  const names: readonly string[] = await readdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new UsageError('output', `Cannot write the bundle to ${output}: ${error.message}`, {
-      cause: error,
-    });
-  });
-  if (names.length > 0 && !names.includes(BUNDLE_FILES.manifest)) {
-    throw new UsageError('output', `Cannot replace ${output}: it is a folder, but not a bundle`, {
-      hint: 'Name another folder with --output',
-    });
-  }
+  await checkBundleOutput(path);
 }
 
 function lockedDeb(lock: Lock, name: string): LockedDeb {

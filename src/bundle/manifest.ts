@@ -5,9 +5,6 @@
 
 import { FormatError } from '../core/errors.ts';
 
-/** What a signature over `manifest.json` says that it is. */
-export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.microbuild.manifest+json';
-
 export interface ManifestFile {
   readonly path: string;
   readonly size: number;

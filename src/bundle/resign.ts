@@ -16,26 +16,20 @@ import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
 import { readVbmeta } from '../formats/avb/footer.ts';
 import { decodeVbmeta } from '../formats/avb/vbmeta.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
-import { encodeEnvelope } from '../formats/dsse/envelope.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
 import { streamOf, type ByteSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
 import type { SignApkOptions } from '../signing/apk/sign.ts';
-import { signDsse } from '../signing/dsse.ts';
 import { settleBoth } from './settle.ts';
 import type { ReviewSubject } from '../signing/policy/release.ts';
 import type { Signer } from '../signing/signer.ts';
 import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.ts';
 import { openBundleFiles } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
-import {
-  formatManifest,
-  MANIFEST_PAYLOAD_TYPE,
-  type Manifest,
-  type ManifestFile,
-} from './manifest.ts';
+import { formatManifest, type Manifest, type ManifestFile } from './manifest.ts';
+import { signManifest } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
 import {
   planImages,
@@ -45,7 +39,7 @@ import {
 } from './resign-image.ts';
 import { readPayload, resignPayload, type PayloadFacts } from './resign-payload.ts';
 import { verifyBundle } from './verify.ts';
-import { writeBundle } from './write.ts';
+import { checkBundleOutput, writeBundle } from './write.ts';
 
 export interface ResignBundleOptions {
   /** Becomes the bundle: a folder, or a file `NAME.mbundle`. */
@@ -269,6 +263,7 @@ export async function resignBundle(
   if ((options.rollbackIndex ?? 0n) > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw new UsageError('usage', `Cannot use rollback index ${options.rollbackIndex}: too large`);
   }
+  await checkBundleOutput(resolve(options.output));
   await requireWhole(bundle, options);
   const imageSigning = image && {
     signer: askOnce(image.signer),
@@ -337,12 +332,8 @@ export async function resignBundle(
     const text = formatManifest(made);
     await writeFileSynced(pathOf(BUNDLE_FILES.manifest), text);
     if (options.manifestSignature === true && image !== undefined) {
-      const content = {
-        payloadType: MANIFEST_PAYLOAD_TYPE,
-        payload: new TextEncoder().encode(text),
-      };
-      const envelope = await signDsse(content, [image.signer]);
-      await writeFileSynced(pathOf(BUNDLE_FILES.manifestSignature), encodeEnvelope(envelope));
+      const envelope = await signManifest(text, image.signer);
+      await writeFileSynced(pathOf(BUNDLE_FILES.manifestSignature), envelope);
     }
     return made;
   };

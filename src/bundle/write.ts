@@ -1,14 +1,17 @@
 /** Writes a bundle that appears whole or not at all: a folder, or one file whose name ends in `.mbundle`. */
 
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { layoutAligned } from '../formats/tar/aligned.ts';
+import { UsageError } from '../core/errors.ts';
+import { isAligned, layoutAligned } from '../formats/tar/aligned.ts';
 import { writeDirectoryAtomic } from '../io/atomic-output.ts';
+import { openFileSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink, type ImageSink } from '../io/image-sink.ts';
 import { makeFolder } from '../io/make-folder.ts';
 import { replaceFiles } from '../io/replace-files.ts';
 import { isArchiveName, openBundleFiles, type BundleFiles } from './files.ts';
+import { BUNDLE_FILES } from './layout.ts';
 
 /** Writes all files as one archive. Equal files give equal archives; zeros become holes. */
 async function packFiles(
@@ -28,15 +31,51 @@ async function packFiles(
 }
 
 /**
+ * The output replaces what was there: that must be a bundle, or nothing, or an empty folder.
+ *
+ * @throws {UsageError} `output` when it is something else.
+ */
+export async function checkBundleOutput(path: string): Promise<void> {
+  const refuse = (what: string): never => {
+    throw new UsageError('output', `Cannot replace ${path}: it is ${what}, but not a bundle`, {
+      hint: 'Name another place with --output',
+    });
+  };
+  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined;
+    throw new UsageError('output', `Cannot write the bundle to ${path}: ${cause.message}`, {
+      cause,
+    });
+  });
+  if (found === undefined) return;
+  if (!isArchiveName(path)) {
+    if (!found.isDirectory()) return refuse('a file');
+    const names: readonly string[] = await readdir(path);
+    return names.length === 0 || names.includes(BUNDLE_FILES.manifest)
+      ? undefined
+      : refuse('a folder');
+  }
+  if (!found.isFile()) return refuse('a folder');
+  const file = await openFileSource(path);
+  try {
+    if (file.size > 0 && !(await isAligned(file))) refuse('a file');
+  } finally {
+    await file.close();
+  }
+}
+
+/**
  * Writes a bundle in the place of `path`.
  *
  * @param fill Writes the files into the folder it is given. When it throws, `path` is untouched.
+ * @throws {UsageError} `output` when something else than a bundle is there.
  */
 export async function writeBundle<T>(
   path: string,
   fill: (folder: string) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
+  await checkBundleOutput(path);
   if (!isArchiveName(path)) return writeDirectoryAtomic(path, fill);
   await makeFolder(dirname(path));
   return replaceFiles([path], async ([temporary = '']) => {

@@ -15,7 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MANIFEST_PAYLOAD_TYPE, type Manifest } from '../../src/bundle/manifest.ts';
+import type { Manifest } from '../../src/bundle/manifest.ts';
+import { MANIFEST_PAYLOAD_TYPE } from '../../src/bundle/manifest-signature.ts';
 import { verifyDsse } from '../../src/signing/verify-dsse.ts';
 import { openSandbox, type CliResult, type Sandbox } from '../support/cli.ts';
 import { copyHello } from '../support/recipes.ts';

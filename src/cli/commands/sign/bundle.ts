@@ -45,7 +45,8 @@ function partsOf(args: CommandArguments): readonly Part[] {
 const keyOf = (session: SigningSession, args: CommandArguments, part: Part): Promise<OpenedKey> =>
   session.key(lastText(args, `${part}-key`), `${basename(resolve(args.text('bundle')))} ${part}`, {
     certificate: lastText(args, `${part}-cert`),
-    passphrase: lastText(args, `${part}-key-pass`),
+    passphrase: lastText(args, `${part}-key-pass`) ?? lastText(args, 'key-pass'),
+    storePassphrase: lastText(args, 'store-pass'),
   });
 
 /** @throws {UsageError} when a digest is not one. */
@@ -100,6 +101,8 @@ export const signBundleCommand: CommandDefinition = {
       'Its certificate, PEM or DER; default: what the key store holds, else one that it signs itself',
     ),
     'payload-key-pass': textOption('Its pass phrase or PIN'),
+    'key-pass': textOption('The same for both keys'),
+    'store-pass': textOption('Pass phrase of the key stores, where it is not that of the keys'),
     only: {
       type: 'string',
       choices: PARTS,
