@@ -88,11 +88,27 @@ const ofSeverity = (issues: readonly Issue[], severity: IssueSeverity) =>
     .filter((issue) => issue.severity === severity)
     .map(({ severity: _severity, ...issue }) => issue);
 
+/** Whether the stamp holds, and is the one that was asked for. */
+const stampHolds = ({ verdict, stamp }: ApkFindings): boolean =>
+  stamp === undefined ? verdict.stamp?.verified === true : stamp.status === 'STAMP_VERIFIED';
+
+function stampJson(findings: ApkFindings): Record<string, unknown> | null {
+  const { verdict, stamp, printCerts: pem } = findings;
+  const seen = stamp?.stamp ?? verdict.stamp;
+  if (seen === undefined && stamp === undefined) return null;
+  return {
+    verified: stampHolds(findings),
+    ...(stamp && { status: stamp.status }),
+    certificate: seen?.certificate ? reportCertificate(seen.certificate.bytes, pem) : null,
+    time: seen?.time ?? null,
+    lineage: seen?.lineage.map((bytes) => reportCertificate(bytes, pem)) ?? [],
+  };
+}
+
 /** The stable form. */
 export function apkJson(path: string, findings: ApkFindings): Record<string, unknown> {
-  const { verdict, stamp, issues } = findings;
+  const { verdict, issues } = findings;
   const pem = findings.printCerts;
-  const seen = stamp?.stamp ?? verdict.stamp;
   return {
     kind: 'apk',
     file: path,
@@ -108,13 +124,7 @@ export function apkJson(path: string, findings: ApkFindings): Record<string, unk
       certificate: reportCertificate(node.certificate, pem),
       capabilities: capabilitiesOf(node.capabilities),
     })),
-    stamp: seen && {
-      verified: seen.verified,
-      ...(stamp && { status: stamp.status }),
-      certificate: seen.certificate ? reportCertificate(seen.certificate.bytes, pem) : null,
-      time: seen.time ?? null,
-      lineage: seen.lineage.map((bytes) => reportCertificate(bytes, pem)),
-    },
+    stamp: stampJson(findings),
     trusted: findings.trusted === undefined ? null : trustHolds(findings),
     errors: ofSeverity(issues, 'error'),
     warnings: ofSeverity(issues, 'warning'),
@@ -239,16 +249,16 @@ function lineageLink({ verdict }: ApkFindings): readonly TreeLink[] {
   ];
 }
 
-function stampLink({ verdict, stamp }: ApkFindings): readonly TreeLink[] {
+function stampLink(findings: ApkFindings): readonly TreeLink[] {
+  const { verdict, stamp } = findings;
   const seen = stamp?.stamp ?? verdict.stamp;
   if (seen === undefined && stamp === undefined) return [];
-  const holds = stamp === undefined ? seen?.verified === true : stamp.status === 'STAMP_VERIFIED';
   const certificate = seen?.certificate && reportCertificate(seen.certificate.bytes);
   const time = seen?.time;
   return [
     {
       title: `source stamp${certificate === undefined ? '' : `: ${certificate.subject} (${certificate.key})`}`,
-      state: holds ? 'ok' : stamp === undefined ? 'warning' : 'broken',
+      state: stampHolds(findings) ? 'ok' : stamp === undefined ? 'warning' : 'broken',
       details: [
         ...(certificate === undefined ? [] : [`certificate sha256 ${certificate.sha256}`]),
         ...(time === undefined ? [] : [`stamped at ${time} seconds since 1970`]),
