@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { BitWriter, BlockSymbols } from '../../../../src/formats/zip/deflate-block.ts';
 import { deflateRaw } from '../../../../src/formats/zip/deflate.ts';
 import { pattern } from '../../signing/apk/fixtures.ts';
 
@@ -21,14 +22,9 @@ const manifest = (entries: number): Uint8Array =>
 /** Each byte is more frequent than the two before it together, so that codes would grow too long. */
 function skewed(): Uint8Array {
   const counts = [1, 1];
-  while (counts.length < 19) counts.push((counts.at(-1) ?? 0) + (counts.at(-2) ?? 0) + 1);
-  const bytes = counts.flatMap((count, byte) => Array.from({ length: count }, () => byte));
-  const order = new Uint32Array(Uint8Array.from(pattern(bytes.length * 4, 7)).buffer);
+  while (counts.length < 18) counts.push((counts.at(-1) ?? 0) + (counts.at(-2) ?? 0) + 1);
   return Uint8Array.from(
-    bytes
-      .map((byte, index) => ({ byte, key: order[index] ?? 0 }))
-      .toSorted((a, b) => a.key - b.key)
-      .map(({ byte }) => byte),
+    counts.flatMap((count, byte) => Array.from({ length: count }, () => byte)),
   );
 }
 
@@ -40,7 +36,6 @@ const inputs: Readonly<Record<string, () => Uint8Array>> = {
   'two bytes in turn': () => pattern(30_000).map((byte) => 97 + (byte >> 7)),
   'a small manifest': () => manifest(12),
   'a manifest of several windows and blocks': () => manifest(3000),
-  'codes that have to be shortened': skewed,
   'noise between repetitions': () =>
     Buffer.concat([
       manifest(300),
@@ -61,8 +56,6 @@ const DIGESTS: Readonly<Record<string, string>> = {
   'a small manifest': '586010d140cfbba5a723fdf1945e000c9d8dbc27c5bc391ab959de576a2f0935',
   'a manifest of several windows and blocks':
     'd2fc8284a8bbe8bbd35c99545abb87d5b6bc551228967bea62a793a695b9e777',
-  'codes that have to be shortened':
-    '74f58916b463333bc5159ab96d15fd3177dd6d0358701b0f8c6a290717e62228',
   'noise between repetitions': '0bbf55f3c3024563e04fd1a8c63be3ed34913dfc6b9358189d7559ca531fbcb7',
 };
 
@@ -74,6 +67,17 @@ describe('deflateRaw', () => {
     const deflated = deflateRaw(input);
     expect(Buffer.from(inflateRawSync(deflated)).equals(input)).toBe(true);
     expect(sha256(deflated)).toBe(DIGESTS[name]);
+  });
+
+  test('gives the bytes of zlib where codes have to be shortened to 15 bits', () => {
+    const block = new BlockSymbols();
+    for (const byte of skewed()) block.addLiteral(byte);
+    const out = new BitWriter();
+    block.flush(out, skewed(), true);
+    // zlib without matches: Z_7ab56b83f8ff44954c216966e3faa92bafe34b6e400fc702c68abb9cdcd9ca5bMAN_ONLY.
+    expect(sha256(out.finish())).toBe(
+      '7ab56b83f8ff44954c216966e3faa92bafe34b6e400fc702c68abb9cdcd9ca5b',
+    );
   });
 
   test('is undone by inflating, whatever it is given', () => {
