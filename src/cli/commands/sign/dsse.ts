@@ -62,6 +62,7 @@ export const signDsseCommand: CommandDefinition = {
   },
   options: {
     ...keyOptions,
+    'store-pass': textOption('Pass phrase of the key store, where it is not that of the key'),
     output: textOption('The envelope', { alias: 'o', ...required }),
     'payload-type': textOption('What the file is: a media type or URI'),
     add: {
@@ -88,6 +89,7 @@ export const signDsseCommand: CommandDefinition = {
       const { signer } = await session.key(lastText(args, 'key'), basename(path), {
         certificate: lastText(args, 'cert'),
         passphrase: lastText(args, 'key-pass'),
+        storePassphrase: lastText(args, 'store-pass'),
       });
       const envelope =
         'signatures' in content

@@ -125,6 +125,7 @@ export const signImageCommand: CommandDefinition = {
   },
   options: {
     ...keyOptions,
+    'store-pass': textOption('Pass phrase of the key store, where it is not that of the key'),
     output: textOption('Leave IMAGE as it is and write to this file', { alias: 'o' }),
     algorithm: textOption(
       'AVB algorithm, such as SHA256_RSA4096; default: the old hash, the size of the new key',
@@ -159,6 +160,7 @@ export const signImageCommand: CommandDefinition = {
       const key = await session.key(lastText(args, 'key'), name, {
         certificate: lastText(args, 'cert'),
         passphrase: lastText(args, 'key-pass'),
+        storePassphrase: lastText(args, 'store-pass'),
       });
       const options: ResignImageOptions = {
         ...(await optionsOf(args, key.signer)),

@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { toHex, sha256 } from '../../../../src/core/digest.ts';
 import { FormatError } from '../../../../src/core/errors.ts';
-import { decodeInitrd, encodeInitrd } from '../../../../src/formats/boot-image/initrd.ts';
+import {
+  decodeInitrd,
+  encodeInitrd,
+  replaceBootconfig,
+} from '../../../../src/formats/boot-image/initrd.ts';
 import { bytesSource } from '../../../../src/io/byte-source.ts';
 import { bytesContent, type FileContent } from '../../../../src/io/file-tree.ts';
 
@@ -108,5 +112,20 @@ describe('decodeInitrd', () => {
     const order = entries.find(({ name }) => name === 'modules.order');
     data[order?.dataOffset ?? 0] = 0x58;
     await expect(decodeInitrd(bytesSource(data))).rejects.toThrow(FormatError);
+  });
+});
+
+describe('replaceBootconfig', () => {
+  test('gives the bytes of an initrd that was made with that bootconfig', async () => {
+    const initrd = bytesSource(await build());
+    for (const values of [['cd'], ['a much longer one', 'and another'], ['']]) {
+      const bootconfig = [{ key: 'androidboot.vbmeta.digest', values }];
+      const replaced = replaceBootconfig(initrd, await decodeInitrd(initrd), bootconfig);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of replaced.stream()) chunks.push(chunk.slice());
+      const bytes = new Uint8Array(Buffer.concat(chunks));
+      expect(bytes).toEqual(await build({ bootconfig }));
+      expect(bytes.length).toBe(replaced.size);
+    }
   });
 });

@@ -101,3 +101,10 @@ test('a user adds words to the kernel command line and to QEMU', () => {
 test('a printed command can be pasted into a shell', () => {
   expect(formatCommand(['a', "it's", '', '$x', 'b=c,d'])).toBe(`a 'it'\\''s' '' '$x' b=c,d`);
 });
+
+test('a disk may be a part of a file', () => {
+  const disks = [{ path: '/b/hello.mbundle', offset: 58_503_168, size: 3_911_680, serial: 'os' }];
+  expect(qemu.arguments({ ...SPEC, disks })).toContain(
+    'file=/b/hello.mbundle,if=none,id=disk0,format=raw,readonly=on,offset=58503168,size=3911680',
+  );
+});
