@@ -106,12 +106,14 @@ export async function resolveKeys(recipe: Recipe, options: ResolveKeysOptions): 
   const image = ownImage ?? (await developed('image'));
   const payload = ownPayload ?? (await developed('payload'));
   const [certificate] = payload.certificates;
+  const fitting = (): Promise<AvbAlgorithmName> =>
+    Promise.resolve().then(() => algorithmFor(image.signer, signing.image.algorithm));
   return {
     image: {
       signer: image.signer,
-      algorithm: await atRecipe(recipe, ['signing', 'image', 'algorithm'], () =>
-        Promise.resolve(algorithmFor(image.signer, signing.image.algorithm)),
-      ),
+      algorithm: await (options.image?.reference === undefined
+        ? atRecipe(recipe, ['signing', 'image', 'algorithm'], fitting)
+        : fitting()),
       development: ownImage === undefined,
     },
     payload: {

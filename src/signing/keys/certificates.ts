@@ -45,15 +45,24 @@ export function requireOwnCertificate(
   from: string,
   key: string,
 ): void {
-  const [own] = certificates;
-  if (own === undefined) return;
-  if (readCertificateKey(own).equals(publicKey)) return;
-  const belongs = certificates.some((der) => readCertificateKey(der).equals(publicKey));
+  const keys = certificates.map((der) => keyOf(der, from));
+  const [own] = keys;
+  if (own === undefined || own.equals(publicKey)) return;
+  const belongs = keys.some((each) => each.equals(publicKey));
   throw new UsageError('key', `Cannot use certificate ${from}: it is not of key ${key}`, {
     hint: belongs
       ? "The key's own certificate must stand first in the file, those above it after it"
       : 'Name the certificate that was made for this key',
   });
+}
+
+function keyOf(der: Uint8Array, from: string): KeyObject {
+  try {
+    return readCertificateKey(der);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new UsageError('key', `Cannot use certificate ${from}: ${reasonOf(cause)}`, { cause });
+  }
 }
 
 /** What a file tells of a key without its private half. */

@@ -1,7 +1,7 @@
 /** What key stores have in common: entries with names, of which one is wanted. */
 
-import { X509Certificate } from 'node:crypto';
 import { FormatError, UsageError } from '../../core/errors.ts';
+import { readCertificate } from '../x509.ts';
 import type { StoreReference } from './reference.ts';
 
 /** A key store is a few kilobytes a key; this is room for hundreds. */
@@ -68,14 +68,15 @@ const MAX_CHAIN = 10;
  * The certificate of a key and those that issued it, as far as they are among `certificates`.
  *
  * @param leaf X.509 DER.
+ * @throws {FormatError} `x509` when one of them is no certificate.
  */
 export function chainFrom(
   leaf: Uint8Array,
   certificates: readonly Uint8Array[],
 ): readonly Uint8Array[] {
-  const others = certificates.map((der) => ({ der, parsed: new X509Certificate(der) }));
+  const others = certificates.map((der) => ({ der, parsed: readCertificate(der) }));
   const chain = [leaf];
-  let last = new X509Certificate(leaf);
+  let last = readCertificate(leaf);
   while (chain.length < MAX_CHAIN && !last.checkIssued(last)) {
     const current = last;
     const issuer = others.find(({ parsed }) => current.checkIssued(parsed));

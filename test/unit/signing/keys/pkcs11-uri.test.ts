@@ -82,8 +82,8 @@ describe('a PKCS#11 URI', () => {
   });
 
   test('is read back from what errors print', () => {
-    const text = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((each) => {
-      return !each.includes('\0') && each.isWellFormed() && !/pin-value/i.test(each);
+    const text = fc.string({ unit: 'binary-ascii', maxLength: 12 }).filter((each) => {
+      return !each.includes('\0') && !/pin-value/i.test(each);
     });
     fc.assert(
       fc.property(text, text, fc.uint8Array({ maxLength: 12 }), (token, object, id) => {
