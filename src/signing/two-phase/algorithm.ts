@@ -36,12 +36,13 @@ export interface SigningCommands {
   readonly pkcs11Tool: string | undefined;
 }
 
-/** One-liners for a request. `KEY.pem` and `LABEL` are the reader's to fill in. */
+/** One-liners for a request. `KEY.pem` and `ID` are the reader's to fill in. */
 export function signingCommands(request: SignatureRequest): SigningCommands {
   const { scheme, hash, data, signature } = request;
   const files = `-out ${signature} ${data}`;
+  // OpenSC 0.23 looks for what signs by its id only, and takes any key without one.
   const token = (mechanism: string, input: string): string =>
-    `pkcs11-tool --login --sign --label LABEL --mechanism ${mechanism} -i ${input} -o ${signature}`;
+    `pkcs11-tool --login --sign --id ID --mechanism ${mechanism} -i ${input} -o ${signature}`;
   const HASH = hash.toUpperCase();
   switch (scheme) {
     case 'rsa-pkcs1':
