@@ -4,10 +4,9 @@
  * FORMAT of the pair's value, each part behind its u32 length unless marked:
  * stamp
  *   certificate: X.509 DER
- *   v2: sequence of signed schemes: u32 scheme (bare), sequence of signatures
- *   v2: attributes: sequence of (u32 id (bare), value)
- *   v2: sequence of signatures over the attributes
- *   v1: sequence of signatures
+ *   sequence of signed schemes: u32 scheme (bare), sequence of signatures
+ *   attributes: sequence of (u32 id (bare), value)
+ *   sequence of signatures over the attributes
  * signature: u32 algorithm (bare), signature
  *
  * The signatures are over the digests of one signature scheme (`encodeStampDigests`). The SHA-256 of the
@@ -19,6 +18,7 @@
 import { cursor, prefixed, readSequence, u32, type Cursor } from './length-prefixed.ts';
 import type { AlgorithmSignature } from './signer-block.ts';
 
+/** The first version, of the digests of one scheme only. Nobody writes it, and Android passes over it. */
 export const SOURCE_STAMP_V1_BLOCK_ID = 0x2b09189e;
 export const SOURCE_STAMP_V2_BLOCK_ID = 0x6dff800d;
 
@@ -66,12 +66,6 @@ export interface SourceStamp {
   };
 }
 
-/** The first version of the stamp: of the digests of one scheme only. Nobody writes it any more. */
-export interface SourceStampV1 {
-  readonly certificate: Uint8Array;
-  readonly signatures: readonly AlgorithmSignature[];
-}
-
 /** Far more than there are schemes, algorithms and attributes. */
 const MAX_ELEMENTS = 64;
 
@@ -110,10 +104,6 @@ export const encodeSourceStamp = (stamp: SourceStamp): Uint8Array =>
       : [prefixed(stamp.attributes.encoded), encodeSignatures(stamp.attributes.signatures)]),
   );
 
-/** Encodes the value of a pair of the first version. */
-export const encodeSourceStampV1 = (stamp: SourceStampV1): Uint8Array =>
-  prefixed(prefixed(stamp.certificate), encodeSignatures(stamp.signatures));
-
 const readSignatures = (from: Cursor): readonly AlgorithmSignature[] =>
   readSequence(from.nested('signatures'), 'signature', MAX_ELEMENTS, (element) => ({
     algorithm: element.u32('signature algorithm'),
@@ -142,21 +132,3 @@ export function decodeSourceStamp(value: Uint8Array, offset = 0): SourceStamp {
   const encoded = stamp.prefixed('attributes');
   return { certificate, schemes, attributes: { encoded, signatures: readSignatures(stamp) } };
 }
-
-/** As `decodeSourceStamp`, of the first version. */
-export function decodeSourceStampV1(value: Uint8Array, offset = 0): SourceStampV1 {
-  const stamp = cursor(value, offset).nested('source stamp');
-  const certificate = stamp.prefixed('certificate');
-  return { certificate, signatures: readSignatures(stamp) };
-}
-
-/**
- * Decodes attributes, in their order.
- *
- * @throws {FormatError} when a length leaves its parent.
- */
-export const decodeStampAttributes = (encoded: Uint8Array): readonly StampAttribute[] =>
-  readSequence(cursor(encoded).nested('attributes'), 'attribute', MAX_ELEMENTS, (element) => ({
-    id: element.u32('attribute id'),
-    value: element.rest(),
-  }));
