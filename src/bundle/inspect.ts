@@ -8,6 +8,8 @@ import { dumpApk, dumpIdsig } from '../formats/apk/dump.ts';
 import { dumpVbmeta } from '../formats/avb/dump.ts';
 import { dumpAndroidBoot } from '../formats/boot-image/android-boot.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
+import { dumpEnvelope } from '../formats/dsse/dump.ts';
+import { DSSE_MAX_SIZE } from '../formats/dsse/envelope.ts';
 import { dumpErofs } from '../formats/erofs/dump.ts';
 import { dumpGpt } from '../formats/gpt/dump.ts';
 import { readGpt } from '../formats/gpt/reader.ts';
@@ -35,6 +37,7 @@ export const fileKinds = [
   'verity',
   'boot.img',
   'sparse',
+  'dsse',
 ] as const;
 type FileKind = (typeof fileKinds)[number];
 
@@ -61,7 +64,7 @@ export async function inspectPath(
     const kind = as ?? (await detect(source));
     if (kind === undefined) {
       throw new UsageError('input', `Cannot inspect ${path}: its format is not known`, {
-        hint: 'Known are bundles, APKs, idsigs, vbmeta, boot.img, EROFS, dm-verity superblocks, GPT disks, sparse images and initrds',
+        hint: 'Known are bundles, APKs, idsigs, vbmeta, boot.img, EROFS, dm-verity superblocks, GPT disks, sparse images, initrds and DSSE envelopes',
       });
     }
     return { kind, node: await dump(kind, source) };
@@ -86,7 +89,13 @@ async function detect(source: ByteSource): Promise<Kind | undefined> {
   if ((await at(1024, 4)) === 'e2e1f5e0') return 'erofs';
   if ((await at(source.size - 64, 4)) === ascii('AVBf')) return 'vbmeta';
   if (start.startsWith('02000000')) return 'idsig';
-  return undefined;
+  return (await isEnvelope(source)) ? 'dsse' : undefined;
+}
+
+/** Whether a text begins as a DSSE envelope does. */
+async function isEnvelope(source: ByteSource): Promise<boolean> {
+  const head = Buffer.from(await source.read(0, Math.min(64, source.size))).toString('latin1');
+  return /^\s*\{\s*"(?:payload|payloadType|signatures)"/.test(head);
 }
 
 async function dump(kind: Kind, source: ByteSource): Promise<DumpNode> {
@@ -120,6 +129,8 @@ async function dump(kind: Kind, source: ByteSource): Promise<DumpNode> {
     }
     case 'sparse':
       return dumpExpanded(source);
+    case 'dsse':
+      return dumpEnvelope(await source.read(0, Math.min(source.size, DSSE_MAX_SIZE + 1)));
     case 'bundle':
       throw new UsageError('input', `Cannot inspect ${source.name} as a bundle: it is a file`);
     default:

@@ -5,10 +5,11 @@ import { openBundle } from '../../../bundle/open.ts';
 import { resignBundle } from '../../../bundle/resign.ts';
 import type { Manifest } from '../../../bundle/manifest.ts';
 import { UsageError } from '../../../core/errors.ts';
+import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
+import { loadNativeLibrary } from '../../../native/library.ts';
 import type { OpenedKey } from '../../../signing/keys/open-key.ts';
 import { readTrustedAvbKey } from '../../../signing/keys/trusted-key.ts';
 import type { CommandArguments, CommandDefinition } from '../../command.ts';
-import { openEngine } from '../../engine.ts';
 import { signingOptions, withSigning, type SigningSession } from '../../signing/session.ts';
 import { lastText, listOption, required, requiredText, textOption, u64Of } from '../avb/options.ts';
 import { algorithmOf } from './image.ts';
@@ -143,7 +144,7 @@ export const signBundleCommand: CommandDefinition = {
     const payloadCertificates = certificatesOf(args);
     return withSigning({ inputs: [path] }, args, context, async (session) => {
       const bundle = await openBundle(path);
-      const engine = await openEngine(undefined);
+      const library = await loadNativeLibrary();
       try {
         const image = parts.includes('image') ? await keyOf(session, args, 'image') : undefined;
         const payload = parts.includes('payload')
@@ -161,7 +162,7 @@ export const signBundleCommand: CommandDefinition = {
           trustedKey,
           manifestSignature: args.flag('manifest-signature'),
           review: (subject) => session.review(subject),
-          hasher: engine.hasher,
+          hasher: library && createNativeApkHasher(library),
           signal: context.signal,
         });
         return {
@@ -172,7 +173,7 @@ export const signBundleCommand: CommandDefinition = {
           json: { path: output, signed: parts, before: bundle.manifest.keys, manifest },
         };
       } finally {
-        await Promise.all([bundle.close(), engine.close()]);
+        await bundle.close();
       }
     });
   },

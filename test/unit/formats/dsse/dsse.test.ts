@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../../src/core/errors.ts';
+import { dumpEnvelope } from '../../../../src/formats/dsse/dump.ts';
 import {
   decodeEnvelope,
   encodeEnvelope,
@@ -141,6 +142,17 @@ describe('a DSSE envelope', () => {
   test('leaves fields alone that it does not know', () => {
     const known = decodeEnvelope(envelope({ more: 1, signatures: [{ sig: 'AAAA', cert: 'x' }] }));
     expect(known.signatures).toEqual([{ keyid: '', signature: new Uint8Array(3) }]);
+  });
+
+  test('is shown with its payload’s digest and its signatures', () => {
+    expect(dumpEnvelope(envelope({ signatures: [{ keyid: 'k', sig: 'AAAA' }] }))).toMatchObject({
+      fields: [
+        { value: 't' },
+        { value: 2 },
+        { value: expect.stringMatching(/^8f434346/) as string },
+      ],
+      children: [{ fields: [{ value: 'k' }, { value: '000000' }] }],
+    });
   });
 
   test('any other bytes are a FormatError', () => {
