@@ -73,12 +73,12 @@ function attributeAt(
 }
 
 const isNamed = (name: string, wanted: string): boolean =>
-  name.toLowerCase() === wanted.toLowerCase();
+  name.length === wanted.length && name.toLowerCase() === wanted.toLowerCase();
 
 /** An archive has no more entries, so no more sections have anything to say. */
 const MAX_SECTIONS = 65_536;
-/** Of all sections together: a name, a few digests and what tools like to add. */
-const MAX_ATTRIBUTES = 16 * MAX_SECTIONS;
+/** Of all sections together: a name, two digests and what tools like to add. */
+const MAX_ATTRIBUTES = 4 * MAX_SECTIONS;
 
 function checkCount(count: number, maximum: number, what: string, offset: number): void {
   if (count <= maximum) return;

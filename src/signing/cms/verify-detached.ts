@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { FormatError, VerificationError } from '../../core/errors.ts';
+import { assertDer } from '../../formats/der/check.ts';
 import { childrenOf, readElement, type Element } from '../../formats/der/element.ts';
 import { octetsOf, oidOf } from '../../formats/der/values.ts';
 import { equalBytes } from '../../core/digest.ts';
@@ -148,6 +149,7 @@ export function verifyDetached(
   signature: Uint8Array,
   { trusted, link }: VerifyDetachedOptions,
 ): Uint8Array {
+  assertDer(signature);
   const signedData = decodeSignedData(signature);
   if (signedData.contentType !== OID_DATA || signedData.content !== undefined) {
     throw new FormatError(
