@@ -3,7 +3,6 @@
  * signature files, entries, in this order. Each step ends the verification if it found an error.
  */
 
-import { createHash } from 'node:crypto';
 import { FormatError } from '../../../core/errors.ts';
 import {
   MANIFEST_NAME,
@@ -15,15 +14,14 @@ import type { ZipEntry } from '../../../formats/zip/read.ts';
 import type { ApkView } from '../verifier/apk-view.ts';
 import { readEntryData } from '../verifier/entry-data.ts';
 import { createIssueLog, type IssueLog, type IssueSeverity } from '../verifier/issue.ts';
-import { digestsToCompare, type ExpectedDigest, type SdkRange } from './digest-attributes.ts';
-import { streamEntry } from './entry-stream.ts';
-import { mustBeSigned } from './names.ts';
+import type { SdkRange } from './digest-attributes.ts';
 import { verifySignatureBlock } from './signature-block.ts';
 import {
   verifySignatureFile,
   type SignatureFileContext,
   type SignedManifest,
 } from './signature-file.ts';
+import { verifyEntries, type EntrySigner } from './signed-entries.ts';
 
 /** Releases, both included, and the ids of the schemes of which a signature was found: 2, 3, ... */
 export type VerifyJarOptions = SignatureFileContext;
@@ -66,10 +64,7 @@ interface CheckedCandidate extends Candidate {
   readonly certificates: readonly Uint8Array[];
 }
 
-interface JarSigner extends CheckedCandidate {
-  /** What its signature file lists. */
-  readonly entries: ReadonlySet<string>;
-}
+type JarSigner = CheckedCandidate & EntrySigner;
 
 /** Hands the findings of a signer on; those of an ignored one refuse nothing. */
 function report({ log, outer }: Candidate, worst: IssueSeverity): void {
@@ -189,87 +184,6 @@ async function checkBlock(
     log,
   );
   return certificates && { ...candidate, fileBytes, certificates };
-}
-
-async function compareEntry(
-  apk: ApkView,
-  entry: ZipEntry,
-  expected: readonly ExpectedDigest[],
-  log: IssueLog,
-): Promise<void> {
-  const hashes = expected.map(({ hash }) => createHash(hash));
-  for await (const chunk of streamEntry(apk, entry)) {
-    for (const hash of hashes) hash.update(chunk);
-  }
-  for (const [index, { algorithm, digest }] of expected.entries()) {
-    const actual = hashes[index]?.digest() ?? Buffer.alloc(0);
-    if (actual.equals(digest)) continue;
-    log.error('JAR_SIG_ZIP_ENTRY_DIGEST_DID_NOT_VERIFY', {
-      entry: entry.name,
-      algorithm,
-      file: MANIFEST_NAME,
-      expected: Buffer.from(digest).toString('base64'),
-      actual: actual.toString('base64'),
-    });
-  }
-}
-
-/** Digests of an entry; one that cannot be read is none that matches. */
-function expectedDigests(section: ManifestSection, range: SdkRange): readonly ExpectedDigest[] {
-  try {
-    return digestsToCompare(section, '-Digest', range);
-  } catch (error) {
-    if (error instanceof FormatError) return [];
-    throw error;
-  }
-}
-
-const namesOf = (signers: readonly Candidate[]): string =>
-  signers.map(({ name }) => name).join(', ');
-
-/** All entries must be signed by the same signers, who are returned; none when there is nothing. */
-async function verifyEntries(
-  apk: ApkView,
-  entries: readonly ZipEntry[],
-  { sections }: SignedManifest,
-  signers: readonly JarSigner[],
-  range: SdkRange,
-  log: IssueLog,
-): Promise<readonly JarSigner[]> {
-  let first: { readonly entry: string; readonly signers: readonly JarSigner[] } | undefined;
-  const inFileOrder = entries.toSorted((a, b) => a.localHeaderOffset - b.localHeaderOffset);
-  for (const entry of inFileOrder) {
-    const { name } = entry;
-    if (!mustBeSigned(name)) continue;
-    const section = sections.get(name);
-    if (section === undefined) {
-      log.error('JAR_SIG_NO_ZIP_ENTRY_DIGEST_IN_MANIFEST', { entry: name });
-      continue;
-    }
-    const by = signers.filter((signer) => signer.entries.has(name));
-    if (by.length === 0) {
-      log.error('JAR_SIG_ZIP_ENTRY_NOT_SIGNED', { entry: name });
-      continue;
-    }
-    first ??= { entry: name, signers: by };
-    if (namesOf(first.signers) !== namesOf(by)) {
-      log.error('JAR_SIG_ZIP_ENTRY_SIGNERS_MISMATCH', {
-        entry: first.entry,
-        signers: namesOf(first.signers),
-        otherEntry: name,
-        otherSigners: namesOf(by),
-      });
-      continue;
-    }
-    const expected = expectedDigests(section, range);
-    if (expected.length === 0) {
-      log.error('JAR_SIG_NO_ZIP_ENTRY_DIGEST_IN_MANIFEST', { entry: name });
-      continue;
-    }
-    await compareEntry(apk, entry, expected, log);
-  }
-  if (first === undefined) log.error('JAR_SIG_NO_SIGNED_ZIP_ENTRIES');
-  return first?.signers ?? [];
 }
 
 /** The signers whose signature blocks hold, or undefined when one of them does not. */
