@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { buildImage } from '../../builder/build.ts';
 import type { ChosenKey } from '../../builder/keys.ts';
+import { packagesOf, readLock } from '../../builder/lock.ts';
 import { findKeyFolder } from '../../builder/workspace.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
 import { UsageError } from '../../core/errors.ts';
 import { parseSourceDate } from '../../core/source-date.ts';
-import { readRecipe } from '../../recipe/parse.ts';
+import { readRecipe, type Recipe } from '../../recipe/parse.ts';
+import type { InputsSubject } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandDefinition } from '../command.ts';
 import { packageRoot } from '../package-root.ts';
 import { lastText } from './avb/options.ts';
@@ -93,6 +95,7 @@ export const imageCommand: CommandDefinition = {
     const keyFolder =
       args.optionalText('keys') ?? (await findKeyFolder(process.cwd(), [recipe.directory], env));
     return withSigning({ inputs: [] }, args, context, async (session) => {
+      await session.review(await describeInputs(recipe, args.flag('relock')));
       const result = await buildImage({
         recipe,
         output: args.optionalText('output') ?? join('out', recipe.data.name),
@@ -123,6 +126,20 @@ export const imageCommand: CommandDefinition = {
     });
   },
 };
+
+/** What the build takes from elsewhere. With --relock, what is not there any more is whatever is there now. */
+async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {
+  const names = packagesOf(recipe).map(({ name }) => name);
+  const lock = await readLock(recipe);
+  return {
+    kind: 'inputs',
+    name: recipe.data.name,
+    unpinned: relock ? names : names.filter((name) => lock?.debs[name] === undefined),
+    pinWith: relock
+      ? `leave out --relock, and look at what microbuild lock ${recipe.directory} changes`
+      : `microbuild lock ${recipe.directory}`,
+  };
+}
 
 function sourceDate(env: NodeJS.ProcessEnv): number {
   try {
