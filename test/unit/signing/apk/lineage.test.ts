@@ -1,9 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { VerificationError } from '../../../../src/core/errors.ts';
-import { decodeLineageFile, type LineageNode } from '../../../../src/formats/apk/lineage.ts';
+import {
+  decodeLineageFile,
+  DEFAULT_CAPABILITIES,
+  type LineageNode,
+} from '../../../../src/formats/apk/lineage.ts';
+import {
+  changeLineage,
+  extendLineage,
+  mergeLineages,
+  startLineage,
+  truncateLineage,
+  type Lineage,
+} from '../../../../src/signing/apk/lineage-change.ts';
 import { verifyLineage } from '../../../../src/signing/apk/lineage.ts';
 import { corpus, corpusPath } from '../../../support/corpus.ts';
+import { corpusSigner } from './fixtures.ts';
 
 const read = (name: string): readonly LineageNode[] =>
   decodeLineageFile(new Uint8Array(readFileSync(corpusPath('sig-apksig', 'keys', name))));
@@ -74,17 +87,74 @@ describe.skipIf(corpus === undefined)('verifyLineage', () => {
     expect(cases.map(([changed]) => refusal(changed))).toEqual(cases.map(([, code]) => code));
   });
 
-  test('refuses a certificate that comes back', () => {
-    const [first, second] = read('rsa-2048-lineage-2-signers');
-    if (first === undefined || second === undefined) throw new Error('The lineage has two nodes');
-    // The same key and certificate again, which is signed by itself only in name.
-    expect(
-      refusal([first, second, { ...first, parentAlgorithm: 0, signature: second.signature }]),
-    ).not.toBe('accepted');
+  test('refuses a certificate that comes back, even where its signature is valid', async () => {
+    const [first, second] = [corpusSigner('rsa-2048'), corpusSigner('rsa-2048_2')];
+    const certificates = [first, second].map((each) => each.certificates[0] ?? new Uint8Array(0));
+    const [a = new Uint8Array(0), b = new Uint8Array(0)] = certificates;
+    const child = (certificate: Uint8Array) => ({ certificate, capabilities: 0 });
+    const ab = await extendLineage(startLineage(a, 0), { ...first, certificate: a }, child(b));
+    const ba = await extendLineage(startLineage(b, 0), { ...second, certificate: b }, child(a));
+    const [, last] = ba;
+    const [root, middle] = ab;
+    if (root === undefined || middle === undefined || last === undefined) throw new Error('empty');
+    expect(refusal([root, { ...middle, algorithm: last.parentAlgorithm }, last])).toBe('duplicate');
   });
 
   test('does not cover capabilities, which apps may change', () => {
     const nodes = change(read('rsa-2048-lineage-2-signers'), 0, () => ({ capabilities: 0 }));
     expect(refusal(nodes)).toBe('accepted');
+  });
+});
+
+describe.skipIf(corpus === undefined)('lineages grow and come together', () => {
+  const certificate = (name: string): Uint8Array =>
+    corpusSigner(name).certificates[0] ?? new Uint8Array(0);
+  const parent = (name: string) => ({ ...corpusSigner(name), certificate: certificate(name) });
+
+  test("to apksigner's bytes", async () => {
+    const child = (name: string) => ({
+      certificate: certificate(name),
+      capabilities: DEFAULT_CAPABILITIES,
+    });
+    const one = startLineage(certificate('rsa-2048'), DEFAULT_CAPABILITIES);
+    const two = await extendLineage(one, parent('rsa-2048'), child('rsa-2048_2'));
+    const three = await extendLineage(two, parent('rsa-2048_2'), child('rsa-2048_3'));
+    expect(two).toEqual(read('rsa-2048-lineage-2-signers'));
+    expect(three).toEqual(read('rsa-2048-lineage-3-signers'));
+    const none = { 'installed-data': false, 'shared-uid': false, permission: false, auth: false };
+    expect(changeLineage(three, certificate('rsa-2048'), none)).toEqual(
+      read('rsa-2048-lineage-3-signers-1-no-caps'),
+    );
+  });
+
+  test('only by the newest key, and never to a certificate that is there', async () => {
+    const lineage = read('rsa-2048-lineage-2-signers');
+    const child = { certificate: certificate('rsa-2048_3'), capabilities: 0 };
+    await expect(extendLineage(lineage, parent('rsa-2048'), child)).rejects.toThrow(/newest/);
+    const again = { certificate: certificate('rsa-2048'), capabilities: 0 };
+    await expect(extendLineage(lineage, parent('rsa-2048_2'), again)).rejects.toThrow(/already/);
+    expect(() => changeLineage(lineage, certificate('rsa-2048_3'), {})).toThrow(/not in it/);
+  });
+
+  test('parts of one history make it whole, others are refused', () => {
+    const whole = read('rsa-2048-lineage-3-signers');
+    const [early, late] = [
+      read('rsa-2048-lineage-2-signers'),
+      read('rsa-2048-lineage-2-signers-2-3'),
+    ];
+    const certificates = (lineage: Lineage) => lineage.map((node) => node.certificate);
+    for (const [a, b] of [
+      [early, late],
+      [late, early],
+      [whole, late],
+      [early, whole],
+    ] as const) {
+      expect(certificates(mergeLineages(a, b))).toEqual(certificates(whole));
+    }
+    expect(() => mergeLineages(early, read('ec-p256-lineage-2-signers'))).toThrow(/neither/);
+    const other = [...early.slice(0, 1), ...read('ec-p256-lineage-2-signers')];
+    expect(() => mergeLineages(early, other)).toThrow(/other certificates/);
+    expect(truncateLineage(whole, certificate('rsa-2048_2'))).toHaveLength(2);
+    expect(truncateLineage(early, certificate('rsa-2048_3'))).toBeUndefined();
   });
 });
