@@ -4,6 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { avbCommands } from '../../src/cli/commands/avb/group.ts';
+import { signCommands } from '../../src/cli/commands/sign/group.ts';
+import { runCommandLine } from '../../src/cli/command.ts';
 import { toHex } from '../../src/core/digest.ts';
 import { readVbmeta } from '../../src/formats/avb/footer.ts';
 import { decodeVbmeta } from '../../src/formats/avb/vbmeta.ts';
@@ -17,6 +20,18 @@ import { keySigner } from '../../src/signing/signer.ts';
 import { createHashTreeSink } from '../../src/verity/hash-tree.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
+
+async function microbuild(...argv: string[]): Promise<number> {
+  const terminal = {
+    interactive: false,
+    out: () => undefined,
+    err: (text: string) => void process.stderr.write(`${text}\n`),
+    style: (_style: unknown, text: string) => text,
+  };
+  const signal = new AbortController().signal;
+  const world = { terminal, signal, env: {}, version: '0' };
+  return runCommandLine(argv, [avbCommands, signCommands], world);
+}
 
 describe('OpenSSL', () => {
   test.each([
@@ -44,6 +59,34 @@ describe('OpenSSL', () => {
     expect(runTool('openssl', [...args, data]).stdout).toBe('Verified OK\n');
     const digest = runTool('openssl', ['dgst', hash, '-r', data]).stdout.split(' ')[0];
     expect(toHex(vbmeta.hash)).toBe(digest);
+  });
+
+  test('makes the key store that avb and sign image sign from, too', async () => {
+    const folder = tmpDir();
+    const [pem, store, word] = ['key.pem', 'key.p12', 'word'].map((name) => join(folder, name));
+    if (pem === undefined || store === undefined || word === undefined) throw new Error(folder);
+    await generateKeyFile(pem, 2048);
+    writeFileSync(word, 'open sesame\n', { mode: 0o600 });
+    const request = ['req', '-x509', '-new', '-key', pem, '-subj', '/CN=x', '-out', `${pem}.crt`];
+    expect(runTool('openssl', request).status).toBe(0);
+    const made = runTool('openssl', [
+      ...['pkcs12', '-export', '-inkey', pem, '-in', `${pem}.crt`],
+      ...['-out', store, '-passout', `file:${word}`],
+    ]);
+    expect([made.status, made.stderr]).toEqual([0, '']);
+    runTool('chmod', ['600', store]);
+    const vbmeta = async (name: string, ...key: string[]): Promise<Buffer> => {
+      const output = join(folder, name);
+      const how = ['--algorithm', 'SHA256_RSA2048', '--prop', 'a:b', '--output', output];
+      expect(await microbuild('avb', 'make_vbmeta_image', ...how, ...key)).toBe(0);
+      return readFileSync(output);
+    };
+    const fromStore = ['--key', `p12:${store}`, '--key-pass', `file:${word}`];
+    const direct = await vbmeta('direct', '--key', pem);
+    expect((await vbmeta('stored', ...fromStore)).equals(direct)).toBe(true);
+    const image = join(folder, 'stored');
+    expect(await microbuild('sign', 'image', image, ...fromStore)).toBe(0);
+    expect(readFileSync(image).equals(direct)).toBe(true);
   });
 
   test('reads the keys that we write, and we read those that it writes', async () => {

@@ -28,6 +28,7 @@ import {
   printPartitionDigests,
   verifyImage,
 } from './show.ts';
+import { closeKeys } from './opened-keys.ts';
 import { lastText } from './options.ts';
 import { addHashFooter, addHashtreeFooter, makeVbmetaImage } from './vbmeta.ts';
 
@@ -68,6 +69,8 @@ const withChecks = (command: CommandDefinition): CommandDefinition => ({
     } catch (cause) {
       if (!(cause instanceof RangeError) || !cause.message.startsWith('Cannot ')) throw cause;
       throw new UsageError('usage', cause.message, { cause });
+    } finally {
+      await closeKeys(context);
     }
   },
 });

@@ -15,9 +15,10 @@ import type { VbmetaSigning } from '../../../signing/avb/sign.ts';
 import { helperSigner } from '../../../signing/keys/helper-signer.ts';
 import { knownTestKey } from '../../../signing/keys/known-test-keys.ts';
 import { readPrivateKey } from '../../../signing/keys/private-key-file.ts';
-import { keySigner, type Signer } from '../../../signing/signer.ts';
+import type { Signer } from '../../../signing/signer.ts';
 import type { CommandArguments, CommandContext } from '../../command.ts';
 import { openForReading } from './images.ts';
+import { keyPassOption, openForVerb } from './opened-keys.ts';
 import {
   flagOption,
   lastText,
@@ -30,6 +31,7 @@ import {
 } from './options.ts';
 
 export const helperOptions: Record<string, Options> = {
+  ...keyPassOption,
   signing_helper: textOption(
     'Program that signs: gets algorithm and key as arguments, the padded digest on stdin, answers on stdout',
   ),
@@ -42,7 +44,9 @@ export const signingOptions: Record<string, Options> = {
     'NONE, SHA256_RSA2048, SHA256_RSA4096, SHA256_RSA8192, SHA512_RSA2048, SHA512_RSA4096, SHA512_RSA8192, MLDSA65 or MLDSA87',
     { default: 'NONE' },
   ),
-  key: textOption('Private key in PEM; with a signing helper, the public key'),
+  key: textOption(
+    'Private key: a file, or p12:, jks:, pkcs11: or helper:; with a signing helper, the public key',
+  ),
   ...helperOptions,
   public_key_metadata: textOption('File with metadata of the public key'),
   rollback_index: textOption('Devices refuse an image with a lower one', { default: '0' }),
@@ -103,14 +107,14 @@ async function helperOf(
   });
 }
 
-/** Signs with the RSA key at `path`, or through the helper that the options name. */
+/** Signs with the RSA key that `path` refers to, or through the helper that the options name. */
 export async function rsaSigner(
   args: CommandArguments,
   path: string,
   context: CommandContext,
 ): Promise<Signer> {
   const { reporter } = context;
-  const signer = (await helperOf(args, path, context)) ?? keySigner(await readPrivateKey(path));
+  const signer = (await helperOf(args, path, context)) ?? (await openForVerb(path, args, context));
   const published = knownTestKey(signer.publicKey);
   if (published !== undefined) {
     reporter.report({
