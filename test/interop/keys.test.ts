@@ -15,6 +15,8 @@ afterAll(() => sandbox.dispose());
 const at = (name: string): string => join(sandbox.folder, name);
 
 const PHRASE = 'correct horse';
+/** Of util-linux: runs a program on a terminal of its own. */
+const TERMINAL = 'script';
 
 const keys = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CliResult> =>
   sandbox.microbuild(['keys', ...args], env);
@@ -201,7 +203,7 @@ function withInput(args: readonly string[], input: string): Promise<CliResult> {
 /** Runs on a terminal, and types each answer when it is asked for. */
 function onTerminal(command: string, answers: readonly string[]): Promise<CliResult> {
   return new Promise((resolve) => {
-    const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: 'pipe' });
+    const child = spawn(TERMINAL, ['-qefc', command, '/dev/null'], { stdio: 'pipe' });
     let stdout = '';
     let asked = 0;
     child.stdout.on('data', (chunk: Buffer) => {

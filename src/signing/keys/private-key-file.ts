@@ -9,7 +9,7 @@
  */
 
 import type { KeyObject, PrivateKeyInput } from 'node:crypto';
-import { UsageError } from '../../core/errors.ts';
+import { FormatError, UsageError } from '../../core/errors.ts';
 import { decodeCertificatePem } from '../x509.ts';
 import { quoteForShell, readSecretFile } from './bounded-file.ts';
 import { importPrivateKey } from './import-private-key.ts';
@@ -27,9 +27,35 @@ export interface StoredKey {
   readonly certificates: readonly Uint8Array[];
 }
 
-/** The labels of the PEM blocks in a text. */
-const labelsOf = (pem: string): string[] =>
-  [...pem.matchAll(/^-----BEGIN ([A-Z0-9 ]{1,40})-----/gm)].map((match) => match[1] ?? '');
+const BEGIN = '-----BEGIN ';
+const LINE_FEED = 0x0a;
+/** The longest label has some twenty characters. */
+const MAX_LABEL = 40;
+
+interface PemBlock {
+  readonly label: string;
+  /** Where it begins and where the next one does, in bytes. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The PEM blocks of a file. Its text is never made a string, which could not be overwritten. */
+function pemBlocks(bytes: Buffer): readonly PemBlock[] {
+  const starts: number[] = [];
+  for (let at = bytes.indexOf(BEGIN); at !== -1; at = bytes.indexOf(BEGIN, at + 1)) {
+    if (at === 0 || bytes[at - 1] === LINE_FEED) starts.push(at);
+  }
+  return starts.flatMap((start, index) => {
+    const from = start + BEGIN.length;
+    const line = bytes.toString('latin1', from, from + MAX_LABEL + '-----'.length);
+    const [, label] = /^([A-Z0-9 ]{1,40})-----/.exec(line) ?? [];
+    return label === undefined ? [] : [{ label, start, end: starts[index + 1] ?? bytes.length }];
+  });
+}
+
+/** `Proc-Type` stands right behind the first line. */
+const isOldEncryption = (bytes: Buffer, { start, end }: PemBlock): boolean =>
+  bytes.subarray(start, end).includes('\nProc-Type: 4,ENCRYPTED');
 
 /**
  * Parses the content of a key file.
@@ -50,15 +76,15 @@ export async function parsePrivateKeyFile(
       hint: `Write jks:${name}`,
     });
   }
-  const text = bytes.toString('latin1');
-  const labels = labelsOf(text);
-  const keys = labels.filter((label) => label.endsWith('PRIVATE KEY'));
-  if (keys.includes('OPENSSH PRIVATE KEY')) {
+  const blocks = pemBlocks(bytes);
+  const labels = blocks.map((each) => each.label);
+  const [block, ...others] = blocks.filter((each) => each.label.endsWith('PRIVATE KEY'));
+  if (labels.includes('OPENSSH PRIVATE KEY')) {
     throw new UsageError('key', `Cannot use key ${name}: it is an OpenSSH key`, {
       hint: 'Convert a copy with: ssh-keygen -p -m PKCS8 -f COPY',
     });
   }
-  if (keys.length !== 1) {
+  if (block === undefined || others.length > 0) {
     const found = labels.length === 0 ? 'no PEM block' : labels.join(', ');
     throw new UsageError(
       'key',
@@ -66,15 +92,28 @@ export async function parsePrivateKeyFile(
       { hint: 'A file that begins with "-----BEGIN PRIVATE KEY-----" is needed' },
     );
   }
-  const label = `its ${keys[0]} block`;
-  const isEncrypted = keys[0] === 'ENCRYPTED PRIVATE KEY' || /^Proc-Type: 4,ENCRYPTED/m.test(text);
-  const privateKey = isEncrypted
-    ? await decrypt({ key: bytes, format: 'pem' }, name, ask)
-    : parse({ key: bytes, format: 'pem' }, name, label);
+  const isEncrypted = block.label === 'ENCRYPTED PRIVATE KEY' || isOldEncryption(bytes, block);
+  const input = { key: bytes.subarray(block.start, block.end), format: 'pem' } as const;
   return {
-    privateKey,
-    certificates: labels.includes('CERTIFICATE') ? decodeCertificatePem(text) : [],
+    privateKey: isEncrypted
+      ? await decrypt(input, name, ask)
+      : parse(input, name, `its ${block.label} block`),
+    certificates: blocks
+      .filter((each) => each.label === 'CERTIFICATE')
+      .flatMap(({ start, end }) => certificatesOf(bytes.toString('latin1', start, end), name)),
   };
+}
+
+function certificatesOf(pem: string, name: string): readonly Uint8Array[] {
+  try {
+    return decodeCertificatePem(pem);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new UsageError('key', `Cannot use the certificate in key file ${name}`, {
+      cause,
+      hint: 'Take it out, or name another one with --cert',
+    });
+  }
 }
 
 function parse(input: PrivateKeyInput, name: string, what: string): KeyObject {

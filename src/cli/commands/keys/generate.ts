@@ -65,7 +65,7 @@ export const generateCommand: CommandDefinition = {
     await expectNew(path, certificatePath);
     const passphrase = await newPassphrase(args, context);
     try {
-      const key = await generateKey(args.text('type') as KeyKind);
+      const key = await generateTold(args.text('type') as KeyKind, context);
       context.signal.throwIfAborted();
       const certificate =
         request === undefined
@@ -78,6 +78,18 @@ export const generateCommand: CommandDefinition = {
     }
   },
 };
+
+/** The largest take up to a minute, in which something should be seen. */
+async function generateTold(kind: KeyKind, { reporter }: CommandContext): Promise<KeyObject> {
+  if (kind !== 'rsa8192') return generateKey(kind);
+  const step = { step: 'key', title: 'Searching for primes of 4096 bits' } as const;
+  const started = performance.now();
+  reporter.report({ kind: 'step-start', ...step });
+  const key = await generateKey(kind);
+  const milliseconds = Math.round(performance.now() - started);
+  reporter.report({ kind: 'step-done', ...step, cached: false, milliseconds });
+  return key;
+}
 
 function refuseUnused(args: CommandArguments): void {
   for (const option of Object.keys(certificateOptions)) {

@@ -16,6 +16,8 @@ const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const ed = generateKeyPairSync('ed25519');
 
 const PHRASE = 'correct horse';
+/** Set-up installs it, as test/support/tools.ts says of all tools; what it writes is not text. */
+const OPENSSL = 'openssl';
 const env = { PHRASE, WRONG: 'battery staple' };
 
 function file(content: string | Uint8Array, mode = 0o600): string {
@@ -42,7 +44,7 @@ async function refusal(opened: Promise<unknown>): Promise<UsageError> {
 }
 
 const openssl = (args: readonly string[], input: string | Uint8Array): Buffer =>
-  execFileSync('openssl', args, {
+  execFileSync(OPENSSL, args, {
     input,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -210,6 +212,9 @@ describe('the certificate of a key', () => {
     expect((await refusal(open(key, { certificate: turned }))).hint).toContain('first');
     const junk = file('junk', 0o644);
     expect((await refusal(open(key, { certificate: junk }))).message).toContain('certificate');
+    const damaged = encodeCertificatePem(own).replace('MII', 'MIX');
+    const inKey = await refusal(open(file(pem(ec.privateKey, 'pkcs8') + damaged)));
+    expect(inKey.message).toContain('certificate in key file');
     const both = file(pem(ec.privateKey, 'pkcs8') + encodeCertificatePem(other));
     expect((await refusal(open(both))).message).toContain('not of key');
   });
