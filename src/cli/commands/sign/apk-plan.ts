@@ -38,6 +38,12 @@ async function openSigner(
   given: SignerArguments,
   artefact: string,
 ): Promise<ApkSigner> {
+  if (given.lineage !== undefined && given.minSdk === undefined) {
+    throw new UsageError(
+      'usage',
+      'Cannot use --signer-lineage without --signer-for-min-sdk-version',
+    );
+  }
   const { signer, certificates } = await session.key(given.key, artefact, {
     certificate: given.cert,
     passphrase: given.keyPass,
@@ -45,12 +51,6 @@ async function openSigner(
   });
   const name = signerName(given);
   const lineage = await readLineage(given.lineage);
-  if (lineage !== undefined && given.minSdk === undefined) {
-    throw new UsageError(
-      'usage',
-      'Cannot use --signer-lineage without --signer-for-min-sdk-version',
-    );
-  }
   return {
     signer,
     certificates,
