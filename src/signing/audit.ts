@@ -9,6 +9,9 @@
 import { open } from 'node:fs/promises';
 import { UsageError } from '../core/errors.ts';
 
+/** The name of the file where a release names none: beside that of what was released last. */
+export const AUDIT_LOG = 'microbuild.audit.jsonl';
+
 /** Who signs: what the system and the CI say. */
 export interface AuditIdentity {
   readonly user: string;

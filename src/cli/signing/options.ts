@@ -1,6 +1,7 @@
 /** The options of commands that sign. */
 
 import type { Options } from 'yargs';
+import { AUDIT_LOG } from '../../signing/audit.ts';
 import { RELEASE_LOG } from '../../signing/policy/last-releases.ts';
 import { SIGNING_PROFILES } from '../../signing/policy/release.ts';
 
@@ -30,7 +31,7 @@ export const signingOptions = {
   },
   'audit-log': {
     ...path,
-    describe: 'File that gets one line of JSON for each signature: who, key, digest, verdict',
+    describe: `File that gets one line of JSON for each signature: who, key, digest, verdict; default for a release: ${AUDIT_LOG} beside its release log, else none`,
   },
 } as const satisfies Record<string, Options>;
 

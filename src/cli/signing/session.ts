@@ -6,9 +6,10 @@
  * somewhere, and `--attach` runs the same command again with what came back.
  */
 
+import { dirname, join } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
 import { loadCryptoki } from '../../native/load-cryptoki.ts';
-import { noAuditLog, openAuditLog, type AuditLog } from '../../signing/audit.ts';
+import { AUDIT_LOG, noAuditLog, openAuditLog, type AuditLog } from '../../signing/audit.ts';
 import type { OpenedKey } from '../../signing/keys/open-key.ts';
 import { RELEASE_LOG } from '../../signing/policy/last-releases.ts';
 import type { ReviewSubject, SigningProfile } from '../../signing/policy/release.ts';
@@ -64,14 +65,9 @@ export async function withSigning(
   const phase = await openPhase(job, args, context);
   const profile: SigningProfile =
     lastText(args, 'profile') === 'release' ? 'release' : 'development';
-  const audit = openAudit(args, context, profile, phase);
-  const reviewer = await openReviewer({
-    profile,
-    releaseLog: lastText(args, 'release-log') ?? RELEASE_LOG,
-    audit,
-    env,
-    reporter,
-  });
+  const releaseLog = lastText(args, 'release-log') ?? RELEASE_LOG;
+  const audit = openAudit(args, context, { profile, releaseLog, mode: phase.mode });
+  const reviewer = await openReviewer({ profile, releaseLog, audit, env, reporter });
   const opened: OpenedKey[] = [];
   const session: SigningSession = {
     async key(reference, artefact, options = {}) {
@@ -108,13 +104,23 @@ function openPhase(
   return directPhase;
 }
 
+/** Every signature of a release is logged; others where somebody asks for it. */
 function openAudit(
   args: CommandArguments,
   { argv, env }: CommandContext,
-  profile: SigningProfile,
-  { mode }: SigningPhase,
+  {
+    profile,
+    releaseLog,
+    mode,
+  }: {
+    readonly profile: SigningProfile;
+    readonly releaseLog: string;
+    readonly mode: SigningPhase['mode'];
+  },
 ): AuditLog {
-  const path = lastText(args, 'audit-log');
+  const path =
+    lastText(args, 'audit-log') ??
+    (profile === 'release' ? join(dirname(releaseLog), AUDIT_LOG) : undefined);
   if (path === undefined) return noAuditLog;
   return openAuditLog(path, {
     identity: identityOf(env),

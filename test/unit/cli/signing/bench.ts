@@ -8,6 +8,7 @@ import {
   type CommandDefinition,
   type CommandGroup,
 } from '../../../../src/cli/command.ts';
+import { imageCommand } from '../../../../src/cli/commands/image.ts';
 import { impliedSigning } from '../../../../src/cli/commands/sign/implied.ts';
 import { keyOptions, withSigning } from '../../../../src/cli/signing/session.ts';
 import { writeFileAtomic } from '../../../../src/io/atomic-output.ts';
@@ -87,7 +88,7 @@ const group: CommandGroup = {
   name: 'sign',
   summary: 'Sign',
   commands: [thing, nothing],
-  implied: impliedSigning(() => group),
+  implied: impliedSigning([], () => Promise.resolve(group)),
 };
 
 /** Runs `microbuild WORDS` in this process. */
@@ -97,7 +98,7 @@ export async function microbuild(
 ): Promise<Run> {
   let stdout = '';
   let stderr = '';
-  const status = await runCommandLine(words, [group], {
+  const status = await runCommandLine(words, [group, imageCommand], {
     terminal: {
       interactive: false,
       out: (text) => (stdout += `${text}\n`),

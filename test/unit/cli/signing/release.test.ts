@@ -1,10 +1,11 @@
 /** `--profile release` and `--audit-log` around a command that signs. */
 
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ensureDevelopmentKeys } from '../../../../src/signing/keys/development.ts';
 import { corpus, corpusPath } from '../../../support/corpus.ts';
+import { copyHello } from '../../../support/recipes.ts';
 import { microbuild, openBench, readRequest, reviewed, signElsewhere, type Run } from './bench.ts';
 
 let at: (name: string) => string;
@@ -123,6 +124,21 @@ describe('a release', () => {
   });
 });
 
+test('a build of a release takes what the lock pins, and nothing else', async () => {
+  const recipe = copyHello(at('hello'));
+  const image = (...more: string[]): Promise<Run> =>
+    microbuild(['image', recipe, '-o', at('bundle'), '--profile', 'release', ...more]);
+  const logs = ['--release-log', at('releases.json')];
+  const relocked = await image('--relock', ...logs);
+  expect([relocked.status, relocked.stderr]).toEqual([
+    3,
+    expect.stringContaining('nothing pins: linux-image-cloud-amd64, musl'),
+  ]);
+  rmSync(at('hello/microbuild.lock'));
+  expect((await image(...logs)).stderr).toContain(`Pin them: microbuild lock ${recipe}`);
+  expect(existsSync(at('bundle'))).toBe(false);
+});
+
 describe('the audit log', () => {
   const log = (): Record<string, unknown>[] =>
     readFileSync(at('log'), 'utf8')
@@ -205,6 +221,12 @@ describe('the audit log', () => {
         profile: 'release',
       }),
     ]);
+  });
+
+  test('of a release is kept beside its release log, asked for or not', async () => {
+    expect((await release()).status).toBe(0);
+    const lines = readFileSync(at('microbuild.audit.jsonl'), 'utf8').trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
   });
 
   test('that cannot be written stops the signature', async () => {
