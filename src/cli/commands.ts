@@ -9,7 +9,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   call: async () => (await import('./commands/call.ts')).callCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
-  sign: async () => (await import('./commands/sign/group.ts')).signCommands,
+  sign: async (verb) => (await import('./commands/sign/group.ts')).loadSignGroup(verb),
   keys: async () => (await import('./commands/keys/group.ts')).keysCommands,
   avb: async () => (await import('./commands/avb/group.ts')).avbCommands,
   verity: async () => (await import('./commands/verity.ts')).verityCommands,

@@ -18,8 +18,14 @@ import {
 /** What is left to be said when a prepared job is finished. */
 const OF_ATTACHING: ReadonlySet<string> = new Set(['attach', 'audit-log']);
 
-/** @param group The group `sign` itself: its commands and all their options. */
-export function impliedSigning(group: () => CommandGroup): ImpliedCommands {
+/**
+ * @param names Of the commands of the group.
+ * @param load The group `sign` itself, with all its commands and their options.
+ */
+export function impliedSigning(
+  names: readonly string[],
+  load: () => Promise<CommandGroup>,
+): ImpliedCommands {
   return {
     examples: [
       ['sign app.apk --key release.pem', 'the kind of what is signed is told by its bytes'],
@@ -27,16 +33,18 @@ export function impliedSigning(group: () => CommandGroup): ImpliedCommands {
       ['sign --attach DIR', 'finish it, whatever it is, with the signatures that came back'],
     ],
     async complete(words) {
-      const { commands } = group();
+      if (names.includes(words[0] ?? '')) return undefined;
+      const group = await load();
+      const { commands } = group;
       const line = readLine(words, commands);
       const [target] = line.places;
       if (target === undefined) {
         const folder = line.values.get('attach');
-        return folder === undefined ? undefined : await repeat(folder, line, group());
+        return folder === undefined ? undefined : await repeat(folder, line, group);
       }
       if (commands.some(({ name }) => name === target)) return undefined;
       const kind = await kindOf(target, commands);
-      return { argv: ['sign', kind, ...words], commands: [group()] };
+      return { argv: ['sign', kind, ...words], commands: [group] };
     },
   };
 }

@@ -5,11 +5,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { avbCommands } from '../../../../src/cli/commands/avb/group.ts';
-import { signCommands } from '../../../../src/cli/commands/sign/group.ts';
+import { loadSignGroup } from '../../../../src/cli/commands/sign/group.ts';
 import { runCommandLine } from '../../../../src/cli/command.ts';
 import { tmpDir } from '../../../support/tmp-dir.ts';
 import { sign, testApk } from '../../signing/apk/fixtures.ts';
 import type { Run } from './bench.ts';
+
+const signCommands = await loadSignGroup();
 
 /** Made once: keys take long. */
 const pems = ([2048, 4096] as const).map((modulusLength, index) => {

@@ -4,13 +4,15 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { signCommands } from '../../../../src/cli/commands/sign/group.ts';
+import { loadSignGroup } from '../../../../src/cli/commands/sign/group.ts';
 import { verifyCommand } from '../../../../src/cli/commands/verify.ts';
 import { runCommandLine } from '../../../../src/cli/command.ts';
 import { decodeEnvelope } from '../../../../src/formats/dsse/envelope.ts';
 import { addHashFooterToFile } from '../../../../src/signing/avb/hash-footer.ts';
 import { keySigner } from '../../../../src/signing/signer.ts';
 import { tmpDir } from '../../../support/tmp-dir.ts';
+
+const signCommands = await loadSignGroup();
 
 const pairs = {
   old: generateKeyPairSync('rsa', { modulusLength: 2048 }),

@@ -4,8 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { UsageError } from '../../../../src/core/errors.ts';
-import { signCommands } from '../../../../src/cli/commands/sign/group.ts';
+import { loadSignGroup } from '../../../../src/cli/commands/sign/group.ts';
 import { tmpDir } from '../../../support/tmp-dir.ts';
+
+const signCommands = await loadSignGroup();
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
