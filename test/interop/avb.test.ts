@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { avbCommands } from '../../src/cli/commands/avb/group.ts';
-import { signCommands } from '../../src/cli/commands/sign/group.ts';
+import { loadSignGroup } from '../../src/cli/commands/sign/group.ts';
 import { runCommandLine } from '../../src/cli/command.ts';
 import { toHex } from '../../src/core/digest.ts';
 import { readVbmeta } from '../../src/formats/avb/footer.ts';
@@ -30,7 +30,7 @@ async function microbuild(...argv: string[]): Promise<number> {
   };
   const signal = new AbortController().signal;
   const world = { terminal, signal, env: {}, version: '0' };
-  return runCommandLine(argv, [avbCommands, signCommands], world);
+  return runCommandLine(argv, [avbCommands, await loadSignGroup()], world);
 }
 
 describe('OpenSSL', () => {
@@ -67,12 +67,18 @@ describe('OpenSSL', () => {
     if (pem === undefined || store === undefined || word === undefined) throw new Error(folder);
     await generateKeyFile(pem, 2048);
     writeFileSync(word, 'open sesame\n', { mode: 0o600 });
-    const request = ['req', '-x509', '-new', '-key', pem, '-subj', '/CN=x', '-out', `${pem}.crt`];
-    expect(runTool('openssl', request).status).toBe(0);
-    const made = runTool('openssl', [
-      ...['pkcs12', '-export', '-inkey', pem, '-in', `${pem}.crt`],
-      ...['-out', store, '-passout', `file:${word}`],
-    ]);
+    const certificate = `${pem}.crt`;
+    const request = runTool(
+      'openssl',
+      `req -x509 -new -subj /CN=x -key ${pem} -out ${certificate}`.split(' '),
+    );
+    expect(request.status).toBe(0);
+    const made = runTool(
+      'openssl',
+      `pkcs12 -export -inkey ${pem} -in ${certificate} -out ${store} -passout file:${word}`.split(
+        ' ',
+      ),
+    );
     expect([made.status, made.stderr]).toEqual([0, '']);
     runTool('chmod', ['600', store]);
     const vbmeta = async (name: string, ...key: string[]): Promise<Buffer> => {
