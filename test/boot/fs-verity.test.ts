@@ -112,6 +112,22 @@ function nodeFiles(): string[] {
   return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => path);
 }
 
+/** A key and its certificate, and built-in signatures of two files by it. */
+async function signFiles(folder: string): Promise<readonly CpioMember[]> {
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'key.crt')];
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=test'];
+  const files = ['-keyout', key, '-outform', 'DER', '-out', certificate];
+  expect(runTool('openssl', [...request, ...files])).toMatchObject({ status: 0 });
+  const members = [await fileMember(certificate, 'certificate')];
+  for (const name of ['plain', 'small']) {
+    const [path, signature] = [join(folder, 'files', name), join(folder, `${name}.sig`)];
+    const args = ['sign', 'fsverity', path, '--key', key, '--cert', certificate, '-o', signature];
+    expect(await sandbox.microbuild(args)).toMatchObject({ status: 0 });
+    members.push(await fileMember(signature, `of-${name}`));
+  }
+  return members;
+}
+
 async function makeInitrd(folder: string, bundleInitrd: string, native: string): Promise<string> {
   const source = await openFileSource(bundleInitrd);
   const { modulesOrder, entries } = await decodeInitrd(source);
@@ -126,6 +142,7 @@ async function makeInitrd(folder: string, bundleInitrd: string, native: string):
     text('modules.order', modulesOrder.map((name) => `${name}\n`).join('')),
     text('marker', MARKER),
     text('signature', 'no signature'),
+    ...(await signFiles(folder)),
     await fileMember(process.execPath, 'bin/node'),
     ...(await Promise.all(nodeFiles().map((path) => fileMember(path, path.slice(1))))),
     ...(await membersBelow('dist', 'app/dist')),
@@ -205,12 +222,13 @@ describe.skipIf(native === undefined)('fs-verity in a kernel that has it', () =>
       '--quiet',
     ]);
     expect(built).toMatchObject({ status: 0 });
+    const disk = makeExt4(folder);
     const initrd = await makeInitrd(
       folder,
       join(bundle, BUNDLE_FILES.initrdNormal),
       native?.path ?? '',
     );
-    output = await boot(join(bundle, BUNDLE_FILES.kernel), initrd, makeExt4(folder));
+    output = await boot(join(bundle, BUNDLE_FILES.kernel), initrd, disk);
     const lines = [...output.matchAll(/^@(\{.*\})\r?$/gm)];
     const reported = lines.map(([, line = '']) => JSON.parse(line) as Step);
     steps = new Map(reported.map((step) => [step.step, step]));
@@ -222,7 +240,7 @@ describe.skipIf(native === undefined)('fs-verity in a kernel that has it', () =>
   afterAll(() => sandbox.dispose());
 
   test('enabled files measure as the fsverity program says, also after they were read from the disk', () => {
-    for (const name of ['large', 'small', 'empty']) {
+    for (const name of ['large', 'small', 'empty', 'plain']) {
       expect(steps.get(`measure ${name}`)).toMatchObject({
         exitCode: 0,
         result: [{ algorithm: 'sha256', digest: digests.get(name) }],
@@ -247,6 +265,14 @@ describe.skipIf(native === undefined)('fs-verity in a kernel that has it', () =>
     expect(steps.get('measure changed')).toMatchObject({
       result: [{ digest: digests.get('large') }],
     });
+  });
+
+  test('the kernel takes a file that we signed, and no other with its signature', () => {
+    expect(steps.get('wrong file')).toMatchObject({
+      exitCode: 4,
+      result: { error: { message: expect.stringContaining('(EKEYREJECTED)') as unknown } },
+    });
+    expect(steps.get('signed')).toMatchObject({ exitCode: 0 });
   });
 
   test('a verity file cannot be written', () => {

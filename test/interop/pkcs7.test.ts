@@ -1,7 +1,7 @@
 /** Signatures of root hashes and files against openssl and fsverity, which the kernel's users sign with. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fromHex, toHex } from '../../src/core/digest.ts';
@@ -186,4 +186,34 @@ describe('microbuild sign fsverity', () => {
       expect(verifyFsVerity(measured, signature, trusted)).toEqual(trusted[0]);
     }
   });
+});
+
+describe('microbuild sign --prepare and --attach', () => {
+  test.each([
+    ['a root hash', ['root-hash', ROOT_HASH], 'two-phase.p7s'],
+    ['a file', ['fsverity', 'data'], 'two-phase.sig'],
+  ])(
+    'sign %s elsewhere, with the bytes of signing here',
+    async (_what, [kind = '', what = ''], output) => {
+      const target = kind === 'root-hash' ? what : file(what);
+      const args = ['sign', kind, target, ...keyArgs('rsa'), '-o', file(output)];
+      expect(await sandbox.microbuild(args)).toMatchObject({ status: 0 });
+      const direct = bytesOf(output);
+      rmSync(file(output));
+
+      const folder = file(`${kind}.requests`);
+      // Here, only the public half of the key is known.
+      const request = ['--cert', file('rsa.crt'), '-o', file(output), '--prepare', folder];
+      expect(await sandbox.microbuild(['sign', kind, target, ...request])).toMatchObject({
+        status: 0,
+      });
+      expect(existsSync(file(output))).toBe(false);
+      for (const data of readdirSync(folder).filter((name) => name.endsWith('.tbs'))) {
+        const signature = join(folder, data.replace(/tbs$/, 'sig'));
+        openssl(`dgst -sha256 -sign ${file('rsa.pem')} -out ${signature} ${join(folder, data)}`);
+      }
+      expect(await sandbox.microbuild(['sign', '--attach', folder])).toMatchObject({ status: 0 });
+      expect(bytesOf(output)).toEqual(direct);
+    },
+  );
 });
