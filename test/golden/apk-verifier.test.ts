@@ -215,6 +215,8 @@ describe.skipIf(corpus === undefined)('strict verification', () => {
   interface Attack {
     readonly expect: string;
     readonly expected_signer_sha256?: string;
+    /** `verify:v2,v3`, `reject: ISSUE` or an exception. */
+    readonly oracles: { readonly apksig14_default?: string; readonly apksig14_min24?: string };
   }
   const path = (name: string): string => corpusPath('sig-zip-attacks', name);
   const attacks = Object.entries(
@@ -263,6 +265,28 @@ describe.skipIf(corpus === undefined)('strict verification', () => {
       if (verified && signer !== wanted) wrong.push(`${name}: ${signer}`);
     }
     expect(wrong).toEqual([]);
+  });
+
+  test('without it, apksig and we judge hostile APKs alike', async () => {
+    const other: string[] = [];
+    for (const [name, { oracles }] of attacks) {
+      for (const [minSdk, wanted] of [
+        [undefined, oracles.apksig14_default],
+        [24, oracles.apksig14_min24],
+      ] as const) {
+        if (wanted === undefined) continue;
+        const verdict = await verifyApk(attack(name), { minSdk });
+        const { v1, v2, v3, v31 } = verdict.schemes;
+        const schemes = Object.entries({ v1, v2, v3, v31 }).flatMap(([key, ok]) =>
+          ok ? [key] : [],
+        );
+        const ours = verdict.verified ? `verify:${schemes.join()}` : 'reject';
+        if (ours !== (wanted.startsWith('verify') ? wanted : 'reject')) {
+          other.push(`${name}: ${ours}, apksig says ${wanted}`);
+        }
+      }
+    }
+    expect(other).toEqual([]);
   });
 
   test('judges every archive soon, whatever it holds', { timeout: 30_000 }, async () => {

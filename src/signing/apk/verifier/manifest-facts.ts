@@ -1,18 +1,16 @@
-/** What verification needs to know of `AndroidManifest.xml`, read as Android's package parser does. */
+/** What verification needs to know of `AndroidManifest.xml`. */
 
 import { FormatError } from '../../../core/errors.ts';
-import { decodeAxml } from '../../../formats/axml/decode.ts';
-import type { AxmlElement, AxmlValue } from '../../../formats/axml/document.ts';
 import { axmlError } from '../../../formats/axml/layout.ts';
+import { scanManifest } from './manifest-scan.ts';
 
 /** frameworks/base core/res/res/values/public-final.xml */
 const MIN_SDK_VERSION = 0x0101020c;
 const TARGET_SDK_VERSION = 0x01010270;
 const TARGET_SANDBOX_VERSION = 0x0101054c;
 
-/** Without a number: it is only known when it is not given from outside. */
 export interface ManifestFacts {
-  /** @throws {FormatError} when the manifest names a version that nobody can tell. */
+  /** @throws {FormatError} when nobody can tell. */
   minSdk(): number;
   readonly targetSdk: number;
   readonly targetSandboxVersion: number;
@@ -49,58 +47,50 @@ function sdkOfCodeName(name: string): number {
   return sdk + (letter.charCodeAt(0) - first.charCodeAt(0));
 }
 
-const valueOf = (element: AxmlElement, id: number): AxmlValue | undefined =>
-  element.attributes.find(({ resourceId }) => resourceId === id)?.value;
-
-/** As a signed number, which is what Android's attributes are. */
-const integerOf = (value: AxmlValue | undefined): number | undefined =>
-  value?.kind === 'integer' ? value.value | 0 : undefined;
-
-function minSdkOf(root: AxmlElement): number {
+function minSdkOf(bytes: Uint8Array): number {
   let minSdk = 1;
   // Each element refuses releases below its own version, so the highest counts.
-  for (const element of root.children) {
-    if (element.name !== 'uses-sdk') continue;
-    const value = valueOf(element, MIN_SDK_VERSION);
+  for (const element of scanManifest(bytes)) {
+    if (element.depth !== 2 || element.name !== 'uses-sdk' || element.hasNamespace) continue;
+    const value = element.attribute(MIN_SDK_VERSION);
     if (value === undefined) continue;
-    if (value.kind !== 'integer' && value.kind !== 'string') {
+    if (value.kind === 'other') {
       throw axmlError('bad-value', 'android:minSdkVersion is neither a number nor a name', {
         field: 'minSdkVersion',
       });
     }
-    const own = value.kind === 'string' ? sdkOfCodeName(value.value) : value.value | 0;
+    const own = value.kind === 'string' ? sdkOfCodeName(value.value) : value.value;
     minSdk = Math.max(minSdk, own);
   }
   return minSdk;
 }
 
-/** The first value of an attribute on an element of this name, wherever in the document. */
-function findFirst(of: AxmlElement, name: string, id: number): AxmlValue | undefined {
-  const own = of.name === name ? valueOf(of, id) : undefined;
-  if (own !== undefined) return own;
-  for (const child of of.children) {
-    const found = findFirst(child, name, id);
-    if (found !== undefined) return found;
+/** The first number of an attribute on elements of this name; undefined when there is none to read. */
+function findInteger(bytes: Uint8Array, name: string, id: number): number | undefined {
+  for (const element of scanManifest(bytes)) {
+    const value = element.name === name ? element.attribute(id) : undefined;
+    if (value !== undefined) return value.kind === 'integer' ? value.value : undefined;
   }
   return undefined;
 }
 
-/** A version that cannot be told is the oldest, whose rules are the fewest. */
-function minSdkOr1(root: AxmlElement): number {
+/** Undefined for what Android cannot read either, and passes over. */
+function optional(read: () => number | undefined): number | undefined {
   try {
-    return minSdkOf(root);
+    return read();
   } catch (error) {
-    if (error instanceof FormatError) return 1;
+    if (error instanceof FormatError) return undefined;
     throw error;
   }
 }
 
-/** @throws {FormatError} when the bytes are no binary XML. */
+/** Reads what there is; only `minSdk` fails when it cannot be told. */
 export function readManifestFacts(bytes: Uint8Array): ManifestFacts {
-  const root = decodeAxml(bytes);
+  const find = (name: string, id: number): number | undefined =>
+    optional(() => findInteger(bytes, name, id));
   return {
-    minSdk: () => minSdkOf(root),
-    targetSdk: integerOf(findFirst(root, 'uses-sdk', TARGET_SDK_VERSION)) ?? minSdkOr1(root),
-    targetSandboxVersion: integerOf(findFirst(root, 'manifest', TARGET_SANDBOX_VERSION)) ?? 1,
+    minSdk: () => minSdkOf(bytes),
+    targetSdk: find('uses-sdk', TARGET_SDK_VERSION) ?? optional(() => minSdkOf(bytes)) ?? 1,
+    targetSandboxVersion: find('manifest', TARGET_SANDBOX_VERSION) ?? 1,
   };
 }

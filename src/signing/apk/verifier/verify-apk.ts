@@ -2,6 +2,13 @@
  * Verifies an APK as Android does: whether every release in a range of SDK versions would install it,
  * by all of its signatures, and what is wrong with it otherwise.
  *
+ * Verdicts are those of apksig in Android 14, but for what it lets pass:
+ * - the content digests of v3.1 are compared, as devices do;
+ * - of an idsig, the digest of each signer counts, not only that of the first;
+ * - a v3 or v3.1 block has at most ten signers, as one of v2 has;
+ * - lineages hold no bytes that no signature covers.
+ * All schemes are judged although one of them is refused already, so that every error is told at once.
+ *
  * @see https://source.android.com/docs/security/features/apksigning
  */
 
