@@ -225,6 +225,24 @@ const CASES: readonly [name: string, words: Words, endings: string[], rounds: nu
     2,
   ],
   [
+    'a lineage',
+    (named, output) => {
+      const signers = ['--old-signer', ...named('old'), '--new-signer', ...named('rsa')];
+      return ['keys', 'rotate', '--out', output, ...signers];
+    },
+    [''],
+    1,
+  ],
+  [
+    'a certificate',
+    (named, output) => {
+      const subject = ['--subject', 'Example', '-o', output];
+      return ['keys', 'certificate', ...named('rsa').slice(0, 2), ...subject];
+    },
+    [''],
+    1,
+  ],
+  [
     'an image with a footer',
     (named, output) => ['sign', at('raw.img'), ...named('rsa'), '-o', output],
     [''],

@@ -1,5 +1,6 @@
 /** What profile `release` asks of a session: what may be signed, and what was released last. */
 
+import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { findKeyFolder } from '../../builder/workspace.ts';
@@ -129,13 +130,27 @@ async function warnOfPlainFile(reference: string | undefined, reporter: Reporter
   const path = filePathOf(reference);
   if (path === undefined) return;
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
-  const text = bytes.toString('latin1');
-  const isPlain = /-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/.test(text) && !/ENCRYPTED/.test(text);
+  const isPlain = isPlainPrivateKey(bytes);
   bytes.fill(0);
   if (!isPlain) return;
   reporter.report({
     kind: 'warning',
     message: `Key file ${path} is not encrypted: whoever reads the disk can sign releases`,
     hint: `Encrypt it: openssl pkcs8 -topk8 -in ${path} -out ENCRYPTED.pem; or keep the key in a token`,
+  });
+}
+
+/** Whether a file holds a private key that opens without a pass phrase. */
+function isPlainPrivateKey(key: Buffer): boolean {
+  const forms = [
+    { key },
+    ...(['pkcs8', 'pkcs1', 'sec1'] as const).map((type) => ({ key, type, format: 'der' }) as const),
+  ];
+  return forms.some((form) => {
+    try {
+      return createPrivateKey(form).type === 'private';
+    } catch {
+      return false;
+    }
   });
 }

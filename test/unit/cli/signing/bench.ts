@@ -129,8 +129,6 @@ export const keys = {
   ed: generate('ed25519'),
 } as const;
 
-export type KeyName = keyof typeof keys;
-
 /** A folder with a file to sign and all keys, public and private. */
 export function openBench(): (name: string) => string {
   const folder = tmpDir();

@@ -6,7 +6,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ensureDevelopmentKeys } from '../../../../src/signing/keys/development.ts';
 import { corpus, corpusPath } from '../../../support/corpus.ts';
 import { copyHello } from '../../../support/recipes.ts';
-import { microbuild, openBench, readRequest, reviewed, signElsewhere, type Run } from './bench.ts';
+import {
+  keys,
+  microbuild,
+  openBench,
+  readRequest,
+  reviewed,
+  signElsewhere,
+  type Run,
+} from './bench.ts';
 
 let at: (name: string) => string;
 beforeEach(() => {
@@ -41,11 +49,22 @@ const indexes = (): unknown =>
     .rollbackIndexes;
 
 describe('a release', () => {
-  test('is signed with a key of its own, with a warning where the file is not encrypted', async () => {
-    const { status, stderr } = await release();
-    expect(status).toBe(0);
-    expect(stderr).toContain('one.pem is not encrypted');
+  test('is signed with a key of its own, with a warning where its file is not encrypted', async () => {
+    const { privateKey } = keys.one;
+    const der = { type: 'pkcs8', format: 'der' } as const;
+    writeFileSync(at('one.der'), privateKey.export(der), { mode: 0o600 });
+    for (const name of ['one.pem', 'one.der']) {
+      const { status, stderr } = await release(at(name));
+      expect([status, stderr]).toEqual([0, expect.stringContaining(`${name} is not encrypted`)]);
+    }
     expect(existsSync(at('releases.json'))).toBe(false);
+
+    const secret = { cipher: 'aes-256-cbc', passphrase: 'a pass phrase' } as const;
+    const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', ...secret });
+    writeFileSync(at('encrypted.pem'), encrypted, { mode: 0o600 });
+    const words = [...line(at('encrypted.pem')), '--key-pass', 'env:PASS'];
+    const run = await microbuild(words, { PASS: secret.passphrase });
+    expect([run.status, run.stderr]).toEqual([0, '']);
   });
 
   test('is not signed with a development key', async () => {
