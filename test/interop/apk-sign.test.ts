@@ -46,7 +46,7 @@ async function microbuild(...args: readonly string[]): Promise<string> {
 
 function apksigner(...args: readonly string[]): string {
   const { status, stdout, stderr } = runTool('apksigner', args);
-  expect(`${status} ${stderr}`, stdout).toMatch(/^0 /);
+  expect(`${status} ${stderr} ${stdout}`).toMatch(/^0 /);
   return stdout;
 }
 
