@@ -118,6 +118,7 @@ export function apkJson(path: string, findings: ApkFindings): Record<string, unk
     idsig: findings.idsig ?? null,
     schemes: verdict.schemes,
     examined: verdict.examined,
+    passedOver: verdict.passedOver,
     signer: verdict.signerCertificates.map((bytes) => reportCertificate(bytes, pem)),
     signers: signersOf(verdict, pem),
     lineage: verdict.lineage.map((node) => ({
@@ -268,6 +269,16 @@ function stampLink(findings: ApkFindings): readonly TreeLink[] {
   ];
 }
 
+/** Signatures that nobody would look at must not be taken for verified. */
+function passedOverLinks({ verdict }: ApkFindings): readonly TreeLink[] {
+  return verdict.passedOver.map((name) => ({
+    title: `${name} is there, and no release of SDK versions ${sdkText(verdict.sdk)} looks at it`,
+    state: 'skipped',
+    details: [],
+    children: [],
+  }));
+}
+
 const rule = (title: string, isBroken: boolean): TreeLink => ({
   title,
   state: isBroken ? 'broken' : 'ok',
@@ -284,6 +295,7 @@ export function apkTree(findings: ApkFindings): readonly TreeLink[] {
     ...order
       .filter((scheme) => verdict.examined[scheme])
       .map((scheme) => schemeLink(scheme, findings)),
+    ...passedOverLinks(findings),
     ...lineageLink(findings),
     ...stampLink(findings),
     ...(strict

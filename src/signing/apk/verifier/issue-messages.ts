@@ -36,12 +36,14 @@ interface SchemeReference {
 const malformedPublicKey = ({ reason }: Reason): string => `Malformed public key: ${reason}`;
 const malformedCertificate = ({ number, reason }: Numbered & Reason): string =>
   `Malformed certificate #${number}: ${reason}`;
-const malformedAttribute = ({ number }: Numbered): string =>
-  `Malformed additional attribute #${number}`;
+const malformedAttribute = ({ number, reason }: Numbered & Reason): string =>
+  `Malformed additional attribute #${number}: ${reason}`;
+const malformedSigners = ({ reason }: Reason): string => `Malformed list of signers: ${reason}`;
+const malformedSigner = ({ reason }: Reason): string => `Malformed signer block: ${reason}`;
 const malformedRecord =
   (scheme: string, record: string) =>
-  ({ number }: Numbered): string =>
-    `Malformed ${scheme} ${record} record #${number}`;
+  ({ number, reason }: Numbered & Reason): string =>
+    `Malformed ${scheme} ${record} record #${number}: ${reason}`;
 const unknownAlgorithm = ({ id }: Identified): string => `Unknown signature algorithm ${id}`;
 const unknownAttribute = ({ id }: Identified): string => `Unknown additional attribute ${id}`;
 const verifyException = ({ algorithm, reason }: Algorithm & Reason): string =>
@@ -145,8 +147,8 @@ export const issueMessages = {
     `Target SDK version ${of.targetSdk} needs a signature of scheme v${of.scheme} or later`,
 
   V2_SIG_MISSING: () => 'This signer made no v2 signature',
-  V2_SIG_MALFORMED_SIGNERS: () => 'Malformed list of signers',
-  V2_SIG_MALFORMED_SIGNER: () => 'Malformed signer block',
+  V2_SIG_MALFORMED_SIGNERS: malformedSigners,
+  V2_SIG_MALFORMED_SIGNER: malformedSigner,
   V2_SIG_MALFORMED_PUBLIC_KEY: malformedPublicKey,
   V2_SIG_MALFORMED_CERTIFICATE: malformedCertificate,
   V2_SIG_MALFORMED_SIGNATURE: malformedRecord('v2', 'signature'),
@@ -169,8 +171,8 @@ export const issueMessages = {
   V2_SIG_SIG_ALG_MISMATCH_BETWEEN_SIGNATURES_AND_DIGESTS_RECORDS: algorithmMismatch,
   V2_SIG_APK_DIGEST_DID_NOT_VERIFY: contentDigest,
 
-  V3_SIG_MALFORMED_SIGNERS: () => 'Malformed list of signers',
-  V3_SIG_MALFORMED_SIGNER: () => 'Malformed signer block',
+  V3_SIG_MALFORMED_SIGNERS: malformedSigners,
+  V3_SIG_MALFORMED_SIGNER: malformedSigner,
   V3_SIG_MALFORMED_PUBLIC_KEY: malformedPublicKey,
   V3_SIG_MALFORMED_CERTIFICATE: malformedCertificate,
   V3_SIG_MALFORMED_SIGNATURE: malformedRecord('v3', 'signature'),

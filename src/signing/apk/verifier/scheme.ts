@@ -44,7 +44,7 @@ export function parseSigners(
     sequence = cursor(value, offset).nested('signers');
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    log.error(`${prefix}_SIG_MALFORMED_SIGNERS`);
+    log.error(`${prefix}_SIG_MALFORMED_SIGNERS`, { reason: error.message });
     return { signers, count };
   }
   if (sequence.left === 0) log.error(`${prefix}_SIG_NO_SIGNERS`);
@@ -57,7 +57,7 @@ export function parseSigners(
       if (index < MAX_SIGNERS) verifySigner(block, signer, rules);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      signer.log.error(`${prefix}_SIG_MALFORMED_SIGNER`);
+      signer.log.error(`${prefix}_SIG_MALFORMED_SIGNER`, { reason: error.message });
       return { signers, count: count + 1 };
     }
   }

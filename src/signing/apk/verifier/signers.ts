@@ -64,14 +64,25 @@ interface Signature {
   readonly bytes: Uint8Array;
 }
 
-/** Reads each element of a sequence; a `FormatError` ends it. @returns the number of the bad one. */
-function readRecords(records: Cursor, field: string, read: (element: Cursor) => void) {
+/** The element of a sequence that is malformed. */
+interface BadRecord {
+  /** Counted from 1. */
+  readonly number: number;
+  readonly reason: string;
+}
+
+/** Reads each element of a sequence; a `FormatError` ends it, and is told. */
+function readRecords(
+  records: Cursor,
+  field: string,
+  read: (element: Cursor) => void,
+): BadRecord | undefined {
   for (let number = 1; records.left > 0; number++) {
     try {
-      if (number > MAX_RECORDS) return number;
+      if (number > MAX_RECORDS) return { number, reason: `more than ${MAX_RECORDS} are there` };
       read(records.nested(field));
     } catch (error) {
-      if (error instanceof FormatError) return number;
+      if (error instanceof FormatError) return { number, reason: error.message };
       throw error;
     }
   }
@@ -129,7 +140,7 @@ function readSignatures(records: Cursor, { prefix }: SignerRules, log: IssueLog)
       log.warning(`${prefix}_SIG_UNKNOWN_SIG_ALGORITHM`, { id: formatSignatureAlgorithm(id) });
     }
   });
-  if (bad !== undefined) log.error(`${prefix}_SIG_MALFORMED_SIGNATURE`, { number: bad });
+  if (bad !== undefined) log.error(`${prefix}_SIG_MALFORMED_SIGNATURE`, { ...bad });
   else if (signatures.length === 0) log.error(`${prefix}_SIG_NO_SIGNATURES`);
   return signatures;
 }
@@ -209,7 +220,7 @@ function readDigests(
     digests.push({ algorithm, digest: element.prefixed('digest') });
   });
   if (bad !== undefined) {
-    log.error(`${prefix}_SIG_MALFORMED_DIGEST`, { number: bad });
+    log.error(`${prefix}_SIG_MALFORMED_DIGEST`, { ...bad });
     return;
   }
   const claimed = signatures.map(({ id }) => formatSignatureAlgorithm(id)).join(', ');
@@ -229,7 +240,7 @@ function readAttributes(signer: SignerDraft, rules: SignerRules, records: Cursor
     rules.attribute(signer, id, element);
   });
   if (bad !== undefined) {
-    signer.log.error(`${rules.prefix}_SIG_MALFORMED_ADDITIONAL_ATTRIBUTE`, { number: bad });
+    signer.log.error(`${rules.prefix}_SIG_MALFORMED_ADDITIONAL_ATTRIBUTE`, { ...bad });
   }
 }
 
@@ -263,6 +274,8 @@ function checkSdk(signer: SignerDraft, signedData: SdkRange): void {
  */
 export function verifySigner(block: Cursor, signer: SignerDraft, rules: SignerRules): void {
   const { log } = signer;
+  // Behind its length.
+  const signedDataOffset = block.offset + 4;
   const signedData = block.prefixed('signed data');
   if (rules.prefix === 'V3') {
     const sdk = readSdk(block);
@@ -281,7 +294,7 @@ export function verifySigner(block: Cursor, signer: SignerDraft, rules: SignerRu
   verifySignatures(signer, rules, signatures, publicKey, signedData);
   if (failed()) return;
 
-  const data = cursor(signedData, block.offset);
+  const data = cursor(signedData, signedDataOffset);
   const digestRecords = data.nested('digests');
   const certificateRecords = data.nested('certificates');
   if (rules.prefix === 'V3') checkSdk(signer, readSdk(data));

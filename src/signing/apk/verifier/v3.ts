@@ -107,7 +107,10 @@ export function parseV3(pair: PlacedPair, context: V3Context, log: IssueLog): Pa
     attribute: (signer, id, value) => readAttribute(signer, id, value, context),
   };
   const { signers, count } = parseSigners(scheme, pair, rules, log);
-  if (count > MAX_SIGNERS) log.error('V3_SIG_MALFORMED_SIGNERS');
+  if (count > MAX_SIGNERS) {
+    const reason = `there are ${count}, ${MAX_SIGNERS} are allowed`;
+    log.error('V3_SIG_MALFORMED_SIGNERS', { reason });
+  }
   for (const { log: own, attributeIds } of signers) {
     // A signer with errors may not have been read to its end.
     if (rotationMinSdk === undefined || !context.complete || own.has('error')) continue;

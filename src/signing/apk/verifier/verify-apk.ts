@@ -16,6 +16,11 @@ import { sha256, toHex } from '../../../core/digest.ts';
 import { FormatError } from '../../../core/errors.ts';
 import type { LineageNode } from '../../../formats/apk/lineage.ts';
 import type { SdkRange } from '../../../formats/apk/signer-block.ts';
+import {
+  APK_SIGNATURE_SCHEME_V2_BLOCK_ID,
+  APK_SIGNATURE_SCHEME_V31_BLOCK_ID,
+  APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
+} from '../../../formats/apk/signing-block.ts';
 import type { ZipEntry } from '../../../formats/zip/read.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 import type { ApkHasher } from '../content-digests.ts';
@@ -24,7 +29,7 @@ import { isTrustedSigner, type TrustedSigner } from '../trusted-signer.ts';
 import { openApk, readEntries, type ApkView } from './apk-view.ts';
 import { verifyBlockSchemes, type BlockSchemes } from './block-schemes.ts';
 import { compareSigners, ownCertificate, type VerifiedSigners } from './consistency.ts';
-import { createIssueLog, type Issue, type IssueLog } from './issue.ts';
+import { createIssueLog, type Issue, type IssueLog, type SchemeName } from './issue.ts';
 import { readManifest } from './manifest-entry.ts';
 import type { ManifestFacts } from './manifest-facts.ts';
 import type { SchemeSigner } from './signers.ts';
@@ -71,6 +76,8 @@ export interface ApkVerdict {
   readonly schemes: SchemeVerdicts;
   /** Which schemes were there and were looked at; v1 also where it should be. */
   readonly examined: SchemeVerdicts;
+  /** Which are there, and no release in the range would look at them: they prove nothing. */
+  readonly passedOver: readonly SchemeName[];
   /** Who signed, by scheme; also signers that were refused. */
   readonly signers: {
     readonly v1: readonly JarSigner[];
@@ -113,6 +120,7 @@ interface Run {
   /** Undefined where no release in the range would look at it. */
   v1: JarResult | undefined;
   stamp: StampResult | undefined;
+  passedOver: readonly SchemeName[];
 }
 
 const malformed = (message: string): FormatError => new FormatError('apk', 'bad-value', message);
@@ -148,6 +156,23 @@ async function verifyJarOf(
   const foundSchemes = schemes?.found ?? new Set<number>();
   const options = { minSdk: sdk.min, maxSdk: sdk.max, foundSchemes };
   return { log: own, ...(await verifyJar(apk, entries, options, own)) };
+}
+
+function schemesPassedOver(
+  apk: ApkView,
+  entries: readonly ZipEntry[],
+  { schemes, v1 }: Run,
+): readonly SchemeName[] {
+  const passedOver: SchemeName[] = [];
+  for (const [name, id, parsed] of [
+    ['v3.1', APK_SIGNATURE_SCHEME_V31_BLOCK_ID, schemes?.v31],
+    ['v3', APK_SIGNATURE_SCHEME_V3_BLOCK_ID, schemes?.v3],
+    ['v2', APK_SIGNATURE_SCHEME_V2_BLOCK_ID, schemes?.v2],
+  ] as const) {
+    if (parsed === undefined && apk.block?.pair(id) !== undefined) passedOver.push(name);
+  }
+  const hasJar = entries.some(({ name }) => /^META-INF\/[^/]*\.(?:RSA|DSA|EC)$/.test(name));
+  return hasJar && v1 === undefined ? [...passedOver, 'v1'] : passedOver;
 }
 
 /** The signers of those schemes that hold. */
@@ -212,6 +237,7 @@ async function verify(source: ByteSource, run: Run): Promise<void> {
   if (manifest.facts !== undefined) checkManifestRules(run, manifest.facts);
   else if (sdk.max >= SDK_O) throw manifest.error;
   if (sdk.min < V2_SDK || found.size === 0) run.v1 = await verifyJarOf(apk, entries, run);
+  run.passedOver = schemesPassedOver(apk, entries, run);
   if (log.has('error')) return;
   const stamped = { v1: run.v1 !== undefined, v2, v3 };
   run.stamp = await verifyStampOfApk(apk, entries, stamped, sdk, log);
@@ -241,6 +267,7 @@ export async function verifyApk(
     schemes: undefined,
     v1: undefined,
     stamp: undefined,
+    passedOver: [],
   };
   try {
     await verify(source, run);
@@ -249,7 +276,7 @@ export async function verifyApk(
     log.error('MALFORMED_APK', { reason: error.message });
   }
   if (options.strict === true) await checkStrictRules(source, log);
-  const { schemes, v1, stamp } = run;
+  const { schemes, v1, stamp, passedOver } = run;
   const signers = verifiedSigners(run);
   const signerCertificates = countingCertificates(signers);
   checkTrust(signerCertificates, run);
@@ -273,6 +300,7 @@ export async function verifyApk(
       v4: schemes?.v4 !== undefined,
       stamp: stamp !== undefined,
     },
+    passedOver,
     signers: {
       v1: v1?.signers ?? [],
       v2: schemes?.v2?.signers ?? [],

@@ -50,13 +50,13 @@ describe('verifyApk', () => {
 
   test('looks only at what releases in the range look at', async () => {
     const schemesOf = async (minSdk: number, maxSdk?: number) => {
-      const { examined } = await verify(apk, { minSdk, maxSdk });
-      return [examined.v1, examined.v2, examined.v3];
+      const { examined, passedOver } = await verify(apk, { minSdk, maxSdk });
+      return [examined.v1, examined.v2, examined.v3, passedOver];
     };
-    expect(await schemesOf(18, 23)).toEqual([true, false, false]);
-    expect(await schemesOf(24, 27)).toEqual([false, true, false]);
-    expect(await schemesOf(28)).toEqual([false, false, true]);
-    expect(await schemesOf(21)).toEqual([true, true, true]);
+    expect(await schemesOf(18, 23)).toEqual([true, false, false, ['v3', 'v2']]);
+    expect(await schemesOf(24, 27)).toEqual([false, true, false, ['v3', 'v1']]);
+    expect(await schemesOf(28)).toEqual([false, false, true, ['v2', 'v1']]);
+    expect(await schemesOf(21)).toEqual([true, true, true, []]);
   });
 
   test('takes a content of several MiB, by each kind of digest', async () => {
