@@ -3,8 +3,8 @@
  * is made anew, in the order of the chain of trust. What is protected is not measured again: no file system is
  * written, no hash tree computed. The result is that of building the recipe with those keys.
  *
- * A bundle is only signed when its own chain of trust holds: a new signature says nothing good about what
- * was broken before.
+ * A bundle is only signed when its own chain of trust holds, as a new signature says nothing good about what
+ * was broken before; and what comes out is verified before it appears.
  */
 
 import { createHash } from 'node:crypto';
@@ -12,63 +12,31 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
-import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
-import { readVbmeta } from '../formats/avb/footer.ts';
-import { decodeVbmeta } from '../formats/avb/vbmeta.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
 import { streamOf, type ByteSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
-import type { SignApkOptions } from '../signing/apk/sign.ts';
-import { settleBoth } from './settle.ts';
-import type { ReviewSubject } from '../signing/policy/release.ts';
 import type { Signer } from '../signing/signer.ts';
-import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.ts';
+import { certificateDigest } from '../signing/x509.ts';
 import { openBundleFiles } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
 import { formatManifest, type Manifest, type ManifestFile } from './manifest.ts';
 import { signManifest } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
 import {
-  planImages,
-  resignImages,
-  type ImageResigning,
-  type ResignedImages,
-} from './resign-image.ts';
-import { readPayload, resignPayload, type PayloadFacts } from './resign-payload.ts';
-import { verifyBundle } from './verify.ts';
+  acceptedCertificates,
+  checkAccepted,
+  newPayload,
+  type NewPayload,
+} from './resign-certificates.ts';
+import { kernelKey, requireTrusted, requireWhole, reviewAll } from './resign-checks.ts';
+import { resignImages, type ResignedImages } from './resign-image.ts';
+import type { ResignBundleOptions } from './resign-options.ts';
+import { readPayload, resignPayload } from './resign-payload.ts';
+import { settleBoth } from './settle.ts';
 import { checkBundleOutput, writeBundle } from './write.ts';
-
-export interface ResignBundleOptions {
-  /** Becomes the bundle: a folder, or a file `NAME.mbundle`. */
-  readonly output: string;
-  /** Left out, the images stay; then the bootconfig must accept the payload's signer already. */
-  readonly image?:
-    | { readonly signer: Signer; readonly algorithm?: AvbAlgorithmName | undefined }
-    | undefined;
-  /** Left out, the payload stays. */
-  readonly payload?:
-    | {
-        readonly signer: Signer;
-        /** X.509 DER, the signer's own first; none for a self-signed one, as the builder makes it. */
-        readonly certificates: readonly Uint8Array[];
-      }
-    | undefined;
-  /** Default: as it is. */
-  readonly rollbackIndex?: bigint | undefined;
-  /** The certificates that the guest shall accept, as `sha256:HEX`; default: the new one instead of the old. */
-  readonly payloadCertificates?: readonly string[] | undefined;
-  /** AVB's encoding of the key that must have signed the bundle until now; default: any. */
-  readonly trustedKey?: Uint8Array | undefined;
-  /** Whether the key of the images signs the manifest, too. */
-  readonly manifestSignature?: boolean | undefined;
-  /** Told of everything that will be signed, before it is. */
-  readonly review?: ((subject: ReviewSubject) => Promise<void>) | undefined;
-  readonly hasher?: SignApkOptions['hasher'];
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Asks once for what is signed twice: a signature may cost a second of a token, or a person. */
 function askOnce(signer: Signer): Signer {
@@ -85,94 +53,10 @@ function askOnce(signer: Signer): Signer {
   };
 }
 
-const digestsOf = (certificate: Uint8Array): readonly [sha256: string, sha512: string] => [
-  `sha256:${toHex(certificateDigest(certificate, 'sha256'))}`,
-  `sha512:${toHex(certificateDigest(certificate, 'sha512'))}`,
-];
-
-/** The accepted certificates with the old signer's replaced by the new one's, in the same place and form. */
-function acceptedCertificates(
-  present: readonly string[],
-  old: Uint8Array,
-  signer: Uint8Array,
-): readonly string[] {
-  const before = digestsOf(old);
-  const after = digestsOf(signer);
-  const renewed = present.map((each) => after[before.indexOf(each)] ?? each);
-  return [...new Set(renewed)];
-}
-
 async function hashOf(source: ByteSource): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of streamOf(source)) hash.update(chunk);
   return hash.digest('hex');
-}
-
-/** Verifies what is to be signed. @throws {VerificationError} naming the broken link. */
-async function requireWhole(bundle: Bundle, options: ResignBundleOptions): Promise<void> {
-  const { publicKey } = decodeVbmeta((await readVbmeta(bundle.kernel)).bytes);
-  await verifyBundle(bundle, {
-    trustedKey: options.trustedKey ?? publicKey,
-    level: 'full',
-    signal: options.signal,
-  });
-}
-
-/** Tells of everything that will be signed. A payload that stays is part of what is signed, too. */
-async function reviewAll(
-  bundle: Bundle,
-  { review, payload }: ResignBundleOptions,
-  image: ImageResigning | undefined,
-  { debuggable }: PayloadFacts,
-): Promise<void> {
-  if (review === undefined) return;
-  const { name } = bundle.manifest;
-  const plans = image === undefined ? [] : await planImages(bundle, image);
-  for (const [partition, plan] of plans) {
-    await review({ kind: 'vbmeta', ...plan, name: `${name}/${partition}` });
-  }
-  if (image !== undefined || payload !== undefined) {
-    await review({ kind: 'apk', name: `${name}/payload`, debuggable });
-  }
-}
-
-interface NewPayload {
-  readonly facts: PayloadFacts;
-  readonly certificates: readonly Uint8Array[];
-  /** The one that signs. */
-  readonly certificate: Uint8Array;
-}
-
-async function newPayload(facts: PayloadFacts, options: ResignBundleOptions): Promise<NewPayload> {
-  const { payload } = options;
-  if (payload === undefined) {
-    return { facts, certificates: [facts.certificate], certificate: facts.certificate };
-  }
-  const certificates =
-    payload.certificates.length > 0
-      ? payload.certificates
-      : [
-          await createSelfSignedCertificate(payload.signer, {
-            subject: [{ name: 'CN', value: facts.package }],
-          }),
-        ];
-  const [certificate = facts.certificate] = certificates;
-  return { facts, certificates, certificate };
-}
-
-/** @throws {UsageError} when the guest would refuse the payload. */
-function checkAccepted(accepted: readonly string[], { certificate }: NewPayload, kept: boolean) {
-  const own = digestsOf(certificate);
-  if (own.some((each) => accepted.includes(each))) return;
-  throw new UsageError(
-    'usage',
-    `Cannot sign bundle: its guest would refuse the payload, whose certificate is ${own[0]}`,
-    {
-      hint: kept
-        ? 'The images name the certificates that are accepted: sign them, too, with --image-key'
-        : 'Name that certificate with --trust-payload, too',
-    },
-  );
 }
 
 /** Copies a file of the bundle as it is. */
@@ -280,7 +164,7 @@ export async function resignBundle(
   const fill = async (folder: string): Promise<Manifest> => {
     const pathOf = (file: string): string => join(folder, file);
     // A certificate may have to be signed, too; what does not need it is signed at the same time.
-    const renewing = newPayload(facts, options).then((renewed) => {
+    const renewing = newPayload(facts, payload).then((renewed) => {
       const accepted =
         image === undefined
           ? present
@@ -335,6 +219,9 @@ export async function resignBundle(
       const envelope = await signManifest(text, image.signer);
       await writeFileSynced(pathOf(BUNDLE_FILES.manifestSignature), envelope);
     }
+    const key =
+      image === undefined ? await kernelKey(bundle) : avbPublicKey(image.signer.publicKey);
+    await requireTrusted(folder, key, signal);
     return made;
   };
   return writeBundle(resolve(options.output), fill, signal);

@@ -31,6 +31,7 @@ const MIN_RSA_BITS = 2048;
 const CURVES: ReadonlyMap<string, { readonly hash: string; readonly size: number }> = new Map([
   ['prime256v1', { hash: 'sha256', size: 64 }],
   ['secp384r1', { hash: 'sha384', size: 96 }],
+  ['secp521r1', { hash: 'sha512', size: 132 }],
 ]);
 
 const spkiOf = (key: KeyObject): string =>
@@ -50,7 +51,7 @@ function isSignedBy(key: KeyObject, data: Uint8Array, signature: Uint8Array): bo
   if (type === 'ed25519') return check(null);
   if (type === 'rsa' && modulusLength >= MIN_RSA_BITS) {
     const padding = constants.RSA_PKCS1_PSS_PADDING;
-    const saltLength = constants.RSA_PSS_SALTLEN_DIGEST;
+    const saltLength = constants.RSA_PSS_SALTLEN_AUTO;
     return (
       check('sha256', { padding: constants.RSA_PKCS1_PADDING }) ||
       check('sha256', { padding, saltLength })

@@ -282,6 +282,9 @@ describe('a bundle is not signed', () => {
     const run = await sandbox.microbuild([...line, ...newKeys(), '--rollback-index', '2']);
     expect(run.status).toBe(3);
     expect(run.stderr).toContain('rollback index 2');
+    // What stays was signed by somebody, too.
+    const half = await sandbox.microbuild([...line, ...image('image.pem'), '--rollback-index=3']);
+    expect([half.status, half.stderr]).toEqual([3, expect.stringContaining('development key')]);
   });
 });
 

@@ -3,6 +3,7 @@
 import { basename, resolve } from 'node:path';
 import { openBundle } from '../../../bundle/open.ts';
 import { resignBundle } from '../../../bundle/resign.ts';
+import type { ResignBundleOptions } from '../../../bundle/resign-options.ts';
 import type { Manifest } from '../../../bundle/manifest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
@@ -10,6 +11,7 @@ import { loadNativeLibrary } from '../../../native/library.ts';
 import type { OpenedKey } from '../../../signing/keys/open-key.ts';
 import { readTrustedAvbKey } from '../../../signing/keys/trusted-key.ts';
 import type { CommandArguments, CommandDefinition } from '../../command.ts';
+import { largeStep } from '../../large-step.ts';
 import { signingOptions, withSigning, type SigningSession } from '../../signing/session.ts';
 import { lastText, listOption, required, requiredText, textOption, u64Of } from '../avb/options.ts';
 import { algorithmOf } from './image.ts';
@@ -150,7 +152,9 @@ export const signBundleCommand: CommandDefinition = {
         const payload = parts.includes('payload')
           ? await keyOf(session, args, 'payload')
           : undefined;
-        const manifest = await resignBundle(bundle, {
+        const total = bundle.manifest.files.reduce((sum, { size }) => sum + size, 0);
+        const step = { name: 'sign.bundle', title: `Sign ${path} anew`, total };
+        const request: ResignBundleOptions = {
           output,
           image: image && { signer: image.signer, algorithm: algorithmOf(args) },
           payload,
@@ -164,7 +168,8 @@ export const signBundleCommand: CommandDefinition = {
           review: (subject) => session.review(subject),
           hasher: library && createNativeApkHasher(library),
           signal: context.signal,
-        });
+        };
+        const manifest = await largeStep(context, step, () => resignBundle(bundle, request));
         return {
           text: [
             `${output}: signed anew, ${manifest.release} keys, rollback index ${manifest.chain.rollbackIndex}`,

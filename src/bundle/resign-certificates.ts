@@ -1,0 +1,70 @@
+/** Who signs the payload of a bundle that is signed anew, and whom its guest accepts then. */
+
+import { toHex } from '../core/digest.ts';
+import { UsageError } from '../core/errors.ts';
+import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.ts';
+import type { ResignBundleOptions } from './resign-options.ts';
+import type { PayloadFacts } from './resign-payload.ts';
+
+const digestsOf = (certificate: Uint8Array): readonly [sha256: string, sha512: string] => [
+  `sha256:${toHex(certificateDigest(certificate, 'sha256'))}`,
+  `sha512:${toHex(certificateDigest(certificate, 'sha512'))}`,
+];
+
+/** The accepted certificates with the old signer's replaced by the new one's, in the same place and form. */
+export function acceptedCertificates(
+  present: readonly string[],
+  old: Uint8Array,
+  signer: Uint8Array,
+): readonly string[] {
+  const before = digestsOf(old);
+  const after = digestsOf(signer);
+  const renewed = present.map((each) => after[before.indexOf(each)] ?? each);
+  return [...new Set(renewed)];
+}
+
+export interface NewPayload {
+  readonly facts: PayloadFacts;
+  readonly certificates: readonly Uint8Array[];
+  /** The one that signs. */
+  readonly certificate: Uint8Array;
+}
+
+/** The signer of the payload as it will be; one without certificate signs its own, as the builder makes it. */
+export async function newPayload(
+  facts: PayloadFacts,
+  payload: ResignBundleOptions['payload'],
+): Promise<NewPayload> {
+  if (payload === undefined) {
+    return { facts, certificates: [facts.certificate], certificate: facts.certificate };
+  }
+  const certificates =
+    payload.certificates.length > 0
+      ? payload.certificates
+      : [
+          await createSelfSignedCertificate(payload.signer, {
+            subject: [{ name: 'CN', value: facts.package }],
+          }),
+        ];
+  const [certificate = facts.certificate] = certificates;
+  return { facts, certificates, certificate };
+}
+
+/** @throws {UsageError} when the guest would refuse the payload. */
+export function checkAccepted(
+  accepted: readonly string[],
+  { certificate }: NewPayload,
+  kept: boolean,
+): void {
+  const own = digestsOf(certificate);
+  if (own.some((each) => accepted.includes(each))) return;
+  throw new UsageError(
+    'usage',
+    `Cannot sign bundle: its guest would refuse the payload, whose certificate is ${own[0]}`,
+    {
+      hint: kept
+        ? 'The images name the certificates that are accepted: sign them, too, with --image-key'
+        : 'Name that certificate with --trust-payload, too',
+    },
+  );
+}

@@ -1,0 +1,79 @@
+/** What is proved and asked around signing a bundle anew: before anything is signed, and before it appears. */
+
+import { readVbmeta } from '../formats/avb/footer.ts';
+import { decodeVbmeta } from '../formats/avb/vbmeta.ts';
+import { publicKeyOfAvb } from '../signing/avb/public-key.ts';
+import { readCertificateKey } from '../signing/x509.ts';
+import { BUNDLE_FILES } from './layout.ts';
+import { openBundle, type Bundle } from './open.ts';
+import { planImages, type ImageResigning } from './resign-image.ts';
+import type { ResignBundleOptions } from './resign-options.ts';
+import type { PayloadFacts } from './resign-payload.ts';
+import { verifyBundle } from './verify.ts';
+
+/** AVB's encoding of the key that the kernel's vbmeta holds. */
+export const kernelKey = async (bundle: Bundle): Promise<Uint8Array> =>
+  decodeVbmeta((await readVbmeta(bundle.kernel)).bytes).publicKey;
+
+/**
+ * Verifies what was made, with the key that it was made with: somebody may have changed the old bundle while
+ * it was read.
+ */
+export async function requireTrusted(
+  folder: string,
+  key: Uint8Array,
+  signal?: AbortSignal,
+): Promise<void> {
+  const made = await openBundle(folder);
+  try {
+    await verifyBundle(made, { trustedKey: key, level: 'full', signal });
+  } finally {
+    await made.close();
+  }
+}
+
+/** Verifies what is to be signed. @throws {VerificationError} naming the broken link. */
+export async function requireWhole(
+  bundle: Bundle,
+  options: Pick<ResignBundleOptions, 'trustedKey' | 'signal'>,
+): Promise<void> {
+  await verifyBundle(bundle, {
+    trustedKey: options.trustedKey ?? (await kernelKey(bundle)),
+    level: 'full',
+    signal: options.signal,
+  });
+}
+
+/** Tells of everything that will be signed. A payload that stays is part of what is signed, too. */
+export async function reviewAll(
+  bundle: Bundle,
+  { review, payload }: Pick<ResignBundleOptions, 'review' | 'payload'>,
+  image: ImageResigning | undefined,
+  { debuggable, certificate }: PayloadFacts,
+): Promise<void> {
+  if (review === undefined) return;
+  const { name } = bundle.manifest;
+  const plans = image === undefined ? [] : await planImages(bundle, image);
+  for (const [partition, plan] of plans) {
+    await review({ kind: 'vbmeta', ...plan, name: `${name}/${partition}` });
+  }
+  await review({ kind: 'apk', name: `${name}/payload`, debuggable });
+  // Keys that sign now were reviewed when they were opened; what stays was signed by somebody, too.
+  const { keys } = bundle.manifest;
+  if (payload === undefined) {
+    await review({
+      kind: 'key',
+      name: `the key of ${name}/payload`,
+      publicKey: readCertificateKey(certificate),
+      development: keys.payload.development,
+    });
+  }
+  if (image === undefined) {
+    await review({
+      kind: 'key',
+      name: `the key of ${name}/${BUNDLE_FILES.kernel}`,
+      publicKey: publicKeyOfAvb(await kernelKey(bundle)),
+      development: keys.image.development,
+    });
+  }
+}
