@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { UsageError } from '../../../core/errors.ts';
 import { AVB_FOOTER_SIZE, hasFooter } from '../../../formats/avb/footer.ts';
+import { isSparse } from '../../../formats/sparse/reader.ts';
 import { writeFileAtomic } from '../../../io/atomic-output.ts';
 import { openFileSource } from '../../../io/byte-source.ts';
 import { createFileSink } from '../../../io/image-sink.ts';
@@ -42,7 +43,7 @@ async function kindOf(path: string): Promise<Kind> {
       Buffer.from(await source.read(Math.max(0, from), Math.min(length, source.size)));
     const head = (await read(0, DETACHED_APK_START.length)).toString('latin1');
     const tail = await read(source.size - AVB_FOOTER_SIZE, AVB_FOOTER_SIZE);
-    if (head.startsWith('AVB0') || hasFooter(tail)) return 'image';
+    if (head.startsWith('AVB0') || hasFooter(tail) || (await isSparse(source))) return 'image';
     if (head.startsWith('PK\x03\x04')) return 'apk';
     if (head === DETACHED_APK_START) return 'apk-signature';
   } finally {

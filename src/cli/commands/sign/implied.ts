@@ -133,6 +133,8 @@ const KINDS: readonly Kind[] = [
     // An image that holds a ZIP may have a footer behind it, so that ends come first.
     matches: (head, tail) =>
       text(head, 0, 4) === 'AVB0' ||
+      // Sparse: what it stands for has the footer.
+      text(head, 0, 4) === '\x3a\xff\x26\xed' ||
       (tail.length >= 64 && text(tail, tail.length - 64, 4) === 'AVBf'),
   },
   {
@@ -148,7 +150,8 @@ const KINDS: readonly Kind[] = [
 ];
 
 async function kindOf(path: string, commands: readonly CommandDefinition[]): Promise<string> {
-  const names = commands.map(({ name }) => name);
+  // What signs can attach; the others work on signatures.
+  const names = commands.filter(({ options }) => 'attach' in options).map(({ name }) => name);
   const refuse = (reason: string): never => {
     throw new UsageError('input', `Cannot sign ${path}: ${reason}`, {
       hint: `Told by their bytes are ${KINDS.map(({ title }) => title).join('; ')}. Or name what it is: microbuild sign ${names.join('|')} ...`,

@@ -36,6 +36,8 @@ describe('sign TARGET', () => {
     // What the image holds may be anything.
     const zip = file('d', [0, 'PK\x03\x04'], [4096 - 64, 'AVBf']);
     expect(await complete(zip)).toEqual(['sign', 'image', zip]);
+    const sparse = file('s', [0, '\x3a\xff\x26\xed']);
+    expect(await complete(sparse)).toEqual(['sign', 'image', sparse]);
     const archive = file('e', [257, 'ustar']);
     expect(await complete(archive)).toEqual(['sign', 'bundle', archive]);
     writeFileSync(at('manifest.json'), '{}');
@@ -65,7 +67,7 @@ describe('sign TARGET', () => {
     }
     const error = await complete(at('short')).catch((caught: unknown) => caught as UsageError);
     expect(error).toMatchObject({
-      hint: expect.stringMatching(/an APK.*a bundle.*image\|/) as string,
+      hint: expect.stringMatching(/an APK.*a bundle.* sign apk\|.*\|fsverity \.\.\./) as string,
     });
   });
 });
