@@ -7,8 +7,12 @@ const MAX_NAME_BYTES = 1024;
 // oxlint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
+/** Names that most entries have, and nothing is wrong with: most archives hold thousands. */
+const ORDINARY = /^(?:[A-Za-z0-9_][A-Za-z0-9_.+-]*\/)*[A-Za-z0-9_][A-Za-z0-9_.+-]*\/?$/;
+
 /** What is wrong with an entry name, or undefined. A final `/` marks a directory. */
 export function nameProblem(name: string): string | undefined {
+  if (name.length <= MAX_NAME_BYTES && ORDINARY.test(name)) return undefined;
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `is longer than ${MAX_NAME_BYTES} bytes`;
   if (CONTROL.test(name)) return 'holds a control character';
   if (name.includes('\\')) return 'holds a backslash';
@@ -25,6 +29,7 @@ export function nameProblem(name: string): string | undefined {
 /** Two names with one key are the same file on some file system. */
 function nameKey(name: string): string {
   const path = name.endsWith('/') ? name.slice(0, -1) : name;
+  if (ORDINARY.test(path)) return path.toUpperCase();
   return path.normalize('NFC').toLowerCase().toUpperCase().normalize('NFC');
 }
 
@@ -48,9 +53,12 @@ export function nameSet(): NameSet {
       listed.add(key);
       if (name.endsWith('/')) directories.add(key);
       else files.add(key);
-      for (let at = key.indexOf('/'); at !== -1; at = key.indexOf('/', at + 1)) {
-        directories.add(key.slice(0, at));
-        if (files.has(key.slice(0, at))) return 'lies below a file';
+      // From the deepest folder up: those above a folder that is known are known, too.
+      for (let at = key.lastIndexOf('/'); at > 0; at = key.lastIndexOf('/', at - 1)) {
+        const folder = key.slice(0, at);
+        if (files.has(folder)) return 'lies below a file';
+        if (directories.has(folder)) break;
+        directories.add(folder);
       }
       if (files.has(key) && directories.has(key)) return 'is a file and a directory';
       return undefined;
