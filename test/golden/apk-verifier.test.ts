@@ -85,21 +85,22 @@ describe.skipIf(corpus === undefined)("verifyApk gives apksig's verdict", () => 
   });
 });
 
-/** The signature names a hash that it is not over: Java throws or does not, by its version. */
+/** Whether a signature of another hash cannot be verified or does not verify, is up to Java's version. */
 const either = (name: string): unknown =>
-  /^V[23]_SIG_DID_NOT_VERIFY$/.test(name)
-    ? expect.stringMatching(/_DID_NOT_VERIFY|_VERIFY_EX/)
+  /^(?:V[23]|JAR)_SIG_(?:DID_NOT_VERIFY|VERIFY_EXCEPTION)$/.test(name)
+    ? expect.stringMatching(/_SIG_(?:DID_NOT_VERIFY|VERIFY_EXCEPTION)$/)
     : name;
 
+/** The library that judged RSA-PSS for apksig refuses 16384 bits, which Android takes. */
+const wasUnable = ({ checks: all, oracle_default: { apksig14 } }: ManifestFile): boolean =>
+  apksig14.startsWith('exception') ||
+  all.some((check) => {
+    const isDefault = check.min_sdk === null && check.max_sdk === null;
+    return isDefault && check.expect === 'verify' && apksig14 !== 'verify';
+  });
+
 describe.skipIf(corpus === undefined)('verifyApk finds all that apksig finds', () => {
-  const judged = files.filter(
-    ([
-      ,
-      {
-        oracle_default: { apksig14 },
-      },
-    ]) => !apksig14.startsWith('exception'),
-  );
+  const judged = files.filter(([, file]) => !wasUnable(file));
   test.for(judged)('%s', async ([name, { oracle_default: oracle }]) => {
     const verdict = await verifyApk(open(name));
     const errors = oracle.apksig14_errors.map(either);
@@ -191,7 +192,7 @@ describe.skipIf(corpus === undefined)("verifyApk takes apksigner's idsigs", () =
  * signature covers. This is the whole list of reasons.
  */
 const ODDITIES =
-  /has an archive comment|has a comment|does not start where the one before ends|bytes that belong to no entry|pair of unknown id|uses compression method|bytes follow the end|holds a control character|follow its end record/;
+  /has an archive comment|stands? before the central directory|is stored and has|disagree on|has a comment|does not start where the one before ends|bytes that belong to no entry|pair of unknown id|uses compression method|bytes follow the end|holds a control character|follow its end record/;
 
 describe.skipIf(corpus === undefined)('strict verification', () => {
   const accepted = files.flatMap(([name, { checks: all }]) => {
