@@ -1,10 +1,17 @@
 /** Signatures of root hashes and files against openssl and fsverity, which the kernel's users sign with. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { fromHex, toHex } from '../../src/core/digest.ts';
+import { fromHex, sha256, toHex } from '../../src/core/digest.ts';
 import { VerificationError } from '../../src/core/errors.ts';
 import { verifyFsVerity } from '../../src/signing/fs-verity.ts';
 import { signRootHash, verifyRootHash } from '../../src/signing/root-hash.ts';
@@ -185,6 +192,49 @@ describe('microbuild sign fsverity', () => {
       const signature = new Uint8Array(readFileSync(output));
       expect(verifyFsVerity(measured, signature, trusted)).toEqual(trusted[0]);
     }
+  });
+});
+
+describe('microbuild verity verify and microbuild fsverity verify', () => {
+  const trust = (name: KeyName): readonly string[] => ['--trust', file(`${name}.crt`)];
+
+  it('say who signed the root digest that veritysetup and openssl made', async () => {
+    const { stdout } = runTool('veritysetup', ['format', file('data'), file('tree')]);
+    const [, rootHash = ''] = /^Root hash:\s+([0-9a-f]+)$/m.exec(stdout) ?? [];
+    writeFileSync(file('digits'), rootHash);
+    openssl(`
+      smime -sign -in ${file('digits')} -nocerts -noattr -binary -outform der
+      -inkey ${file('p256.pem')} -signer ${file('p256.crt')} -out ${file('digits.p7s')}
+    `);
+    const args = ['verity', 'verify', file('data'), file('tree'), rootHash];
+    const signature = ['--root-hash-signature', file('digits.p7s')];
+    const good = await sandbox.microbuild([...args, ...signature, ...trust('p256'), '--json']);
+    expect(good.status).toBe(0);
+    expect(JSON.parse(good.stdout)).toMatchObject({
+      intact: true,
+      rootHashSigner: `sha256:${toHex(sha256(certificateOf('p256')))}`,
+    });
+    expect(await sandbox.microbuild([...args, ...signature, ...trust('rsa')])).toMatchObject({
+      status: 3,
+    });
+    expect(await sandbox.microbuild([...args, ...signature])).toMatchObject({ status: 2 });
+    expect(await sandbox.microbuild([...args, ...trust('rsa')])).toMatchObject({ status: 2 });
+  });
+
+  it('verify what fsverity sign made, file by file', async () => {
+    for (const name of ['data', 'root-hash']) {
+      const output = file(`${name}.fsverity-sig`);
+      runTool('fsverity', ['sign', file(name), output, ...keyArgs('rsa')]);
+    }
+    const args = ['fsverity', 'verify', file('data'), file('root-hash'), ...trust('rsa')];
+    expect(await sandbox.microbuild(args)).toMatchObject({ status: 0 });
+    // The signature of another file.
+    copyFileSync(file('data.fsverity-sig'), file('root-hash.fsverity-sig'));
+    const { status, stdout } = await sandbox.microbuild([...args, '--json']);
+    expect(status).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject([{ verified: true }, { verified: false }]);
+    const other = await sandbox.microbuild(['fsverity', 'verify', file('data'), ...trust('p256')]);
+    expect(other).toMatchObject({ status: 3 });
   });
 });
 

@@ -1,53 +1,23 @@
 /** fs-verity: digests of files, with the names of the fsverity program where it has them. */
 
 import { readFile } from 'node:fs/promises';
-import type { Options } from 'yargs';
 import { toHex } from '../../core/digest.ts';
 import { UsageError } from '../../core/errors.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
-import { formattedDigest, fsVerityDigest, type FsVerityAlgorithm } from '../../verity/fs-verity.ts';
-import type {
-  CommandArguments,
-  CommandContext,
-  CommandDefinition,
-  CommandGroup,
-} from '../command.ts';
+import { formattedDigest, fsVerityDigest } from '../../verity/fs-verity.ts';
+import type { CommandContext, CommandDefinition, CommandGroup } from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
+import {
+  filesPositional,
+  parameterOptions,
+  parametersOf,
+  type Parameters,
+} from './fsverity-files.ts';
+import { verifyFsverityCommand } from './fsverity-verify.ts';
 import { expectOutputs } from './output-files.ts';
 import { expectFile, openWorkFiles } from './verity-files.ts';
-import { lastText, optionalSalt, optionalSize, step, textOption } from './verity-options.ts';
-
-export const parameterOptions: Readonly<Record<string, Options>> = {
-  'hash-alg': textOption('Hash algorithm: sha256 (default) or sha512'),
-  'block-size': textOption('Bytes a block, of data and tree; default 4096'),
-  salt: textOption('In hexadecimal, at most 32 bytes'),
-};
-
-export interface Parameters {
-  readonly algorithm: FsVerityAlgorithm;
-  readonly blockSize: number;
-  readonly salt: Uint8Array;
-}
-
-export function parametersOf(args: CommandArguments): Parameters {
-  const algorithm = lastText(args, 'hash-alg') ?? 'sha256';
-  if (algorithm !== 'sha256' && algorithm !== 'sha512') {
-    throw new UsageError(
-      'usage',
-      `Cannot use --hash-alg ${algorithm}: fs-verity does not have it`,
-      {
-        hint: 'It has sha256 and sha512',
-      },
-    );
-  }
-  const blockSize = optionalSize(args, 'block-size') ?? 4096;
-  return { algorithm, blockSize, salt: optionalSalt(args) ?? new Uint8Array(0) };
-}
-
-const filesPositional = {
-  files: { type: 'string', array: true, describe: 'Files' },
-} as const;
+import { lastText, step, textOption } from './verity-options.ts';
 
 const digestCommand: CommandDefinition = {
   name: 'digest',
@@ -211,6 +181,6 @@ const enableCommand: CommandDefinition = {
 export const fsverityCommands: CommandGroup = {
   name: 'fsverity',
   summary:
-    'Digests of single files (fs-verity): compute, ask the kernel, and make files verity files',
-  commands: [digestCommand, measureCommand, enableCommand],
+    'Digests of single files (fs-verity): compute, ask the kernel, make verity files, verify signatures',
+  commands: [digestCommand, measureCommand, enableCommand, verifyFsverityCommand],
 };

@@ -1,36 +1,97 @@
 import { fecMatrix } from '../../verity/fec/matrix.ts';
 import { wrongRounds } from '../../verity/fec/parity.ts';
 import { verifyHashTree } from '../../verity/verify-hash-tree.ts';
-import type { CommandContext, CommandDefinition } from '../command.ts';
+import { UsageError } from '../../core/errors.ts';
+import { verifyRootHash } from '../../signing/root-hash.ts';
+import type {
+  CommandArguments,
+  CommandContext,
+  CommandDefinition,
+  CommandResult,
+} from '../command.ts';
 import { engineOption, openEngine, type Engine } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
 import { hashPart, imagePositionals, openVerityImage, type VerityImage } from './verity-image.ts';
-import { SHOWN_PARITY, fecOptions, lastText, step, treeOptions } from './verity-options.ts';
+import {
+  certificateId,
+  readSignature,
+  trustedCertificates,
+  trustOption,
+} from './trusted-certificates.ts';
+import {
+  SHOWN_PARITY,
+  fecOptions,
+  lastText,
+  step,
+  textOption,
+  treeOptions,
+} from './verity-options.ts';
 import { ownersOf, reportJson, reportText } from './verity-report.ts';
 
 export const verifyVerityCommand: CommandDefinition = {
   name: 'verify',
   summary: 'Check every block against the root digest; names the corrupt ones and their files',
   positionals: imagePositionals,
-  options: { ...treeOptions, ...fecOptions, engine: engineOption },
+  options: {
+    ...treeOptions,
+    ...fecOptions,
+    'root-hash-signature': textOption('Signature of the root digest, verified with --trust'),
+    trust: trustOption,
+    engine: engineOption,
+  },
   examples: [
     ['verity verify system.img system.hash 9f86d0…', 'exit code 3 when a block is corrupt'],
     ['verity verify system.img --hash-offset 1048576 --root-hash-file root', 'all in one file'],
     ['verity verify data hash --root-hash-file root --fec-device fec', 'the parity too'],
+    [
+      'verity verify data hash --root-hash-file root --root-hash-signature root.p7s --trust release.crt',
+      'and who signed it',
+    ],
   ],
   verifying: true,
   async run(args, context) {
     const image = await openVerityImage(args);
     const engine = await openEngine(lastText(args, 'engine'));
     try {
-      if (engine.name === 'system') return await verifyBySystem(image);
-      return await verify(context, image, engine);
+      const signer = await verifySignature(args, image.rootDigest);
+      const result =
+        engine.name === 'system'
+          ? await verifyBySystem(image)
+          : await verify(context, image, engine);
+      return signer === undefined ? result : withSigner(context, result, signer);
     } finally {
       await engine.close();
       await image.close();
     }
   },
 };
+
+/** Who signed the root digest, or undefined when nobody has to. */
+async function verifySignature(
+  args: CommandArguments,
+  rootDigest: Uint8Array,
+): Promise<string | undefined> {
+  const path = lastText(args, 'root-hash-signature');
+  if (path === undefined) {
+    if (args.list('trust').length === 0) return undefined;
+    throw new UsageError('usage', 'Cannot verify who signed: there is no --root-hash-signature');
+  }
+  const trusted = await trustedCertificates(args, path);
+  return certificateId(verifyRootHash(rootDigest, await readSignature(path), trusted));
+}
+
+function withSigner(
+  { terminal }: CommandContext,
+  result: CommandResult,
+  signer: string,
+): CommandResult {
+  const text = `${terminal.style('green', 'ok')}      the root digest is signed by ${signer}`;
+  return {
+    ...result,
+    text: `${text}\n${result.text}`,
+    json: { ...(result.json as object), rootHashSigner: signer },
+  };
+}
 
 async function verify(
   context: CommandContext,

@@ -5,11 +5,11 @@ import { toHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { writeFileAtomic } from '../../../io/atomic-output.ts';
 import { signRootHash, type RootHashSignatureHash } from '../../../signing/root-hash.ts';
-import { certificateDigest } from '../../../signing/x509.ts';
 import type { CommandDefinition } from '../../command.ts';
 import { keyOptions, withSigning } from '../../signing/session.ts';
 import { lastText, required, requiredText, textOption } from '../avb/options.ts';
 import { expectOutputs } from '../output-files.ts';
+import { certificateId } from '../trusted-certificates.ts';
 import { optionalSize } from '../verity-options.ts';
 import { certificateOf } from './certificate.ts';
 import { readRootHash, rootHashOfDigits } from './root-hash-source.ts';
@@ -29,6 +29,7 @@ export const signRootHashCommand: CommandDefinition = {
   },
   options: {
     ...keyOptions,
+    'store-pass': textOption('Pass phrase of the key store, where it is not that of the key'),
     output: textOption('The signature, in DER', { alias: 'o', ...required }),
     'signature-hash': {
       type: 'string',
@@ -76,18 +77,18 @@ export const signRootHashCommand: CommandDefinition = {
       const key = await session.key(lastText(args, 'key'), artefact, {
         certificate: lastText(args, 'cert'),
         passphrase: lastText(args, 'key-pass'),
+        storePassphrase: lastText(args, 'store-pass'),
       });
       const certificate = certificateOf(key);
       const signature = await signRootHash(rootHash, { signer: key.signer, certificate, hash });
       await writeFileAtomic(output, signature);
-      const signedBy = toHex(certificateDigest(certificate, 'sha256'));
       return {
         text: [
           `${output}: ${signature.length} bytes of PKCS #7`,
           `  root hash    ${toHex(rootHash)}`,
-          `  certificate  sha256 ${signedBy}`,
+          `  certificate  ${certificateId(certificate)}`,
         ].join('\n'),
-        json: { output, rootHash: toHex(rootHash), certificateSha256: signedBy },
+        json: { output, rootHash: toHex(rootHash), certificate: certificateId(certificate) },
       };
     });
   },
