@@ -50,7 +50,7 @@ export async function trustedKey(
 }
 
 /** Whether trust is named by a digest instead of a file. */
-export const isKeyDigest = (text: string): boolean => /^sha(?:256|512):/i.test(text);
+const isKeyDigest = (text: string): boolean => /^sha(?:256|512):/i.test(text);
 
 /**
  * The key of which a digest is trusted: it is the one that was found, or nothing is.
@@ -58,7 +58,7 @@ export const isKeyDigest = (text: string): boolean => /^sha(?:256|512):/i.test(t
  * @param digest `sha256:HEX` or `sha512:HEX` of AVB's encoding.
  * @throws {VerificationError} `PublicKeyRejected` when the found key has another digest.
  */
-export function keyOfDigest(digest: string, found: Uint8Array, link: string): Uint8Array {
+function keyOfDigest(digest: string, found: Uint8Array, link: string): Uint8Array {
   const [, bits = '256', hex = ''] = /^sha(256|512):([0-9a-f]*)$/i.exec(digest) ?? [];
   const algorithm = bits === '512' ? 'sha512' : 'sha256';
   if (hex.length !== digestSize[algorithm] * 2) {

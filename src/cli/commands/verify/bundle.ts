@@ -1,44 +1,78 @@
 /** A bundle: every link of its chain of trust, from the trusted AVB key down. */
 
-import { openBundle } from '../../../bundle/open.ts';
+import { openBundle, type Bundle } from '../../../bundle/open.ts';
 import { verifyBundle, type ChainLink } from '../../../bundle/verify.ts';
 import { sha256, toHex } from '../../../core/digest.ts';
-import { UsageError, VerificationError } from '../../../core/errors.ts';
+import { FormatError, VerificationError } from '../../../core/errors.ts';
+import { readVbmeta } from '../../../formats/avb/footer.ts';
+import { decodeVbmeta } from '../../../formats/avb/vbmeta.ts';
+import { trustsAvbKey, type TrustAnchor } from '../../../signing/keys/trust-anchor.ts';
 import { EXIT } from '../../exit-code.ts';
 import { renderChain } from '../../render/chain.ts';
-import { errorToJson } from '../../render/error.ts';
-import { trustedKey } from '../../trust.ts';
+import { errorToJson, renderError } from '../../render/error.ts';
+import { describeAvbKey, trustAnchors, untrusted } from '../../trust-anchors.ts';
 import type { VerifyTarget } from './target.ts';
 
-export const verifyBundleTarget: VerifyTarget = async (path, args, { env, terminal, signal }) => {
-  const [named, ...others] = args.list('trust');
-  if (others.length > 0) {
-    throw new UsageError('usage', 'A bundle has one trusted key, and --trust is given twice');
+/** The key that the kernel’s footer holds; empty where there is none that can be read. */
+async function kernelKey({ kernel }: Bundle): Promise<Uint8Array> {
+  try {
+    return decodeVbmeta((await readVbmeta(kernel)).bytes).publicKey;
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new VerificationError('kernel', cause.code, cause.message, { cause });
   }
-  const trusted = await trustedKey(named, path, env);
+}
+
+function chooseAnchor(anchors: readonly TrustAnchor[], key: Uint8Array): TrustAnchor {
+  const found = anchors.find((anchor) => trustsAvbKey(anchor, key));
+  if (found !== undefined) return found;
+  if (key.length === 0) {
+    throw new VerificationError('kernel', 'Verification', 'Cannot trust kernel: it is not signed');
+  }
+  const trust = `sha256:${toHex(sha256(key))}`;
+  throw untrusted('kernel', 'PublicKeyRejected', { signer: describeAvbKey(key), trust, anchors });
+}
+
+export const verifyBundleTarget: VerifyTarget = async (path, args, { env, terminal, signal }) => {
+  const anchors = await trustAnchors(args.list('trust'), path, env);
   const bundle = await openBundle(path);
   const links: ChainLink[] = [];
-  const from = `${trusted.from}, sha256 ${toHex(sha256(trusted.key))}`;
-  const head = `${bundle.manifest.name}: chain of trust from ${from}`;
+  const { name, release } = bundle.manifest;
+  let key: Uint8Array | undefined;
+  let anchor: TrustAnchor | undefined;
+  const head = (): string => {
+    const signer = key === undefined ? '' : `, ${describeAvbKey(key)}`;
+    return `${name}: chain of trust from ${anchor?.name ?? 'no trusted key'}${signer}`;
+  };
+  const signed = (): object => ({
+    key: key === undefined || key.length === 0 ? null : `sha256:${toHex(sha256(key))}`,
+    trustedBy: anchor?.name ?? null,
+  });
   try {
+    key = await kernelKey(bundle);
+    anchor = chooseAnchor(anchors, key);
     const { debugLevel, rollbackIndex } = await verifyBundle(bundle, {
-      trustedKey: trusted.key,
+      trustedKey: key,
       minimumRollbackIndex: BigInt(args.optionalNumber('minimum-rollback-index') ?? 0),
       level: 'full',
       signal,
       onLink: (link) => links.push(link),
     });
-    const { release } = bundle.manifest;
     return {
-      text: `${head}\n${renderChain(links, terminal)}\nverified: ${links.length} links hold, ${release} keys, debug level ${debugLevel}`,
-      json: { verified: true, links, debugLevel, rollbackIndex, release },
+      text: `${head()}\n${renderChain(links, terminal)}\nverified: ${links.length} links hold, ${release} keys, debug level ${debugLevel}`,
+      json: { verified: true, ...signed(), links, debugLevel, rollbackIndex, release },
     };
   } catch (error) {
     if (!(error instanceof VerificationError)) throw error;
-    terminal.err(`error: ${error.message}`);
+    terminal.err(renderError(error, terminal, false));
     return {
-      text: `${head}\n${renderChain(links, terminal, error)}\nNOT VERIFIED: ${error.link} is broken`,
-      json: { verified: false, links, error: errorToJson(error, EXIT.verification) },
+      text: `${head()}\n${renderChain(links, terminal, error)}\nNOT VERIFIED: ${error.link} is broken`,
+      json: {
+        verified: false,
+        ...signed(),
+        links,
+        error: errorToJson(error, EXIT.verification),
+      },
       exitCode: EXIT.verification,
     };
   } finally {

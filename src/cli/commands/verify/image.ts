@@ -1,58 +1,25 @@
 /** A vbmeta image, or an image with an AVB footer: its signature, and the images that it describes. */
 
-import { toHex, sha256 } from '../../../core/digest.ts';
+import { sha256, toHex } from '../../../core/digest.ts';
 import { FormatError, UsageError, VerificationError } from '../../../core/errors.ts';
 import { readVbmeta } from '../../../formats/avb/footer.ts';
 import { decodeVbmeta, type Vbmeta } from '../../../formats/avb/vbmeta.ts';
 import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
-import { verifyImage, type VerifiedPart } from '../../../signing/avb/verify-image.ts';
-import { readTrustedAvbKey } from '../../../signing/keys/trusted-key.ts';
-import type { CommandArguments } from '../../command.ts';
+import {
+  verifyImage,
+  type VerifiedPart,
+  type VerifyImageOptions,
+} from '../../../signing/avb/verify-image.ts';
+import { trustsAvbKey, type TrustAnchor } from '../../../signing/keys/trust-anchor.ts';
 import { openEngine } from '../../engine.ts';
 import { EXIT } from '../../exit-code.ts';
-import { errorToJson } from '../../render/error.ts';
+import { errorToJson, renderError } from '../../render/error.ts';
 import { renderTree, type TreeLink } from '../../render/tree.ts';
-import { isKeyDigest, keyOfDigest } from '../../trust.ts';
-import { imageFinder, openForReading } from '../avb/images.ts';
+import { describeAvbKey, trustAnchors, untrusted } from '../../trust-anchors.ts';
+import { openForReading } from '../avb/images.ts';
+import { chainJson, chainLinks, type VerifiedImage } from './image-report.ts';
 import type { VerifyTarget } from './target.ts';
-
-const ok = (title: string, ...details: string[]): TreeLink => ({
-  title,
-  state: 'ok',
-  details,
-  children: [],
-});
-
-/** What was proved, for people; undefined for what is said elsewhere. */
-function linkOf(part: VerifiedPart): TreeLink | undefined {
-  switch (part.kind) {
-    case 'image':
-      return undefined;
-    case 'vbmeta':
-      return ok(`signature → ${part.hasFooter ? 'footer’s vbmeta' : 'vbmeta'}`, part.algorithm);
-    case 'hash':
-    case 'hashtree': {
-      const what = part.kind === 'hash' ? 'hash' : 'hash tree';
-      const title = `vbmeta → partition ${part.partition}`;
-      const detail = `${part.hashAlgorithm} ${what} over ${part.imageSize} bytes of ${part.image}`;
-      if (part.hasDigest) return ok(title, detail);
-      return {
-        ...ok(title, `${detail}: the device keeps the digest, nothing was compared`),
-        state: 'skipped',
-      };
-    }
-    case 'chain':
-      return {
-        ...ok(
-          `vbmeta → partition ${part.partition}`,
-          `left to another key (SHA-1 ${part.publicKeySha1}) with rollback index location ${part.rollbackIndexLocation}: verify its image, too`,
-        ),
-        state: 'skipped',
-      };
-    default:
-      return part satisfies never;
-  }
-}
+import { besideFinder } from './partition-finder.ts';
 
 async function readImage(path: string): Promise<{ vbmeta: Vbmeta; hasFooter: boolean }> {
   const image = await openForReading.open(path);
@@ -64,88 +31,148 @@ async function readImage(path: string): Promise<{ vbmeta: Vbmeta; hasFooter: boo
   }
 }
 
-const trustedKeyOf = async (named: string, found: Uint8Array): Promise<Uint8Array> =>
-  isKeyDigest(named) ? keyOfDigest(named, found, 'vbmeta') : readTrustedAvbKey(named);
-
-/** Finds the images of partitions: the first that a footer describes is the image that it stands in. */
-function finderOf(
-  args: CommandArguments,
+/** An image and, one step further, those whose keys it names; what fails is kept beside what holds. */
+async function verifyWithChains(
   path: string,
-  vbmeta: Vbmeta,
-  hasFooter: boolean,
+  finder: ImageFinder,
+  options: VerifyImageOptions,
+  isChained = false,
+): Promise<VerifiedImage> {
+  const parts: VerifiedPart[] = [];
+  const chains: VerifiedImage[] = [];
+  let vbmeta: Vbmeta | undefined;
+  try {
+    const read = await readImage(path);
+    ({ vbmeta } = read);
+    const own = finderOf(finder, path, read);
+    const descriptors = isChained
+      ? [] // a chained vbmeta must not chain further: nobody said what to expect of it
+      : vbmeta.descriptors.flatMap((each) => (each.kind === 'chain-partition' ? [each] : []));
+    const expectedChains = new Map(descriptors.map((each) => [each.partitionName, each]));
+    await verifyImage(path, own, { ...options, expectedChains }, (part) => parts.push(part));
+    for (const { partitionName, publicKey } of descriptors) {
+      const chained = { ...options, key: publicKey, keyName: `the one that ${path} names` };
+      chains.push(await verifyWithChains(own.pathOf(partitionName), finder, chained, true));
+    }
+    if (vbmeta.algorithm === 'NONE') throw unsigned(path);
+    return { path, vbmeta, parts, chains };
+  } catch (error) {
+    return { path, vbmeta, parts, chains, error: asVerification(path, error) };
+  }
+}
+
+const unsigned = (path: string): VerificationError =>
+  new VerificationError('vbmeta', 'Verification', `Cannot trust ${path}: it is not signed`);
+
+function asVerification(path: string, error: unknown): VerificationError {
+  if (error instanceof VerificationError) return error;
+  if (error instanceof FormatError) {
+    return new VerificationError('vbmeta', error.code, error.message, { cause: error });
+  }
+  const missing = error instanceof UsageError || (error as NodeJS.ErrnoException).code === 'ENOENT';
+  if (!missing) throw error;
+  const message = error instanceof UsageError ? error.message : `${path} does not exist`;
+  throw new UsageError('input', message, {
+    cause: error,
+    hint: 'Put the images of all partitions beside the one that describes them, each as NAME with its extension',
+  });
+}
+
+/** The image whose footer describes it is the partition that it describes. */
+function finderOf(
+  finder: ImageFinder,
+  path: string,
+  { vbmeta, hasFooter }: { readonly vbmeta: Vbmeta; readonly hasFooter: boolean },
 ): ImageFinder {
-  const beside = imageFinder(args, path);
   const [first] = vbmeta.descriptors;
   const own =
     hasFooter && (first?.kind === 'hash' || first?.kind === 'hashtree')
       ? first.partitionName
       : undefined;
-  return { ...beside, pathOf: (name) => (name === own ? path : beside.pathOf(name)) };
+  return { ...finder, pathOf: (name) => (name === own ? path : finder.pathOf(name)) };
 }
 
-export const verifyImageTarget: VerifyTarget = async (path, args, { terminal, signal }) => {
-  const [named, ...others] = args.list('trust');
-  if (others.length > 0) {
-    throw new UsageError('usage', 'An image has one trusted key, and --trust is given twice');
+function findError(image: VerifiedImage): VerificationError | undefined {
+  return image.error ?? image.chains.map(findError).find((error) => error !== undefined);
+}
+
+/** Whose key it is, and whether anything is wrong with what the key vouches for itself. */
+function judgeSigner(
+  path: string,
+  vbmeta: Vbmeta,
+  anchors: readonly TrustAnchor[],
+  minimum: bigint,
+): { readonly anchor: TrustAnchor | undefined; readonly error: VerificationError | undefined } {
+  const { publicKey, rollbackIndex } = vbmeta;
+  const anchor = anchors.find((each) => trustsAvbKey(each, publicKey));
+  if (anchor === undefined) {
+    const trust = `sha256:${toHex(sha256(publicKey))}`;
+    const signer = describeAvbKey(publicKey);
+    const error =
+      publicKey.length === 0
+        ? unsigned(path)
+        : untrusted(path, 'PublicKeyRejected', { signer, trust, anchors });
+    return { anchor, error };
   }
-  const { vbmeta, hasFooter } = await readImage(path);
-  const trusted = named === undefined ? undefined : await trustedKeyOf(named, vbmeta.publicKey);
+  if (rollbackIndex >= minimum) return { anchor, error: undefined };
+  const error = new VerificationError(
+    'vbmeta',
+    'RollbackIndex',
+    `Cannot trust ${path}: its rollback index is ${rollbackIndex}, ${minimum} or more is needed`,
+    { expected: `>= ${minimum}`, actual: `${rollbackIndex}` },
+  );
+  return { anchor, error };
+}
+
+export const verifyImageTarget: VerifyTarget = async (path, args, { env, terminal, signal }) => {
+  const anchors = await trustAnchors(args.list('trust'), path, env);
   const minimum = BigInt(args.optionalNumber('minimum-rollback-index') ?? 0);
-  const key = `sha256:${toHex(sha256(vbmeta.publicKey))}`;
-  const parts: VerifiedPart[] = [];
-  const links = (): TreeLink[] => parts.flatMap((part) => linkOf(part) ?? []);
-  const facts = {
-    key: vbmeta.publicKey.length === 0 ? null : key,
-    algorithm: vbmeta.algorithm,
-    rollbackIndex: vbmeta.rollbackIndex,
-    flags: vbmeta.flags,
-  };
-  const signer = facts.key === null ? 'not signed' : `signed by ${key}`;
-  const head = `${path}: ${signer}${named === undefined ? '' : `, trusted is ${named}`}`;
   const engine = await openEngine(undefined);
+  let image: VerifiedImage;
   try {
-    await verifyImage(
-      path,
-      finderOf(args, path, vbmeta, hasFooter),
-      {
-        ...(trusted !== undefined && { key: trusted, keyName: named ?? '' }),
-        hasher: engine.hasher,
-        signal,
-      },
-      (part) => parts.push(part),
-    );
-    if (vbmeta.rollbackIndex < minimum) {
-      throw new VerificationError(
-        'vbmeta',
-        'RollbackIndex',
-        `Cannot trust ${path}: its rollback index is ${vbmeta.rollbackIndex}, ${minimum} or more is needed`,
-        { expected: `>= ${minimum}`, actual: `${vbmeta.rollbackIndex}` },
-      );
-    }
-    const verdict =
-      named === undefined
-        ? 'verified, but against its own key only: name the one that you trust with --trust'
-        : `verified: rollback index ${vbmeta.rollbackIndex}, flags ${vbmeta.flags}`;
-    return {
-      text: `${head}\n${renderTree(links(), terminal)}\n${verdict}`,
-      json: { verified: true, trusted: named !== undefined, ...facts, parts },
-    };
-  } catch (error) {
-    if (!(error instanceof VerificationError || error instanceof FormatError)) throw error;
-    terminal.err(`error: ${error.message}`);
-    const title = error instanceof VerificationError ? error.link : error.format;
-    const broken: TreeLink = { title, state: 'broken', details: [error.message], children: [] };
-    return {
-      text: `${head}\n${renderTree([...links(), broken], terminal)}\nNOT VERIFIED`,
-      json: {
-        verified: false,
-        ...facts,
-        parts,
-        error: errorToJson(error, EXIT.verification),
-      },
-      exitCode: EXIT.verification,
-    };
+    const options = { hasher: engine.hasher, signal };
+    image = await verifyWithChains(path, besideFinder(path), options);
   } finally {
     await engine.close();
   }
+  const { vbmeta } = image;
+  const signer = vbmeta && judgeSigner(path, vbmeta, anchors, minimum);
+  const inside = findError(image);
+  const error = inside ?? signer?.error;
+  const root: TreeLink = {
+    title: `${signer?.anchor?.name ?? 'no trusted key'} → ${path}`,
+    state: signer?.error === undefined && image.error === undefined ? 'ok' : 'broken',
+    details: [
+      ...(vbmeta === undefined
+        ? []
+        : [
+            `signed by ${describeAvbKey(vbmeta.publicKey)}, ${vbmeta.algorithm}`,
+            `rollback index ${vbmeta.rollbackIndex}, flags ${vbmeta.flags}`,
+          ]),
+      ...(signer?.error === undefined ? [] : [signer.error.message]),
+    ],
+    children: chainLinks(image),
+  };
+  if (error !== undefined) terminal.err(renderError(error, terminal, false));
+  const verdict =
+    error === undefined
+      ? `verified: rollback index ${vbmeta?.rollbackIndex}, flags ${vbmeta?.flags}`
+      : 'NOT VERIFIED';
+  const key = vbmeta?.publicKey ?? new Uint8Array(0);
+  return {
+    text: `${renderTree([root], terminal)}\n${verdict}`,
+    json: {
+      verified: error === undefined,
+      trusted: signer?.anchor !== undefined,
+      trustedBy: signer?.anchor?.name ?? null,
+      key: key.length === 0 ? null : `sha256:${toHex(sha256(key))}`,
+      algorithm: vbmeta?.algorithm ?? null,
+      rollbackIndex: vbmeta?.rollbackIndex ?? null,
+      flags: vbmeta?.flags ?? null,
+      parts: image.parts,
+      chains: image.chains.map(chainJson),
+      ...(error !== undefined && { error: errorToJson(error, EXIT.verification) }),
+    },
+    exitCode: error === undefined ? EXIT.ok : EXIT.verification,
+  };
 };

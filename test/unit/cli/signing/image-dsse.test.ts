@@ -36,7 +36,7 @@ async function microbuild(
       err: (text) => (stderr += `${text}\n`),
       style: (_style, text) => text,
     },
-    env: {},
+    env: { MICROBUILD_KEYS: at('no-keys') },
     signal: new AbortController().signal,
     version: '0',
   });
@@ -81,10 +81,17 @@ describe('sign image', () => {
     expect(await succeed(...verify, '--trust', at('new.pub'))).toContain(
       'verified: rollback index 7',
     );
-    expect(await succeed('verify', at('out.img'))).toContain('its own key only');
+    const unknown = await microbuild('verify', at('out.img'));
+    expect(unknown).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(
+        /signed by RSA-2048 key sha256:[0-9a-f]{64}, which nothing here trusts[^]*--trust sha256:/,
+      ) as string,
+    });
     const old = await microbuild(...verify, '--trust', at('old.pub'), '--json');
     expect([old.status, JSON.parse(old.stdout)]).toMatchObject([3, { verified: false }]);
-    const late = await microbuild('verify', at('out.img'), '--minimum-rollback-index=8');
+    const trust = ['--trust', at('new.pub')];
+    const late = await microbuild('verify', at('out.img'), '--minimum-rollback-index=8', ...trust);
     expect([late.status, late.stderr]).toEqual([
       3,
       expect.stringContaining('index is 7, 8 or more'),
@@ -98,13 +105,12 @@ describe('sign image', () => {
   });
 
   test('trusts a key by its digest', async () => {
-    const { key } = JSON.parse(await succeed('verify', at('boot.img'), '--json')) as {
-      key: string;
-    };
+    const { stdout } = await microbuild('verify', at('boot.img'), '--json');
+    const { key } = JSON.parse(stdout) as { key: string };
     expect(await succeed('verify', at('boot.img'), '--trust', key)).toContain('verified:');
     const other = `sha512:${'ab'.repeat(64)}`;
     const wrong = await microbuild('verify', at('boot.img'), '--trust', other);
-    expect([wrong.status, wrong.stderr]).toEqual([3, expect.stringContaining('another key')]);
+    expect([wrong.status, wrong.stderr]).toEqual([3, expect.stringContaining('nothing here trusts')]);
     const short = await microbuild('verify', at('boot.img'), '--trust', 'sha256:abcd');
     expect([short.status, short.stderr]).toEqual([2, expect.stringContaining('no sha256 digest')]);
   });
@@ -167,7 +173,7 @@ describe('sign dsse', () => {
       expect([status, stderr]).toEqual([code, expect.stringContaining(said)]);
     }
     const none = await microbuild('verify', at('m.dsse.json'));
-    expect([none.status, none.stderr]).toEqual([2, expect.stringContaining('--trust')]);
+    expect([none.status, none.stderr]).toEqual([3, expect.stringContaining('--trust')]);
   });
 
   test('is refused without a type, with another one, or for what is no envelope', async () => {
