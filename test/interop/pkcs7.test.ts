@@ -237,33 +237,3 @@ describe('microbuild verity verify and microbuild fsverity verify', () => {
     expect(other).toMatchObject({ status: 3 });
   });
 });
-
-describe('microbuild sign --prepare and --attach', () => {
-  test.each([
-    ['a root hash', ['root-hash', ROOT_HASH], 'two-phase.p7s'],
-    ['a file', ['fsverity', 'data'], 'two-phase.sig'],
-  ])(
-    'sign %s elsewhere, with the bytes of signing here',
-    async (_what, [kind = '', what = ''], output) => {
-      const target = kind === 'root-hash' ? what : file(what);
-      const args = ['sign', kind, target, ...keyArgs('rsa'), '-o', file(output)];
-      expect(await sandbox.microbuild(args)).toMatchObject({ status: 0 });
-      const direct = bytesOf(output);
-      rmSync(file(output));
-
-      const folder = file(`${kind}.requests`);
-      // Here, only the public half of the key is known.
-      const request = ['--cert', file('rsa.crt'), '-o', file(output), '--prepare', folder];
-      expect(await sandbox.microbuild(['sign', kind, target, ...request])).toMatchObject({
-        status: 0,
-      });
-      expect(existsSync(file(output))).toBe(false);
-      for (const data of readdirSync(folder).filter((name) => name.endsWith('.tbs'))) {
-        const signature = join(folder, data.replace(/tbs$/, 'sig'));
-        openssl(`dgst -sha256 -sign ${file('rsa.pem')} -out ${signature} ${join(folder, data)}`);
-      }
-      expect(await sandbox.microbuild(['sign', '--attach', folder])).toMatchObject({ status: 0 });
-      expect(bytesOf(output)).toEqual(direct);
-    },
-  );
-});
