@@ -6,6 +6,7 @@ import {
   findBlockName,
   readSigningBlock,
   type ApkSections,
+  type PlacedPair,
 } from '../../formats/apk/signing-block.ts';
 import { STAMP_CERTIFICATE_ENTRY } from '../../formats/apk/source-stamp.ts';
 import { decodeAxml } from '../../formats/axml/decode.ts';
@@ -39,7 +40,13 @@ export interface SigningInput {
   readonly droppedComments: number;
   /** @throws {FormatError} when the manifest does not tell. */
   isDebuggable(): Promise<boolean>;
-  planCopy(): Promise<CopyPlan>;
+  /**
+   * @param keepsSignatures Whether the files of JAR signatures, and folders, are copied too.
+   * @param ownNames Files that are made anew.
+   */
+  planCopy(keepsSignatures: boolean, ownNames: readonly string[]): Promise<CopyPlan>;
+  /** Of the signing block, empty without one. */
+  pairs(): Promise<readonly PlacedPair[]>;
   /** The data of a small entry, undefined when there is none of this name. */
   entry(name: string): Promise<Uint8Array | undefined>;
   /** @throws {FormatError} when readers could take the output's entries differently. */
@@ -47,6 +54,8 @@ export interface SigningInput {
 }
 
 const ANDROID_MANIFEST = 'AndroidManifest.xml';
+/** Where in an APK there is what systems keep in memory: void when anything moves. */
+const PIN_LIST_ENTRY = 'pinlist.meta';
 /** Of manifests, which are read as a whole. */
 const MAX_SMALL_ENTRY = 64 << 20;
 
@@ -201,13 +210,18 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
     minSdk: options.minSdk ?? minSdkOf(await entry(ANDROID_MANIFEST)),
     droppedComments: options.entryComments === true ? 0 : commented,
     isDebuggable,
-    planCopy: () =>
+    pairs: async () => (sections.hasSigningBlock ? await readSigningBlock(source, sections) : []),
+    planCopy: (keepsSignatures, ownNames) =>
       planCopy(source, zip, {
         entriesEnd: sections.entriesEnd,
         alignment: options.alignment ?? { libraryPage: 4096 },
         entryComments: options.entryComments ?? false,
         dropGaps: options.dropGaps ?? false,
-        isLeftOut: (name) => isSignatureEntry(name) || name === STAMP_CERTIFICATE_ENTRY,
+        isLeftOut: (name) =>
+          ownNames.includes(name) ||
+          name === STAMP_CERTIFICATE_ENTRY ||
+          name === PIN_LIST_ENTRY ||
+          (!keepsSignatures && isSignatureEntry(name)),
       }),
     entry,
     async check(entries) {

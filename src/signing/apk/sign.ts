@@ -14,12 +14,22 @@ import {
   type BlockPair,
 } from '../../formats/apk/signing-block.ts';
 import { SOURCE_STAMP_V2_BLOCK_ID } from '../../formats/apk/source-stamp.ts';
+import { MANIFEST_NAME } from '../../formats/jar/manifest.ts';
 import { EndOfCentralDirectory } from '../../formats/zip/layout.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
 import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
+import { jarSignatureNames } from './jar/sign.ts';
 import type { Lineage } from './lineage-change.ts';
+import {
+  checkKept,
+  checkKeptManifest,
+  keepSignatures,
+  keptDigests,
+  NOTHING_KEPT,
+  type KeptSignatures,
+} from './sign-append.ts';
 import { signBlocks } from './sign-block.ts';
 import { addEntries, encodeDirectory, encodeEnd, newestTime } from './sign-entries.ts';
 import { planIdsig, writeIdsig, type WrittenIdsig } from './sign-idsig.ts';
@@ -70,6 +80,8 @@ export interface SignApkOptions {
   /** Who has made the JAR signature, as it says. Default `1.0 (Android)`. */
   readonly createdBy?: string | undefined;
   readonly stamp?: ApkStamp | undefined;
+  /** Whether signatures of others are kept, which must be valid afterwards too. Default: replaced. */
+  readonly appendSignature?: boolean | undefined;
   /** Hashes for content digests and Merkle trees. Default: node:crypto on this thread. */
   readonly hasher?: EntriesPassOptions['hasher'];
 }
@@ -112,8 +124,9 @@ async function outputEntries(
   opened: SigningInput,
   plan: SignaturePlan,
 ): Promise<{ readonly entries: CopyPlan; readonly jarManifest: Uint8Array | undefined }> {
-  const { input, stamp, createdBy } = options;
-  const copied = await opened.planCopy();
+  const { input, stamp, createdBy, appendSignature = false } = options;
+  const ownNames = plan.v1.length > 0 ? jarSignatureNames(plan.v1) : [];
+  const copied = await opened.planCopy(appendSignature, ownNames);
   // All that is added looks as old as the newest of what is copied.
   const time = newestTime(copied);
   const stampEntry = stamp && (await newStampEntry(opened, stamp));
@@ -128,6 +141,10 @@ async function outputEntries(
     schemes: [...(plan.v2.length > 0 ? [2] : []), ...(plan.v3.length > 0 ? [3] : [])],
     createdBy,
   });
+  if (appendSignature) {
+    const names = copied.records.map(({ name }) => name);
+    checkKeptManifest(names, await opened.entry(MANIFEST_NAME), manifest);
+  }
   return { entries: addEntries(stamped, files, time), jarManifest: manifest };
 }
 
@@ -189,10 +206,12 @@ async function signPlanned(
 ): Promise<SignedApk> {
   const { input, output, stamp } = options;
   const idsigSigners = options.idsig && planIdsig(plan);
+  const kept = options.appendSignature ? keepSignatures(await opened.pairs(), plan) : NOTHING_KEPT;
   const { entries, jarManifest } = await outputEntries(options, opened, plan);
   await opened.check(entries);
 
-  const hasBlock = plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined;
+  const hasBlock =
+    plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined || kept.pairs.length > 0;
   const entriesSize = hasBlock ? alignUp(entries.size, SIGNING_BLOCK_ALIGNMENT) : entries.size;
   const directory = encodeDirectory(entries);
   // The signing block takes whole blocks, however large it is.
@@ -207,13 +226,17 @@ async function signPlanned(
     output,
     pieces: entries.pieces,
     entriesSize,
-    digests: wantedDigests(plan),
+    digests: [...wantedDigests(plan), ...keptDigests(kept)],
     tree: options.idsig !== undefined,
     hasher: options.hasher,
   });
   const digests = await pass.contentDigests(directory, endAt(entriesSize));
+  checkKept(kept, digests);
   const block = hasBlock
-    ? encodeSigningBlock(await blockPairs(plan, digests, stamp, jarManifest))
+    ? encodeSigningBlock([
+        ...kept.pairs,
+        ...(await blockPairs(plan, digests, kept.v2, { stamp, jarManifest })),
+      ])
     : new Uint8Array(0);
   const end = endAt(entriesSize + block.length);
   const { size, tree } = await pass.finish([block, directory, end]);
@@ -227,11 +250,11 @@ async function signPlanned(
 async function blockPairs(
   plan: SignaturePlan,
   digests: ContentDigests,
-  stamp: ApkStamp | undefined,
-  jarManifest: Uint8Array | undefined,
+  keptV2: KeptSignatures['v2'],
+  { stamp, jarManifest }: { stamp: ApkStamp | undefined; jarManifest: Uint8Array | undefined },
 ): Promise<readonly BlockPair[]> {
   const [pairs, value] = await Promise.all([
-    signBlocks(plan, digests),
+    signBlocks(plan, digests, keptV2),
     stamp && stampPair(stamp, plan, digests, jarManifest),
   ]);
   return value === undefined ? pairs : [...pairs, { id: SOURCE_STAMP_V2_BLOCK_ID, value }];

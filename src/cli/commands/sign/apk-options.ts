@@ -51,6 +51,9 @@ export const apkOptions: Readonly<Record<string, Options>> = {
   'v1-signer-name': listOption(
     'Name of the files of a JAR signature; default: the name of the key file, or CERT',
   ),
+  'append-signature': flagOption(
+    'Keep the signatures of others, which must stay valid: for v2, with all entries as they are',
+  ),
   'verity-enabled': flagOption('Sign the Merkle tree of fs-verity in v2 and v3 too'),
   'align-file-size': flagOption('Add zeros until the APK fills blocks of 4096 bytes'),
   'alignment-preserved': flagOption('Leave data where it is, aligned or not, as apksigner does'),

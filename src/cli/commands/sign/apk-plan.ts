@@ -163,6 +163,7 @@ export async function planFrom(
     lineage: await readLineage(lastText(args, 'lineage')),
     rotationMinSdk: numberOf(args, 'rotation-min-sdk-version'),
     rotationTargetsDevRelease: args.flag('rotation-targets-dev-release'),
+    appendSignature: args.flag('append-signature'),
     verity: args.flag('verity-enabled'),
     alignFileSize: args.flag('align-file-size'),
     alignment: args.flag('alignment-preserved')
