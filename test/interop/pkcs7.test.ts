@@ -1,14 +1,7 @@
 /** Signatures of root hashes and files against openssl and fsverity, which the kernel's users sign with. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fromHex, sha256, toHex } from '../../src/core/digest.ts';
