@@ -130,7 +130,7 @@ export async function verifyApkFile(
       : `NOT VERIFIED: ${errors === 1 ? '1 error' : `${errors} errors`}, for SDK versions ${sdkRangeText(findings)}`;
     if (!verified) terminal.err(`error: ${path} does not verify`);
     return {
-      text: [printable(path), tree, ...issueLines(issues).map(printable), end]
+      text: [printable(path), tree, ...issueLines(issues).map(printable), printable(end)]
         .filter((line) => line !== '')
         .join('\n'),
       json: apkJson(path, findings),

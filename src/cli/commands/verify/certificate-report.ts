@@ -55,20 +55,29 @@ const digest = (algorithm: string, bytes: Uint8Array): string =>
 const oneLine = (name: string | undefined): string =>
   (name ?? '').split('\n').filter(Boolean).toReversed().join(', ');
 
+/** Some that Android reads are not DER, and not all of those are for this library. */
+function read(bytes: Uint8Array): X509Certificate | undefined {
+  try {
+    return new X509Certificate(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 /** @param bytes X.509, as a signature holds it; dates and names are not verified by anybody. */
 export function reportCertificate(bytes: Uint8Array, withPem = false): CertificateReport {
-  const certificate = new X509Certificate(bytes);
+  const certificate = read(bytes);
   return {
     sha256: digest('sha256', bytes),
     sha512: digest('sha512', bytes),
     sha1: digest('sha1', bytes),
-    publicKeySha256: publicKeySha256(certificate),
-    key: describeKey(certificate),
-    subject: oneLine(certificate.subject),
-    issuer: oneLine(certificate.issuer),
-    serialNumber: certificate.serialNumber.toLowerCase(),
-    notBefore: certificate.validFrom,
-    notAfter: certificate.validTo,
+    publicKeySha256: certificate && publicKeySha256(certificate),
+    key: certificate ? describeKey(certificate) : 'unknown',
+    subject: certificate ? oneLine(certificate.subject) : 'unreadable',
+    issuer: certificate ? oneLine(certificate.issuer) : 'unreadable',
+    serialNumber: certificate?.serialNumber.toLowerCase() ?? '',
+    notBefore: certificate?.validFrom ?? '',
+    notAfter: certificate?.validTo ?? '',
     ...(withPem && { pem: encodeCertificatePem(bytes) }),
   };
 }
