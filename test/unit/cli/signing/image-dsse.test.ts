@@ -1,6 +1,5 @@
 /** `sign image`, `sign dsse` and `verify` of what they make, as a user meets them. */
 
-import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -11,14 +10,11 @@ import { decodeEnvelope } from '../../../../src/formats/dsse/envelope.ts';
 import { addHashFooterToFile } from '../../../../src/signing/avb/hash-footer.ts';
 import { keySigner } from '../../../../src/signing/signer.ts';
 import { tmpDir } from '../../../support/tmp-dir.ts';
+import { keys, signElsewhere } from './bench.ts';
 
 const signCommands = await loadSignGroup();
 
-const pairs = {
-  old: generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  new: generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  ec: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-};
+const pairs = { old: keys.one, new: keys.two, ec: keys.ec };
 const TYPE = 'application/vnd.example+json';
 
 let folder: string;
@@ -110,7 +106,10 @@ describe('sign image', () => {
     expect(await succeed('verify', at('boot.img'), '--trust', key)).toContain('verified:');
     const other = `sha512:${'ab'.repeat(64)}`;
     const wrong = await microbuild('verify', at('boot.img'), '--trust', other);
-    expect([wrong.status, wrong.stderr]).toEqual([3, expect.stringContaining('nothing here trusts')]);
+    expect([wrong.status, wrong.stderr]).toEqual([
+      3,
+      expect.stringContaining('nothing here trusts'),
+    ]);
     const short = await microbuild('verify', at('boot.img'), '--trust', 'sha256:abcd');
     expect([short.status, short.stderr]).toEqual([2, expect.stringContaining('no sha256 digest')]);
   });
@@ -189,5 +188,33 @@ describe('sign dsse', () => {
       expect([status, stderr]).toEqual([code, expect.stringContaining(said)]);
     }
     expect(existsSync(at('x'))).toBe(false);
+  });
+});
+
+describe('in two phases', () => {
+  test('an image changes only when its signature is there, and gets the bytes of signing at once', async () => {
+    const before = readFileSync(at('boot.img'));
+    const line = ['sign', 'image', at('boot.img'), '--rollback-index', '7'];
+    await succeed(...line, '--key', at('new.pem'), '-o', at('direct'));
+    await succeed(...line, '--key', at('new.pub'), '--prepare', at('request'));
+    expect(readFileSync(at('boot.img')).equals(before)).toBe(true);
+    expect(signElsewhere(at('request'))).toBe(1);
+    await succeed('sign', '--attach', at('request'));
+    expect(readFileSync(at('boot.img')).equals(readFileSync(at('direct')))).toBe(true);
+  });
+
+  test('an envelope is the same, and takes a signature of another kind of key', async () => {
+    const line = ['sign', 'dsse', at('manifest.json'), '--payload-type', TYPE];
+    await succeed(...line, '--key', at('new.pem'), '-o', at('direct'));
+    await succeed(...line, '--key', at('new.pub'), '-o', at('phased'), '--prepare', at('one'));
+    expect(signElsewhere(at('one'))).toBe(1);
+    await succeed('sign', '--attach', at('one'));
+    expect(readFileSync(at('phased'), 'utf8')).toBe(readFileSync(at('direct'), 'utf8'));
+    const add = ['sign', 'dsse', at('phased'), '--add', '--key', at('ec.pub'), '-o', at('both')];
+    await succeed(...add, '--prepare', at('two'));
+    expect(signElsewhere(at('two'), 'raw')).toBe(1);
+    await succeed('sign', '--attach', at('two'));
+    const trust = ['new', 'ec'].flatMap((name) => ['--trust', at(`${name}.pub`)]);
+    await succeed('verify', at('both'), ...trust, '--threshold=2');
   });
 });
