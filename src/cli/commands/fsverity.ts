@@ -19,6 +19,8 @@ import { expectOutputs } from './output-files.ts';
 import { expectFile, openWorkFiles } from './verity-files.ts';
 import { lastText, step, textOption } from './verity-options.ts';
 
+export { parametersOf } from './fsverity-files.ts';
+
 const digestCommand: CommandDefinition = {
   name: 'digest',
   summary: 'Compute the digest that the kernel would measure of files',
