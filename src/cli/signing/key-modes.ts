@@ -73,14 +73,17 @@ export async function openToRequest(
     };
   }
   const place = parseKeyReference(reference);
+  const path = place.kind === 'file' ? place.path : '';
   const publicKey =
-    place.kind === 'file'
+    path !== ''
       ? // What holds no public key is for those who open private ones, who also say what is wrong.
-        await readPublicKeyFile(place.path).catch(() => undefined)
+        await readPublicKeyFile(path).catch(() => undefined)
       : undefined;
   if (publicKey !== undefined) {
     requireOwnCertificate(given, publicKey, certificate ?? '', reference);
-    return { reference, publicKey, certificates: given };
+    // A certificate in the place of the key is both.
+    const own = await readCertificateFile(path).catch(() => []);
+    return { reference, publicKey, certificates: certificate === undefined ? own : given };
   }
   const key = await openKey(reference, options);
   await key.close();

@@ -9,6 +9,7 @@ import type { Reporter } from '../../core/events.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import type { AuditLog } from '../../signing/audit.ts';
 import { isDevelopmentKey } from '../../signing/keys/development.ts';
+import { knownTestKey } from '../../signing/keys/known-test-keys.ts';
 import { parseKeyReference } from '../../signing/keys/reference.ts';
 import {
   formatLastReleases,
@@ -34,12 +35,22 @@ export interface Reviewer {
   release(): Promise<void>;
 }
 
-/** Lets everything pass. */
-const lenient: Reviewer = {
+/** Lets everything pass, and warns of what would be a mistake anywhere but in a test. */
+const lenient = (reporter: Reporter): Reviewer => ({
   review: () => Promise.resolve(),
-  reviewKey: () => Promise.resolve(),
+  reviewKey(_reference, { publicKey, reference }) {
+    const published = knownTestKey(publicKey);
+    if (published !== undefined) {
+      reporter.report({
+        kind: 'warning',
+        message: `Key ${withoutPin(reference)} is a published test key (${published}): anybody can sign with it`,
+        hint: '--profile release refuses such keys',
+      });
+    }
+    return Promise.resolve();
+  },
   release: () => Promise.resolve(),
-};
+});
 
 export interface ReviewerOptions {
   readonly profile: SigningProfile;
@@ -53,7 +64,7 @@ export interface ReviewerOptions {
 /** @throws {FormatError} when the file of what was released last is damaged. */
 export async function openReviewer(options: ReviewerOptions): Promise<Reviewer> {
   const { profile, releaseLog, audit, env, reporter } = options;
-  if (profile === 'development') return lenient;
+  if (profile === 'development') return lenient(reporter);
   const last = await readLastReleases(releaseLog);
   const released = new Map<string, bigint>();
 

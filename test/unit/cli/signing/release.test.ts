@@ -88,7 +88,11 @@ describe('a release', () => {
       error: { code: 'published-key', link: 'release-policy' },
     });
     const ours = ['sign', 'thing', at('thing.bin'), '--key', at('known.pem'), '-o', at('out')];
-    expect((await microbuild(ours)).status).toBe(0);
+    const development = await microbuild(ours);
+    expect([development.status, development.stderr]).toEqual([
+      0,
+      expect.stringContaining('is a published test key'),
+    ]);
   });
 
   test('is told all that is against it at once', async () => {

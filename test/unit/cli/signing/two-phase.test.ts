@@ -15,6 +15,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { keySigner } from '../../../../src/signing/signer.ts';
+import { createSelfSignedCertificate, encodeCertificatePem } from '../../../../src/signing/x509.ts';
 import { keys, microbuild, openBench, readRequest, signElsewhere, type Run } from './bench.ts';
 
 let at: (name: string) => string;
@@ -138,6 +140,29 @@ describe('in two phases', () => {
     rmSync(at('request'), { recursive: true });
     await prepare(...line('out'));
     expect(readRequest(at('request')).requests).toEqual(requests);
+  });
+
+  test('a certificate in the place of the key is key and certificate', async () => {
+    const signer = keySigner(keys.one.privateKey);
+    const subject = [{ name: 'CN', value: 'one' }] as const;
+    const certificate = encodeCertificatePem(
+      await createSelfSignedCertificate(signer, { subject }),
+    );
+    writeFileSync(at('one.crt'), certificate);
+    await prepare(...line('out', 'one.crt', 'two.pub'));
+    const { keys: known } = readRequest(at('request'));
+    expect(known.map(({ certificates }) => certificates)).toEqual([[certificate], []]);
+    signElsewhere(at('request'));
+    expect((await attach()).status).toBe(5);
+    signElsewhere(at('request'));
+    expect((await attach()).status).toBe(0);
+  });
+
+  test('only what is no key at all is refused', async () => {
+    const run = await microbuild([...line('out', 'thing.bin'), '--prepare', at('request')]);
+    expect([run.status, existsSync(at('request'))]).toEqual([2, false]);
+    const none = ['sign', 'thing', at('thing.bin'), '-o', at('out'), '--prepare', at('request')];
+    expect((await microbuild(none)).stderr).toContain('neither a key nor a certificate');
   });
 
   test('preparing twice asks for the same in the same words', async () => {
