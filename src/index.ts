@@ -12,6 +12,8 @@ export { buildImage, type BuildOptions, type BuildResult } from './builder/build
 export { inspectPath } from './bundle/inspect.ts';
 export { type Manifest } from './bundle/manifest.ts';
 export { openBundle, type Bundle } from './bundle/open.ts';
+export { resignBundle } from './bundle/resign.ts';
+export type { ResignBundleOptions } from './bundle/resign-options.ts';
 export {
   verifyBundle,
   type ChainLink,
@@ -24,4 +26,7 @@ export { silentReporter, type BuildEvent, type Reporter } from './core/events.ts
 export { readRecipe, type Recipe } from './recipe/parse.ts';
 export { startVm, type Vm } from './runner/session.ts';
 export { describeFailure, verdictExitCode, type Verdict } from './runner/verdict.ts';
+export { resignImageFile, type ResignImageOptions } from './signing/avb/resign-image.ts';
+export { signDsse } from './signing/dsse.ts';
+export { verifyDsse, type DsseTrust, type VerifiedDsse } from './signing/verify-dsse.ts';
 export { readTrustedAvbKey } from './signing/keys/trusted-key.ts';
