@@ -33,7 +33,7 @@ export function reportNeeded(
     text: [
       `${folder}: ${count} needed, see ${REQUEST_FILE}; in that folder run`,
       ...lines,
-      `then microbuild sign --attach ${quoteForShell(folder)}`,
+      `then microbuild sign --attach ${quoteForShell(folder)}, which asks for the signatures that are over these, if there are any`,
     ].join('\n'),
     json: {
       state: 'signatures-needed',
