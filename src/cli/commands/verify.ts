@@ -51,6 +51,17 @@ const kinds = {
       /^\s*\{\s*"(?:payload|payloadType|signatures)"/.test(Buffer.from(head).toString('latin1')),
     load: async () => (await import('./verify/dsse.ts')).verifyDsseTarget,
   },
+  pkcs7: {
+    title: 'a PKCS #7 signature of a root hash or file',
+    options: ['trust', 'root-hash', 'file', 'hash-alg', 'block-size', 'salt'],
+    // A SEQUENCE with the object identifier of signedData at its start.
+    matches: ({ head }) => {
+      const signedData = Buffer.from('06092a864886f70d010702', 'hex');
+      const at = Buffer.from(head.subarray(0, 20)).indexOf(signedData);
+      return head[0] === 0x30 && at >= 2 && at <= 6;
+    },
+    load: async () => (await import('./verify/pkcs7.ts')).verifyPkcs7Target,
+  },
 } as const satisfies Readonly<Record<string, VerifyKind>>;
 
 const kindNames = Object.keys(kinds) as (keyof typeof kinds)[];
@@ -66,7 +77,7 @@ const options = {
     array: true,
     nargs: 1,
     describe:
-      'Who must have signed; may be given several times. APKs: SHA-256 or SHA-512 of a certificate (hexadecimal, with or without colons or sha256: in front), or a file with certificates or public keys; default: anybody. Bundles and images: AVB public key (AVB encoding, PEM, DER or certificate); default: this workspace’s development key, for images the key they hold. DSSE: public keys',
+      'Who must have signed; may be given several times. APKs: SHA-256 or SHA-512 of a certificate (hexadecimal, with or without colons or sha256: in front), or a file with certificates or public keys; default: anybody. Bundles and images: AVB public key (AVB encoding, PEM, DER or certificate), or a digest of it; default: this workspace’s development key. DSSE: public keys or certificates, also by default this workspace’s development key. PKCS #7: certificates',
   },
   'minimum-rollback-index': {
     type: 'number',
@@ -83,6 +94,29 @@ const options = {
     requiresArg: true,
     describe: 'DSSE: the only type of payload that is taken; default: any',
   },
+  'root-hash': {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'PKCS #7: the dm-verity root hash that it must be over: in hexadecimal, or a file (its digits, a hash area with superblock, a vbmeta image)',
+  },
+  file: {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'PKCS #7: the file whose fs-verity digest it must be over; default: the name without .fsverity-sig',
+  },
+  'hash-alg': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'PKCS #7 of a file: its hash algorithm, sha256 (default) or sha512',
+  },
+  'block-size': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'PKCS #7 of a file: bytes a block; default 4096',
+  },
+  salt: { type: 'string', requiresArg: true, describe: 'PKCS #7 of a file: in hexadecimal' },
   'min-sdk-version': {
     type: 'number',
     requiresArg: true,
@@ -135,6 +169,8 @@ export const verifyCommand: CommandDefinition = {
     ['verify out/hello --trust release.avbpubkey', 'against a release key'],
     ['verify hello.mbundle --trust release.avbpubkey', 'a bundle in one file'],
     ['verify manifest.dsse.json --trust release.pub', 'who signed a manifest'],
+    ['verify root.p7s --root-hash 9f86d0… --trust release.crt', 'what veritysetup would pass on'],
+    ['verify app.so.fsverity-sig --trust release.crt', 'a file that was signed for fs-verity'],
     ['verify out/hello --json', 'for a pipeline; exit code 3 when a link is broken'],
     ['verify app.apk --trust sha256:4f2a…', 'an APK, which this certificate must have signed'],
     ['verify app.apk --idsig app.apk.idsig --strict', 'as a payload, with its v4 signature'],
