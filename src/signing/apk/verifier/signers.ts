@@ -24,8 +24,10 @@ import { judgeSignature } from './signature.ts';
 const SDK_N = 24;
 const SDK_P = 28;
 
-/** Far more records than anybody writes: each costs a finding or a signature check. */
+/** Far more records than anybody writes: each costs a finding. */
 const MAX_RECORDS = 1024;
+/** Those who issued a certificate are a few. */
+const MAX_CERTIFICATES = 64;
 
 export interface SchemeSigner {
   readonly index: number;
@@ -187,8 +189,8 @@ function readCertificates(
   // A certificate that is cut off makes the signer malformed, so that error is not caught here.
   for (let number = 1; records.left > 0; number++) {
     const read = readAnyCertificate(records.prefixed('certificate'));
-    if ('problem' in read || number > MAX_RECORDS) {
-      const reason = 'problem' in read ? read.problem : 'there are too many';
+    if ('problem' in read || number > MAX_CERTIFICATES) {
+      const reason = 'problem' in read ? read.problem : `more than ${MAX_CERTIFICATES} are there`;
       log.error(`${prefix}_SIG_MALFORMED_CERTIFICATE`, { number, reason });
       return;
     }

@@ -124,10 +124,14 @@ interface Attributes {
 function readAttributes(encoded: Uint8Array, certificate: Uint8Array, log: IssueLog): Attributes {
   const records = cursor(encoded).nested('attributes');
   let lineage: readonly Uint8Array[] = [];
+  let hasLineage = false;
   let time: bigint | undefined;
   const read = (element: Cursor): void => {
     const id = element.u32('attribute id');
     if (id === STAMP_ROTATION_ATTRIBUTE_ID) {
+      // Each costs many signature checks, and one says all.
+      if (hasLineage) throw new FormatError('apk', 'duplicate', 'The stamp has two lineages');
+      hasLineage = true;
       lineage = readLineage(element.rest(), certificate, log);
     } else if (id === STAMP_TIME_ATTRIBUTE_ID) {
       const value = element.bytes(8, 'time');

@@ -83,7 +83,10 @@ function checkRotation(signer: SignerDraft, value: Cursor, context: V3Context): 
 function readAttribute(signer: SignerDraft, id: number, value: Cursor, context: V3Context): void {
   switch (id) {
     case PROOF_OF_ROTATION_ATTRIBUTE_ID:
-      signer.lineage = readLineage(signer, value);
+      // Each costs many signature checks, and one says all.
+      if (signer.attributeIds.indexOf(id) !== signer.attributeIds.length - 1) {
+        signer.log.error('V3_SIG_MALFORMED_LINEAGE');
+      } else signer.lineage = readLineage(signer, value);
       break;
     case ROTATION_MIN_SDK_ATTRIBUTE_ID:
       checkRotation(signer, value, context);

@@ -6,7 +6,8 @@
  * - the content digests of v3.1 are compared, as devices do;
  * - of an idsig, the digest of each signer counts, not only that of the first;
  * - a v3 or v3.1 block has at most ten signers, as one of v2 has;
- * - lineages hold no bytes that no signature covers.
+ * - lineages hold no bytes that no signature covers, and a signer has one;
+ * - a signer has at most 64 certificates, and 1024 records of each other kind.
  * All schemes are judged although one of them is refused already, so that every error is told at once.
  *
  * @see https://source.android.com/docs/security/features/apksigning
