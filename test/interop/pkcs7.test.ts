@@ -10,6 +10,7 @@ import { verifyFsVerity } from '../../src/signing/fs-verity.ts';
 import { signRootHash, verifyRootHash } from '../../src/signing/root-hash.ts';
 import { keySigner } from '../../src/signing/signer.ts';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
+import { createSoftHsm, SOFTHSM_MODULE } from '../support/softhsm.ts';
 import { runTool } from '../support/tools.ts';
 
 const KEYS = {
@@ -228,5 +229,58 @@ describe('microbuild verity verify and microbuild fsverity verify', () => {
     expect(JSON.parse(stdout)).toMatchObject([{ verified: true }, { verified: false }]);
     const other = await sandbox.microbuild(['fsverity', 'verify', file('data'), ...trust('p256')]);
     expect(other).toMatchObject({ status: 3 });
+  });
+});
+
+describe('keys that never leave a token', () => {
+  const PIN = '5550-secret';
+  let conf: string;
+  const tokenArgs = (name: KeyName): readonly string[] => [
+    '--key',
+    `pkcs11:token=release;object=${name}?module-path=${SOFTHSM_MODULE}`,
+    '--cert',
+    file(`${name}.crt`),
+    '--key-pass=env:PIN',
+  ];
+  const signWith = async (name: KeyName, what: readonly string[], output: string) => {
+    const args = ['sign', ...what, ...tokenArgs(name), '-o', file(output)];
+    const result = await sandbox.microbuild(args, { SOFTHSM2_CONF: conf, PIN });
+    expect(result).toMatchObject({ status: 0 });
+    expect(result.stdout + result.stderr).not.toContain(PIN);
+    return bytesOf(output);
+  };
+
+  beforeAll(() => {
+    const hsm = createSoftHsm(sandbox.folder);
+    ({ conf } = hsm);
+    hsm.initToken('release', PIN);
+    for (const [index, name] of (['rsa', 'p256'] as const).entries()) {
+      const path = file(`${name}.pem`);
+      hsm.importKey('release', PIN, { path, object: name, id: `0${index + 1}` });
+    }
+  });
+
+  it('sign root hashes: RSA the bytes of the key file, EC what openssl takes', async () => {
+    const expected = await signRootHash(fromHex(ROOT_HASH), {
+      signer: signerOf('rsa'),
+      certificate: certificateOf('rsa'),
+    });
+    expect(await signWith('rsa', ['root-hash', ROOT_HASH], 'token.p7s')).toEqual(expected);
+    await signWith('p256', ['root-hash', ROOT_HASH], 'token.p7s');
+    expect(opensslVerifies('p256', 'token.p7s')).toBe(true);
+  });
+
+  it('sign files: RSA the bytes of fsverity sign, EC what verifies', async () => {
+    runTool('fsverity', ['sign', file('data'), file('theirs.sig'), ...keyArgs('rsa')]);
+    expect(await signWith('rsa', ['fsverity', file('data')], 'token.sig')).toEqual(
+      bytesOf('theirs.sig'),
+    );
+    const signature = await signWith('p256', ['fsverity', file('data')], 'token.sig');
+    const [digest = ''] = runTool('fsverity', ['digest', '--compact', file('data')]).stdout.split(
+      '\n',
+    );
+    const measured = { algorithm: 'sha256', digest: fromHex(digest) } as const;
+    const trusted = [certificateOf('p256')];
+    expect(verifyFsVerity(measured, signature, trusted)).toEqual(trusted[0]);
   });
 });
