@@ -100,7 +100,7 @@ export function keepSignatures(pairs: readonly PlacedPair[], plan: SignaturePlan
   if (keepsV2 && plan.v3.length > 0) {
     throw refuse(
       'v3 takes one signer, and others have signed v2',
-      'Append a signature of v2: --v3-signing-enabled false',
+      'Append a signature of v2: --v3 false',
     );
   }
   return { v2, pairs: keptPairs };
@@ -140,7 +140,7 @@ export function checkKept(kept: KeptSignatures, digests: ContentDigests): void {
     if (actual !== undefined && equalBytes(actual, signed)) continue;
     throw refuse(
       'signatures that are to be kept would not be valid any more',
-      'Leave all entries as they are: --v1-signing-enabled false --alignment-preserved --keep-entry-comments',
+      'Leave all entries as they are: --v1 false --alignment-preserved --keep-entry-comments',
     );
   }
 }
@@ -159,6 +159,6 @@ export function checkKeptManifest(
   if (before !== undefined && equalBytes(before, now)) return;
   throw refuse(
     'JAR signatures that are to be kept would not be valid any more',
-    'Leave v1 as it is: --v1-signing-enabled false',
+    'Leave v1 as it is: --v1 false',
   );
 }

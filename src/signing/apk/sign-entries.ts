@@ -13,7 +13,6 @@ import {
   MAX_ZIP_SIZE,
   METHOD_DEFLATED,
 } from '../../formats/zip/layout.ts';
-import { deflateRaw } from '../../formats/zip/deflate.ts';
 import type { CopyPiece, CopyPlan, DirectoryRecord } from './copy-plan.ts';
 
 export interface NewEntry {
@@ -41,11 +40,13 @@ export function newestTime({ records }: CopyPlan): EntryTime {
 }
 
 /** Adds entries behind all others, deflated as apksigner does. */
-export function addEntries(
+export async function addEntries(
   plan: CopyPlan,
   entries: readonly NewEntry[],
   { date, time }: EntryTime,
-): CopyPlan {
+): Promise<CopyPlan> {
+  // Its tables take longer to make than many an APK to sign.
+  const { deflateRaw } = await import('../../formats/zip/deflate.ts');
   const pieces: CopyPiece[] = [...plan.pieces];
   const records: DirectoryRecord[] = [...plan.records];
   let { size } = plan;

@@ -11,6 +11,8 @@ import type { NewEntry } from './sign-entries.ts';
 import type { SigningInput } from './sign-input.ts';
 import type { SigningKey } from './sign-key.ts';
 
+export { jarSignatureNames } from './jar/sign.ts';
+
 export interface JarSignatureOptions {
   readonly input: ByteSource;
   readonly opened: SigningInput;

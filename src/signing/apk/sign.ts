@@ -20,7 +20,6 @@ import type { ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
 import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
-import { jarSignatureNames } from './jar/sign.ts';
 import type { Lineage } from './lineage-change.ts';
 import {
   checkKept,
@@ -42,7 +41,6 @@ import {
   type SignaturePlan,
 } from './sign-plan.ts';
 import { newStampEntry, stampPair, type ApkStamp } from './sign-stamp.ts';
-import { signEntries } from './sign-v1.ts';
 
 export type { ApkSigner } from './sign-key.ts';
 
@@ -125,14 +123,16 @@ async function outputEntries(
   plan: SignaturePlan,
 ): Promise<{ readonly entries: CopyPlan; readonly jarManifest: Uint8Array | undefined }> {
   const { input, stamp, createdBy, appendSignature = false } = options;
-  const ownNames = plan.v1.length > 0 ? jarSignatureNames(plan.v1) : [];
+  // Payloads are signed without v1, and need not wait until its code is loaded.
+  const v1 = plan.v1.length > 0 ? await import('./sign-v1.ts') : undefined;
+  const ownNames = v1 && appendSignature ? v1.jarSignatureNames(plan.v1) : [];
   const copied = await opened.planCopy(appendSignature, ownNames);
   // All that is added looks as old as the newest of what is copied.
   const time = newestTime(copied);
   const stampEntry = stamp && (await newStampEntry(opened, stamp));
-  const stamped = stampEntry ? addEntries(copied, [stampEntry], time) : copied;
-  if (plan.v1.length === 0) return { entries: stamped, jarManifest: undefined };
-  const { files, manifest } = await signEntries({
+  const stamped = stampEntry ? await addEntries(copied, [stampEntry], time) : copied;
+  if (v1 === undefined) return { entries: stamped, jarManifest: undefined };
+  const { files, manifest } = await v1.signEntries({
     input,
     opened,
     copied,
@@ -145,7 +145,7 @@ async function outputEntries(
     const names = copied.records.map(({ name }) => name);
     checkKeptManifest(names, await opened.entry(MANIFEST_NAME), manifest);
   }
-  return { entries: addEntries(stamped, files, time), jarManifest: manifest };
+  return { entries: await addEntries(stamped, files, time), jarManifest: manifest };
 }
 
 /** An APK that is ready to be signed: who will sign it is known, nothing is signed yet. */

@@ -6,8 +6,7 @@ import { flagOption, listOption, textOption } from '../avb/options.ts';
 
 const BOOLEAN = ['true', 'false'];
 
-const schemeOption = (describe: string, alias: string): Options =>
-  textOption(describe, { choices: BOOLEAN, alias });
+const schemeOption = (describe: string): Options => textOption(describe, { choices: BOOLEAN });
 
 export const apkOptions: Readonly<Record<string, Options>> = {
   ...keyOptions,
@@ -18,18 +17,20 @@ export const apkOptions: Readonly<Record<string, Options>> = {
   output: textOption('Leave APK as it is and write to this file; default: sign in place', {
     alias: 'o',
   }),
-  out: textOption('The same, as apksigner calls it'),
+  out: textOption('--output, as apksigner calls it'),
   idsig: textOption('File for the v4 signature; default: the output with .idsig behind it'),
-  'v1-signing-enabled': schemeOption('JAR signature; default true', 'v1'),
-  'v2-signing-enabled': schemeOption('APK Signature Scheme v2; default true', 'v2'),
-  'v3-signing-enabled': schemeOption(
+  v1: schemeOption('JAR signature; default true'),
+  v2: schemeOption('APK Signature Scheme v2; default true'),
+  v3: schemeOption(
     'APK Signature Scheme v3, and v3.1 with a lineage; default: where there is one signer per release',
-    'v3',
   ),
-  'v4-signing-enabled': schemeOption(
+  v4: schemeOption(
     'APK Signature Scheme v4, in a file of its own; default: where v2 or v3 has one signer',
-    'v4',
   ),
+  'v1-signing-enabled': schemeOption('--v1, as apksigner calls it'),
+  'v2-signing-enabled': schemeOption('--v2, as apksigner calls it'),
+  'v3-signing-enabled': schemeOption('--v3, as apksigner calls it'),
+  'v4-signing-enabled': schemeOption('--v4, as apksigner calls it'),
   'min-sdk-version': textOption(
     'Oldest release that the APK is for; default: what its manifest says',
   ),

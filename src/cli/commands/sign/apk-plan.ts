@@ -22,6 +22,10 @@ function choiceOf(args: CommandArguments, name: string): boolean | undefined {
   return text === undefined ? undefined : text === 'true';
 }
 
+/** Whether a scheme is signed, by either of its options. */
+const schemeChoice = (args: CommandArguments, scheme: 'v1' | 'v2' | 'v3' | 'v4') =>
+  choiceOf(args, scheme) ?? choiceOf(args, `${scheme}-signing-enabled`);
+
 function numberOf(args: CommandArguments, name: string): number | undefined {
   const text = lastText(args, name);
   if (text === undefined) return undefined;
@@ -110,7 +114,7 @@ export function checkSdkRange(args: CommandArguments): void {
 
 /** Whether there will be an idsig: where it is asked for, or nothing was said and it can be. */
 export function wantsIdsig(args: CommandArguments, plan: SignaturePlan): boolean {
-  const choice = choiceOf(args, 'v4-signing-enabled');
+  const choice = schemeChoice(args, 'v4');
   if (choice === false) return false;
   try {
     planIdsig(plan);
@@ -155,9 +159,9 @@ export async function planFrom(
     input,
     signers,
     schemes: {
-      v1: choiceOf(args, 'v1-signing-enabled'),
-      v2: choiceOf(args, 'v2-signing-enabled'),
-      v3: choiceOf(args, 'v3-signing-enabled'),
+      v1: schemeChoice(args, 'v1'),
+      v2: schemeChoice(args, 'v2'),
+      v3: schemeChoice(args, 'v3'),
     },
     minSdk: numberOf(args, 'min-sdk-version'),
     lineage: await readLineage(lastText(args, 'lineage')),
