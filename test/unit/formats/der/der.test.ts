@@ -13,6 +13,7 @@ import {
   type EncodingRules,
 } from '../../../../src/formats/der/element.ts';
 import { explicitValue, fieldsOf } from '../../../../src/formats/der/fields.ts';
+import { reencode } from '../../../../src/formats/der/reencode.ts';
 import {
   bitsOf,
   booleanOf,
@@ -258,6 +259,32 @@ describe('assertDer()', () => {
       }),
       { numRuns: 1000 },
     );
+  });
+});
+
+describe('reencode()', () => {
+  it('writes BER as DER', () => {
+    const ber = hex('30 80 31 84 00 00 00 08 04 02 00 01 04 81 01 02 04 00 00 00');
+    const der = reencode(readElement(ber, 'ber'));
+    expect(toHex(der)).toBe('30 0b 31 07 04 01 02 04 02 00 01 04 00'.replaceAll(' ', ''));
+    expect(() => assertDer(der)).not.toThrow();
+  });
+
+  it('leaves DER as it is', () => {
+    const part = fc.uint8Array({ maxLength: 200 }).map(octetString);
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 6 }), fc.bigInt(), (parts, value) => {
+        const der = sequence(setOf(parts), explicit(3, integer(value)), ...parts);
+        expect(reencode(readElement(der))).toEqual(der);
+      }),
+    );
+  });
+
+  it('refuses contents that are no values, and depths without end', () => {
+    expect(refusal(() => reencode(readElement(hex('30 01 30')))).code).toBe('truncated');
+    let deep = nullValue();
+    for (let depth = 0; depth < 100; depth++) deep = sequence(deep);
+    expect(refusal(() => reencode(readElement(deep))).code).toBe('too-large');
   });
 });
 
