@@ -140,7 +140,8 @@ describe('sign apk', () => {
     writeFileSync(at('app.apk'), await testApk([], { ...testManifest, debuggable: true }));
     const refused = await run(`sign apk @app.apk ${by('old')} --debuggable-apk-permitted false`);
     expect(refused.stderr).toContain('it is debuggable');
-    const release = await run(`sign apk @app.apk ${by('new')} --profile release`);
+    const words = `sign apk @app.apk ${by('new')} --profile release --release-log @releases.json`;
+    const release = await run(words);
     expect(release).toMatchObject({ status: 3 });
     expect(release.stderr).toContain('debuggable');
     await ok(`sign apk @app.apk ${by('new')} --v1 false`);
