@@ -1,7 +1,7 @@
 /** Signatures of root hashes and files against openssl and fsverity, which the kernel's users sign with. */
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fromHex, sha256, toHex } from '../../src/core/digest.ts';
@@ -189,7 +189,7 @@ describe('microbuild sign fsverity', () => {
   });
 });
 
-describe('microbuild verity verify and microbuild fsverity verify', () => {
+describe('microbuild verity verify and microbuild verify', () => {
   const trust = (name: KeyName): readonly string[] => ['--trust', file(`${name}.crt`)];
 
   it('say who signed the root digest that veritysetup and openssl made', async () => {
@@ -215,20 +215,12 @@ describe('microbuild verity verify and microbuild fsverity verify', () => {
     expect(await sandbox.microbuild([...args, ...trust('rsa')])).toMatchObject({ status: 2 });
   });
 
-  it('verify what fsverity sign made, file by file', async () => {
-    for (const name of ['data', 'root-hash']) {
-      const output = file(`${name}.fsverity-sig`);
-      runTool('fsverity', ['sign', file(name), output, ...keyArgs('rsa')]);
-    }
-    const args = ['fsverity', 'verify', file('data'), file('root-hash'), ...trust('rsa')];
+  it('say who signed a file with fsverity sign, and that he did not sign another', async () => {
+    runTool('fsverity', ['sign', file('data'), file('data.fsverity-sig'), ...keyArgs('rsa')]);
+    const args = ['verify', file('data.fsverity-sig'), ...trust('rsa')];
     expect(await sandbox.microbuild(args)).toMatchObject({ status: 0 });
-    // The signature of another file.
-    copyFileSync(file('data.fsverity-sig'), file('root-hash.fsverity-sig'));
-    const { status, stdout } = await sandbox.microbuild([...args, '--json']);
-    expect(status).toBe(3);
-    expect(JSON.parse(stdout)).toMatchObject([{ verified: true }, { verified: false }]);
-    const other = await sandbox.microbuild(['fsverity', 'verify', file('data'), ...trust('p256')]);
-    expect(other).toMatchObject({ status: 3 });
+    const another = [...args, '--file', file('root-hash')];
+    expect(await sandbox.microbuild(another)).toMatchObject({ status: 3 });
   });
 });
 

@@ -14,12 +14,9 @@ import {
   parametersOf,
   type Parameters,
 } from './fsverity-files.ts';
-import { verifyFsverityCommand } from './fsverity-verify.ts';
 import { expectOutputs } from './output-files.ts';
 import { expectFile, openWorkFiles } from './verity-files.ts';
 import { lastText, step, textOption } from './verity-options.ts';
-
-export { parametersOf } from './fsverity-files.ts';
 
 const digestCommand: CommandDefinition = {
   name: 'digest',
@@ -183,6 +180,6 @@ const enableCommand: CommandDefinition = {
 export const fsverityCommands: CommandGroup = {
   name: 'fsverity',
   summary:
-    'Digests of single files (fs-verity): compute, ask the kernel, make verity files, verify signatures',
-  commands: [digestCommand, measureCommand, enableCommand, verifyFsverityCommand],
+    'Digests of single files (fs-verity): compute, ask the kernel, and make files verity files',
+  commands: [digestCommand, measureCommand, enableCommand],
 };
