@@ -51,6 +51,17 @@ describe('strict JSON', () => {
     ['more behind it', '{} {}', 'bad-value'],
     ['no end', '{"a":1', 'bad-value'],
     ['nothing', '', 'bad-value'],
+    ['a text without end', '{"a', 'bad-value'],
+    ['a text that ends with a slash', '["a\\"', 'bad-value'],
+    ['an escape that is none', '["\\q"]', 'bad-value'],
+    ['many levels', '['.repeat(1e6), 'too-large'],
+    ['many objects in one another', '{"a":'.repeat(1e6), 'too-large'],
+    ['many values', `[${'1,'.repeat(1e6)}1]`, 'too-large'],
+    [
+      'many names',
+      `{${Array.from({ length: 2e5 }, (_, at) => `"${at}":1`).join(',')}}`,
+      'too-large',
+    ],
   ])('refuses %s', (_what, text, code) => {
     expect(refusal(() => parse(text))).toBe(code);
   });
@@ -58,6 +69,31 @@ describe('strict JSON', () => {
   test('takes the same name in different objects, and names as values', () => {
     const text = '{"a":{"a":"a"},"b":["a","a",{"a":1}],"c":"a"}';
     expect(parse(text)).toEqual(JSON.parse(text));
+  });
+
+  test('takes levels and values up to the limits', () => {
+    const deep = `${'['.repeat(32)}${']'.repeat(32)}`;
+    expect(parse(deep)).toEqual(JSON.parse(deep));
+    expect(parse(`[${'1,'.repeat(99_999 - 1)}1]`)).toHaveLength(99_999);
+  });
+
+  test('any text is parsed as JSON.parse does it, or refused', () => {
+    const pieces = fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '\\', '"a"', '1', ' ', 'é');
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 12 }), (parts) => {
+        const text = parts.join('');
+        const ours = refusal(() => parse(text));
+        let valid = true;
+        try {
+          JSON.parse(text);
+        } catch {
+          valid = false;
+        }
+        expect(ours === 'accepted' ? valid : true).toBe(true);
+        if (valid && ours !== 'duplicate') expect(ours).toBe('accepted');
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test('refuses what is not UTF-8', () => {
