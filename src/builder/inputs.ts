@@ -55,8 +55,13 @@ function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] 
   for (const [index, path] of (payload.build?.inputs ?? []).entries()) {
     add(['payload', 'build', 'inputs', index], path, 'any');
   }
-  for (const [index, path] of payload.libraries.x86_64.entries()) {
-    if (!made.has(path)) add(['payload', 'libraries', 'x86_64', index], path, 'file');
+  for (const [abi, paths] of Object.entries(payload.libraries)) {
+    for (const [index, path] of (paths ?? []).entries()) {
+      if (!made.has(path)) add(['payload', 'libraries', abi, index], path, 'file');
+    }
+  }
+  for (const [index, { file }] of payload.files.entries()) {
+    if (!made.has(file)) add(['payload', 'files', index, 'file'], file, 'file');
   }
   for (const [index, path] of payload.interfaces.entries()) {
     add(['payload', 'interfaces', index], path, 'file');

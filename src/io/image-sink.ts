@@ -14,8 +14,10 @@ export interface ImageSink {
 
 export interface FileSink extends ImageSink {
   readonly file: ImageTarget;
-  /** Flushes to the device and closes. */
-  close(): Promise<void>;
+  /**
+   * Closes the file; flushes it to the device before, unless it is one that nobody misses.
+   */
+  close(options?: { readonly flush: boolean }): Promise<void>;
 }
 
 /** A sink over a new file, which must not exist yet. Its mode is 0644 whatever the umask is. */
@@ -36,9 +38,9 @@ export async function createFileSink(path: string): Promise<FileSink> {
       }
     },
     truncate: (size) => handle.truncate(size),
-    async close() {
+    async close({ flush } = { flush: true }) {
       try {
-        await handle.sync();
+        if (flush) await handle.sync();
       } finally {
         await handle.close();
       }

@@ -106,6 +106,26 @@ const libraryName = z
   .string()
   .regex(/^[A-Za-z0-9_+.-]+\.so$/, 'Write the file name of a library, such as libhello.so');
 
+/** Android's names of what a device may have, such as android.hardware.sensor.proximity. */
+const featureName = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)+$/, 'Write a name such as android.software.example');
+
+const apkEntryName = z
+  .string()
+  .max(500)
+  .regex(
+    /^(?:[A-Za-z0-9_+-][A-Za-z0-9_.+-]*\/)*[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$/,
+    'Write a path of letters, digits and _ . + -, such as res/raw/model.bin',
+  )
+  .refine(
+    (entry) => !/^(?:META-INF\/|AndroidManifest\.xml$)/i.test(name),
+    'microbuild makes the manifest and the signatures itself',
+  );
+
+const libraries = z.array(relativePath).min(1);
+
 const keyReference = relativePath.describe(
   'Private key: a PEM or DER file, mode 0600, or file:, p12:, jks:, pkcs11: or helper:',
 );
@@ -244,9 +264,30 @@ export const recipeSchema = z
         })
         .optional(),
       libraries: z
-        .strictObject({ x86_64: z.array(relativePath).min(1) })
-        .describe('Native libraries by ABI; stored page-aligned below lib/<abi>/'),
+        .strictObject({
+          x86_64: libraries,
+          'arm64-v8a': libraries.optional(),
+          'armeabi-v7a': libraries.optional(),
+          riscv64: libraries.optional(),
+          x86: libraries.optional(),
+        })
+        .describe(
+          'Native libraries by ABI; stored page-aligned below lib/<abi>/. The guest runs x86_64',
+        ),
       assets: relativePath.optional().describe('Folder that becomes assets/ of the APK'),
+      files: z
+        .array(
+          z.strictObject({
+            file: relativePath.describe('File to take'),
+            to: apkEntryName.describe('Its name in the APK'),
+          }),
+        )
+        .default([])
+        .describe('Further files of the APK, stored as they are'),
+      features: z
+        .array(z.strictObject({ name: featureName, required: z.boolean().default(true) }))
+        .default([])
+        .describe('What a device must have (uses-feature), or may have if not required'),
       entry: libraryName.describe('The library that exports AVmPayload_main'),
       interfaces: z
         .array(relativePath)

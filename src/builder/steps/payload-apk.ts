@@ -4,19 +4,20 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { RecipeError } from '../../core/errors.ts';
 import { buildApk } from '../../formats/apk/build.ts';
-import { encodeManifest } from '../../formats/axml/manifest.ts';
+import { encodeManifest, type Manifest } from '../../formats/axml/manifest.ts';
+import { nameProblem, nameSet } from '../../formats/zip/names.ts';
 import type { ZipInput } from '../../formats/zip/write.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
 import { walk } from '../../io/file-tree.ts';
 import { createFileSink } from '../../io/image-sink.ts';
+import { createNativeApkHasher } from '../../native/apk-hasher.ts';
+import { loadNativeLibrary } from '../../native/library.ts';
+import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { signApk, type SignedApk } from '../../signing/apk/sign.ts';
 import { inputPath } from '../inputs.ts';
 import type { BuildKeys } from '../keys.ts';
-
-/** The ABI name that Android gives an architecture is the one of its folder below `lib/`. */
-const ABI = { x86_64: 'x86_64' } as const;
 
 export interface PayloadFiles {
   readonly apk: string;
@@ -35,30 +36,19 @@ export async function writePayload(
   paths: PayloadFiles & { readonly unsigned: string },
   keys: BuildKeys['payload'],
 ): Promise<SignedApk> {
-  const { payload, signing, vm, arch } = recipe.data;
-  const manifest = encodeManifest({
-    package: payload.package,
-    versionCode: payload.versionCode,
-    ...(payload.versionName === undefined ? {} : { versionName: payload.versionName }),
-    minSdk: payload.minSdk,
-    targetSdk: payload.targetSdk,
-    debuggable: vm.debug === 'full',
-    hasCode: false,
-    extractNativeLibs: false,
-  });
-  const entries = [
-    ...(await libraries(recipe, buildFolder, `lib/${ABI[arch]}`)),
-    ...(await assets(recipe)),
-  ];
+  const { signing } = recipe.data;
+  const manifest = encodeManifest(manifestOf(recipe));
+  const entries = await payloadEntries(recipe, buildFolder);
   const unsigned = await createFileSink(paths.unsigned);
   try {
     await buildApk({ manifest, entries }, unsigned);
   } finally {
-    await unsigned.close();
+    await unsigned.close({ flush: false });
   }
   const input = await openFileSource(paths.unsigned);
   const output = await createFileSink(paths.apk);
   const idsig = await createFileSink(paths.idsig);
+  const library = await loadNativeLibrary();
   try {
     return await signApk({
       input,
@@ -66,57 +56,90 @@ export async function writePayload(
       idsig,
       signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
       schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
+      hasher: library && createNativeApkHasher(library),
     });
   } finally {
-    await Promise.all([input.close(), output.close(), idsig.close()]);
+    // Both go into an image, which is flushed.
+    const flush = false;
+    await Promise.all([input.close(), output.close({ flush }), idsig.close({ flush })]);
   }
 }
 
-async function libraries(
+function manifestOf({ data: { payload, vm } }: Recipe): Manifest {
+  const { versionName, features } = payload;
+  return {
+    package: payload.package,
+    versionCode: payload.versionCode,
+    ...(versionName !== undefined && { versionName }),
+    minSdk: payload.minSdk,
+    targetSdk: payload.targetSdk,
+    debuggable: vm.debug === 'full',
+    hasCode: false,
+    extractNativeLibs: false,
+    ...(features.length > 0 && { features }),
+  };
+}
+
+/** An entry, and what of the recipe asks for it. */
+interface PlannedEntry extends ZipInput {
+  readonly at: RecipePath;
+}
+
+/**
+ * Everything in the APK beside its manifest.
+ *
+ * @throws {RecipeError} naming all entries whose names readers could take differently.
+ */
+async function payloadEntries(
   recipe: Recipe,
   buildFolder: string | undefined,
-  folder: string,
-): Promise<ZipInput[]> {
+): Promise<readonly ZipInput[]> {
   const { payload } = recipe.data;
   const made = new Set(payload.build?.outputs);
-  const paths = payload.libraries.x86_64;
-  const entries: ZipInput[] = [];
-  const seen = new Set<string>();
-  for (const [index, path] of paths.entries()) {
-    const name = basename(path);
-    if (seen.has(name)) {
-      throw new RecipeError([
-        recipe.diagnosticAt(
-          ['payload', 'libraries', 'x86_64', index],
-          `Two libraries are called ${name}`,
-          'Libraries of one ABI share a folder: rename one',
-        ),
-      ]);
+  const entryOf = async (name: string, path: string, at: RecipePath): Promise<PlannedEntry> => {
+    const isMade = buildFolder !== undefined && made.has(path);
+    const file = isMade ? join(buildFolder, path) : inputPath(recipe, path);
+    return { name, content: fileContent(file, (await stat(file)).size), at };
+  };
+  const entries: PlannedEntry[] = [];
+  for (const [abi, paths] of Object.entries(payload.libraries)) {
+    for (const [index, path] of (paths ?? []).entries()) {
+      const at = ['payload', 'libraries', abi, index];
+      entries.push(await entryOf(`lib/${abi}/${basename(path)}`, path, at));
     }
-    seen.add(name);
-    const file =
-      buildFolder !== undefined && made.has(path)
-        ? join(buildFolder, path)
-        : inputPath(recipe, path);
-    entries.push({
-      name: `${folder}/${name}`,
-      content: fileContent(file, (await stat(file)).size),
-    });
   }
+  for (const [index, { file, to }] of payload.files.entries()) {
+    entries.push(await entryOf(to, file, ['payload', 'files', index, 'to']));
+  }
+  entries.push(...(await assets(recipe)));
+  checkNames(recipe, entries);
   return entries;
 }
 
-async function assets(recipe: Recipe): Promise<ZipInput[]> {
+function checkNames(recipe: Recipe, entries: readonly PlannedEntry[]): void {
+  const names = nameSet();
+  const problems = entries.flatMap(({ name, at }) => {
+    const problem = nameProblem(name) ?? names.add(name);
+    if (problem === undefined) return [];
+    const hint = 'Rename the file: every reader of the APK must find the same one';
+    return [recipe.diagnosticAt(at, `${JSON.stringify(name)} in the APK ${problem}`, hint)];
+  });
+  if (problems.length > 0) throw new RecipeError(problems);
+}
+
+async function assets(recipe: Recipe): Promise<PlannedEntry[]> {
+  const at = ['payload', 'assets'];
   const folder = recipe.data.payload.assets;
   if (folder === undefined) return [];
-  const entries: ZipInput[] = [];
+  const entries: PlannedEntry[] = [];
   const tree = await readDiskTree(inputPath(recipe, folder), 0);
   walk(tree, (path, inode) => {
-    if (inode.kind === 'file') entries.push({ name: `assets${path}`, content: inode.content });
-    else if (inode.kind !== 'directory') {
+    if (inode.kind === 'file') {
+      entries.push({ name: `assets${path}`, content: inode.content, at });
+    } else if (inode.kind !== 'directory') {
       throw new RecipeError([
         recipe.diagnosticAt(
-          ['payload', 'assets'],
+          at,
           `assets${path} is a symbolic link, which an APK cannot hold`,
           'Put the file itself there',
         ),

@@ -170,7 +170,27 @@ async function writeEntry(
 }
 
 const tooLarge = (): FormatError =>
-  new FormatError('zip', 'too-large', 'Cannot write ZIP archive: it would pass 4 GiB');
+  new FormatError(
+    'zip',
+    'too-large',
+    'Cannot write ZIP archive: it would pass 4 GiB, which no APK can',
+  );
+
+/** Of what is stored, before anything is written: whoever waits for gigabytes wants to know at once. */
+function checkSize(entries: readonly ZipInput[]): void {
+  let size = 0;
+  for (const { name, content, compress } of entries) {
+    if (compress !== true) size += content.size;
+    if (size > MAX_ZIP_SIZE) {
+      throw new FormatError(
+        'zip',
+        'too-large',
+        `Cannot write ZIP archive: it would pass 4 GiB with "${name}" (${content.size} bytes), which no APK can`,
+        { field: name },
+      );
+    }
+  }
+}
 
 /**
  * Writes an archive: `AndroidManifest.xml` first, the others ordered by the bytes of their names.
@@ -188,6 +208,7 @@ export async function writeZip(
   if (entries.length >= 0xffff) {
     throw new FormatError('zip', 'too-large', `Cannot write ${entries.length} ZIP entries`);
   }
+  checkSize(entries);
   const written: Written[] = [];
   let at = 0;
   for (const entry of [...entries].sort(compareNames)) {

@@ -3,7 +3,7 @@ import { inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../../src/core/errors.ts';
-import { bytesSource } from '../../../../src/io/byte-source.ts';
+import { bytesSource, type ByteSource } from '../../../../src/io/byte-source.ts';
 import { bytesContent, type FileContent } from '../../../../src/io/file-tree.ts';
 import { MemorySink } from '../../../../src/io/image-sink.ts';
 import { openEntry, readLocalHeader } from '../../../../src/formats/zip/entry.ts';
@@ -157,6 +157,76 @@ describe('writeZip', () => {
     for (const compress of [false, true]) {
       await expect(zipOf([{ name: 'a', content, compress }])).rejects.toThrow('on fire');
     }
+  });
+
+  /** Content of any size that costs one chunk. */
+  const zeros = (size: number): FileContent => ({
+    size,
+    // oxlint-disable-next-line typescript/require-await -- an async generator by contract
+    async *stream() {
+      const chunk = new Uint8Array(1 << 20);
+      for (let at = 0; at < size; at += chunk.length) yield chunk.subarray(0, size - at);
+    },
+  });
+
+  /** Keeps what is small, and sees that large data comes chunk by chunk. */
+  function keepingHeaders() {
+    const kept: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
+    let [size, writing, mostAtOnce, total] = [0, 0, 0, 0];
+    return {
+      async write(offset: number, chunk: Uint8Array) {
+        writing += chunk.length;
+        total += chunk.length;
+        mostAtOnce = Math.max(mostAtOnce, writing);
+        if (chunk.length < 65_536) kept.push({ offset, bytes: chunk.slice() });
+        await Promise.resolve();
+        writing -= chunk.length;
+      },
+      truncate(to: number) {
+        size = to;
+        return Promise.resolve();
+      },
+      facts: () => ({ total, mostAtOnce }),
+      source: (): ByteSource => ({
+        name: 'sparse',
+        size,
+        read(offset, length) {
+          const out = new Uint8Array(length);
+          for (const { offset: at, bytes } of kept) {
+            const from = Math.max(offset, at);
+            const to = Math.min(offset + length, at + bytes.length);
+            if (from < to) out.set(bytes.subarray(from - at, to - at), from - offset);
+          }
+          return Promise.resolve(out);
+        },
+        close: () => Promise.resolve(),
+      }),
+    };
+  }
+
+  test('streams 2.2 GiB through one chunk', { timeout: 60_000 }, async () => {
+    const sink = keepingHeaders();
+    const large = 2_362_232_012;
+    await writeZip(
+      [
+        { name: 'assets/large', content: zeros(large) },
+        { name: 'lib/x86_64/libz.so', content: text('behind it') },
+      ],
+      sink,
+    );
+    expect(sink.facts().mostAtOnce).toBeLessThanOrEqual(1 << 20);
+    const source = sink.source();
+    const zip = await readZip(source);
+    await checkStrictZip(source, zip, { contents: false, maxTotalSize: 2 ** 32 });
+    expect(zip.entries.map(({ size }) => size)).toEqual([large, 9]);
+    expect(zip.entries[1]?.localHeaderOffset).toBeGreaterThan(large);
+  });
+
+  test('refuses what would pass 4 GiB before it writes anything', async () => {
+    const sink = keepingHeaders();
+    const large = ['a', 'b', 'c'].map((name) => ({ name, content: zeros(1_500_000_000) }));
+    await expect(writeZip(large, sink)).rejects.toThrow('4 GiB with "c" (1500000000 bytes)');
+    expect(sink.facts().total).toBe(0);
   });
 
   test('refuses content of another size than announced', async () => {
