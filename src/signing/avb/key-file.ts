@@ -1,33 +1,12 @@
 /** The public half of a key, from any file that holds one: avbtool takes private keys for it, too. */
 
 import { createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { UsageError } from '../../core/errors.ts';
+import { readPublicFile } from '../keys/bounded-file.ts';
 import { avbPublicKey, mldsaKeyOfAvb, publicKeyOfAvb } from './public-key.ts';
 
 /** A key or certificate is a few kilobytes. */
 const MAX_KEY_FILE = 1 << 16;
-
-/**
- * Reads a small file whole.
- *
- * @throws {UsageError} `key` when it cannot be read or is too large to be one.
- */
-async function readBounded(path: string): Promise<Buffer> {
-  let handle;
-  try {
-    handle = await open(path, 'r');
-    const { size } = await handle.stat();
-    if (size > MAX_KEY_FILE) throw new UsageError('key', `Cannot use key ${path}: it is no key`);
-    return await handle.readFile();
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new UsageError('key', `Cannot read key ${path}: ${code}`, { cause });
-  } finally {
-    await handle?.close();
-  }
-}
 
 /** In the order in which they are tried. */
 const READERS: readonly ((bytes: Buffer) => KeyObject)[] = [
@@ -47,7 +26,7 @@ const READERS: readonly ((bytes: Buffer) => KeyObject)[] = [
 export async function readAvbKey(
   path: string,
 ): Promise<{ readonly key: KeyObject; readonly blob: Uint8Array }> {
-  const bytes = await readBounded(path);
+  const bytes = await readPublicFile(path, { what: 'key', maxSize: MAX_KEY_FILE });
   for (const read of READERS) {
     let key: KeyObject;
     try {
