@@ -120,7 +120,7 @@ const apkEntryName = z
     'Write a path of letters, digits and _ . + -, such as res/raw/model.bin',
   )
   .refine(
-    (entry) => !/^(?:META-INF\/|AndroidManifest\.xml$)/i.test(name),
+    (entry) => !/^(?:META-INF\/|AndroidManifest\.xml$)/i.test(entry),
     'microbuild makes the manifest and the signatures itself',
   );
 
