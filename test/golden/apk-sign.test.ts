@@ -63,6 +63,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   'setVerityEnabled',
   'setAlignFileSize',
   'setDebuggableApkPermitted',
+  'setOtherSignersSignaturesPreserved',
+  'setCreatedBy',
 ]);
 
 const lineageOf = (name: string): Lineage =>
@@ -92,6 +94,8 @@ async function sign({ in: input, signers, lineage, options }: Omit<GoldenCase, '
     lineage: lineage === null ? undefined : lineageOf(lineage),
     verity: flag(options['setVerityEnabled']),
     alignFileSize: flag(options['setAlignFileSize']),
+    appendSignature: flag(options['setOtherSignersSignaturesPreserved']),
+    createdBy: options['setCreatedBy'],
     debuggablePermitted: flag(options['setDebuggableApkPermitted']),
     // These inputs have comments and unaligned data, and apksig copies both.
     alignment: 'kept',

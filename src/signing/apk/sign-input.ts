@@ -40,6 +40,8 @@ export interface SigningInput {
   readonly droppedComments: number;
   /** @throws {FormatError} when the manifest does not tell. */
   isDebuggable(): Promise<boolean>;
+  /** Undefined when the manifest does not tell. */
+  targetSdk(): Promise<number | undefined>;
   /**
    * @param keepsSignatures Whether the files of JAR signatures, and folders, are copied too.
    * @param ownNames Files that are made anew.
@@ -151,6 +153,15 @@ function minSdkOf(manifest: Uint8Array | undefined): number {
   }
 }
 
+function targetSdkOf(manifest: Uint8Array): number | undefined {
+  try {
+    return readManifestFacts(manifest).targetSdk;
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
 /** `android:debuggable`, from frameworks/base core/res/res/values/public-final.xml. */
 const DEBUGGABLE = 0x0101000f;
 
@@ -210,6 +221,10 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
     minSdk: options.minSdk ?? minSdkOf(await entry(ANDROID_MANIFEST)),
     droppedComments: options.entryComments === true ? 0 : commented,
     isDebuggable,
+    async targetSdk() {
+      const manifest = await entry(ANDROID_MANIFEST);
+      return manifest && targetSdkOf(manifest);
+    },
     pairs: async () => (sections.hasSigningBlock ? await readSigningBlock(source, sections) : []),
     planCopy: (keepsSignatures, ownNames) =>
       planCopy(source, zip, {

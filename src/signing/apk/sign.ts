@@ -161,6 +161,10 @@ export interface PlannedApk {
    * @throws {FormatError} when it cannot be told.
    */
   isDebuggable(): Promise<boolean>;
+  /** `android:targetSdkVersion`, undefined when the manifest does not tell. */
+  targetSdk(): Promise<number | undefined>;
+  /** X.509 DER of the source stamp's key, undefined without one. */
+  readonly stampCertificate: Uint8Array | undefined;
   /**
    * Signs. Once only.
    *
@@ -184,6 +188,8 @@ export async function planApk(
     minSdk: opened.minSdk,
     droppedComments: opened.droppedComments,
     isDebuggable: () => opened.isDebuggable(),
+    targetSdk: () => opened.targetSdk(),
+    stampCertificate: options.stamp?.signer.certificates[0],
     sign: (outputs) => signPlanned({ ...options, ...outputs }, opened, plan),
   };
 }

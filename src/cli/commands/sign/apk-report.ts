@@ -22,10 +22,11 @@ interface Signature {
   readonly lineage?: number;
 }
 
+const digest = (certificate: Uint8Array): string =>
+  `sha256:${toHex(certificateDigest(certificate, 'sha256'))}`;
+
 /** What each certificate has signed. */
 function signaturesOf(plan: SignaturePlan): readonly Signature[] {
-  const digest = (certificate: Uint8Array): string =>
-    `sha256:${toHex(certificateDigest(certificate, 'sha256'))}`;
   const ranged = (scheme: string, signer: RangedSigner): Signature => ({
     scheme,
     certificate: digest(signer.key.certificate),
@@ -62,6 +63,8 @@ export function reportSigned({ apk, signed, output, idsig, inPlace }: Outcome): 
     ({ scheme, certificate, releases: range }) =>
       `  ${scheme.padEnd(5)} by ${certificate}${range === undefined ? '' : `, ${range}`}`,
   );
+  const stamp = apk.stampCertificate && digest(apk.stampCertificate);
+  if (stamp !== undefined) lines.push(`  stamp by ${stamp}`);
   if (idsig !== undefined && signed.idsig) {
     lines.push(`  v4    ${idsig}, root hash ${toHex(signed.idsig.rootHash)}`);
   }
@@ -79,6 +82,7 @@ export function reportSigned({ apk, signed, output, idsig, inPlace }: Outcome): 
       size: signed.size,
       minSdk: apk.minSdk,
       signatures,
+      stamp: stamp ?? null,
       digests: Object.fromEntries([...signed.digests].map(([name, bytes]) => [name, toHex(bytes)])),
       idsig:
         idsig === undefined || signed.idsig === undefined

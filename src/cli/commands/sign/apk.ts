@@ -13,6 +13,7 @@ import { apkOptions } from './apk-options.ts';
 import { checkSdkRange, inputsOf, planFrom, reviewApk, wantsIdsig } from './apk-plan.ts';
 import { reportSigned } from './apk-report.ts';
 import { readSigners } from './apk-signers.ts';
+import { apkWarnings } from './apk-warnings.ts';
 
 /** Signs into new files, which the caller puts in their places. */
 async function signInto(
@@ -71,6 +72,9 @@ export const signApkCommand: CommandDefinition = {
       try {
         const apk = await planFrom(session, args, path, given, input);
         await reviewApk(session, args, apk, basename(path));
+        for (const warning of apkWarnings(apk, await apk.targetSdk())) {
+          context.reporter.report({ kind: 'warning', ...warning });
+        }
         const withIdsig = wantsIdsig(args, apk.plan);
         const outputs = withIdsig ? [output, idsig] : [output];
         const signed = await replaceFiles(outputs, (temporaries) =>
