@@ -6,7 +6,7 @@
  */
 
 import { createPublicKey } from 'node:crypto';
-import { chmod, open, readdir, stat } from 'node:fs/promises';
+import { chmod, constants, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromHex } from '../../core/digest.ts';
 import { UsageError, VerificationError } from '../../core/errors.ts';
@@ -172,7 +172,8 @@ const isSignature = (name: string): boolean => name.endsWith('.sig') && !name.st
 async function readOrMissing(path: string, limit: number): Promise<Uint8Array | undefined> {
   let handle;
   try {
-    handle = await open(path, 'r');
+    // Not blocking: to open a pipe would wait for its writer.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
