@@ -143,7 +143,7 @@ const options = {
   strict: {
     type: 'boolean',
     describe:
-      'APKs: also refuse archives that readers could read differently, and bytes that no signature covers, as payloads in bundles are always judged',
+      'APKs: also refuse archives that readers could read differently, and signing blocks that hold more than known signatures, as payloads in bundles are always judged',
   },
   'verify-source-stamp': {
     type: 'boolean',

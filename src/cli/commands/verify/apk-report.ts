@@ -299,7 +299,7 @@ export function apkTree(findings: ApkFindings): readonly TreeLink[] {
     ...lineageLink(findings),
     ...stampLink(findings),
     ...(strict
-      ? [rule('strict profile: one meaning for all readers, no byte unsigned', has('STRICT_'))]
+      ? [rule('strict profile: one meaning for all readers, known signatures only', has('STRICT_'))]
       : []),
     ...(trusted === undefined
       ? []

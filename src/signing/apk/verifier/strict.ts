@@ -1,6 +1,6 @@
 /**
  * The rules of payloads on top of Android's: a signature says which bytes were signed, and these rules
- * that the bytes mean the same to every reader, and that none stand where no signature covers them.
+ * that the bytes mean the same to every reader, and that none stand beside the signatures.
  */
 
 import { FormatError } from '../../../core/errors.ts';

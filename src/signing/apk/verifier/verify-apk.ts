@@ -48,8 +48,8 @@ export interface VerifyApkOptions {
   /** The APK's signature of scheme v4. */
   readonly idsig?: ByteSource | undefined;
   /**
-   * Also the rules of payloads: a ZIP archive that all readers read in the same way, and no bytes that
-   * no signature covers. Default false.
+   * Also the rules of payloads: a ZIP archive that all readers read in the same way, and a signing
+   * block of known signatures, each once. Default false.
    */
   readonly strict?: boolean | undefined;
   /** Who may have signed. Default: anybody, and the caller looks at who it was. */
