@@ -3,6 +3,7 @@
  * are made on first use.
  */
 
+import { DEVELOPMENT_NAME } from '../bundle/resign-certificates.ts';
 import { FormatError, RecipeError, UsageError } from '../core/errors.ts';
 import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
 import { loadCryptoki } from '../native/load-cryptoki.ts';
@@ -122,7 +123,7 @@ export async function resolveKeys(recipe: Recipe, options: ResolveKeysOptions): 
         certificate ??
         (await newCertificate(
           payload,
-          ownPayload === undefined ? 'microbuild development key, do not ship' : described.package,
+          ownPayload === undefined ? DEVELOPMENT_NAME : described.package,
         )),
       development: ownPayload === undefined,
     },

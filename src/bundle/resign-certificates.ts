@@ -6,6 +6,9 @@ import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.
 import type { ResignBundleOptions } from './resign-options.ts';
 import type { PayloadFacts } from './resign-payload.ts';
 
+/** Whom certificates of development keys are made for. */
+export const DEVELOPMENT_NAME = 'microbuild development key, do not ship';
+
 const digestsOf = (certificate: Uint8Array): readonly [sha256: string, sha512: string] => [
   `sha256:${toHex(certificateDigest(certificate, 'sha256'))}`,
   `sha512:${toHex(certificateDigest(certificate, 'sha512'))}`,
@@ -43,7 +46,12 @@ export async function newPayload(
       ? payload.certificates
       : [
           await createSelfSignedCertificate(payload.signer, {
-            subject: [{ name: 'CN', value: facts.package }],
+            subject: [
+              {
+                name: 'CN',
+                value: payload.development === true ? DEVELOPMENT_NAME : facts.package,
+              },
+            ],
           }),
         ];
   const [certificate = facts.certificate] = certificates;

@@ -10,7 +10,12 @@ export interface ResignBundleOptions {
   readonly output: string;
   /** Left out, the images stay; then the bootconfig must accept the payload's signer already. */
   readonly image?:
-    | { readonly signer: Signer; readonly algorithm?: AvbAlgorithmName | undefined }
+    | {
+        readonly signer: Signer;
+        readonly algorithm?: AvbAlgorithmName | undefined;
+        /** Whether microbuild made it for first steps: the manifest says so. */
+        readonly development?: boolean | undefined;
+      }
     | undefined;
   /** Left out, the payload stays. */
   readonly payload?:
@@ -18,6 +23,7 @@ export interface ResignBundleOptions {
         readonly signer: Signer;
         /** X.509 DER, the signer's own first; none for a self-signed one, as the builder makes it. */
         readonly certificates: readonly Uint8Array[];
+        readonly development?: boolean | undefined;
       }
     | undefined;
   /** Default: as it is. */

@@ -102,13 +102,16 @@ function renewManifest(
     image:
       image === undefined
         ? manifest.keys.image
-        : { sha256: toHex(sha256(avbPublicKey(image.signer.publicKey))), development: false },
+        : {
+            sha256: toHex(sha256(avbPublicKey(image.signer.publicKey))),
+            development: image.development ?? false,
+          },
     payload:
       payload === undefined
         ? manifest.keys.payload
         : {
             sha256: toHex(certificateDigest(made.payload.certificate, 'sha256')),
-            development: false,
+            development: payload.development ?? false,
           },
   };
   const { images, apkRoot, certificates, files } = made;

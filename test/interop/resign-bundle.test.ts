@@ -84,9 +84,8 @@ describe('a bundle that gets new keys', () => {
   test('is the bundle that is built with them, byte for byte', async () => {
     await succeed('sign', 'bundle', at('development'), '-o', at('resigned'), ...newKeys());
     expect(differences(at('resigned'), at('built'))).toEqual([]);
-    // And back: nothing of what it was is lost.
+    // And back: nothing of what it was is lost, and development keys are told.
     const keys = join(sandbox.folder, 'keys');
-    const before = manifestOf('development');
     await succeed(
       'sign',
       'bundle',
@@ -99,8 +98,7 @@ describe('a bundle that gets new keys', () => {
       join(keys, 'payload.pem'),
       '--rollback-index=0',
     );
-    expect(manifestOf('back').chain.vbmetaDigest).toBe(before.chain.vbmetaDigest);
-    expect(manifestOf('back').keys.image.sha256).toBe(before.keys.image.sha256);
+    expect(differences(at('back'), at('development'))).toEqual([]);
   });
 
   test('as one file too, from one file or a folder', async () => {

@@ -1,6 +1,7 @@
 /** `microbuild sign bundle`: a whole bundle gets new keys, and everything that depends on them is made anew. */
 
 import { basename, resolve } from 'node:path';
+import { findKeyFolder } from '../../../builder/workspace.ts';
 import { openBundle } from '../../../bundle/open.ts';
 import { resignBundle } from '../../../bundle/resign.ts';
 import type { ResignBundleOptions } from '../../../bundle/resign-options.ts';
@@ -8,6 +9,7 @@ import type { Manifest } from '../../../bundle/manifest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
 import { loadNativeLibrary } from '../../../native/library.ts';
+import { isDevelopmentKey } from '../../../signing/keys/development.ts';
 import type { OpenedKey } from '../../../signing/keys/open-key.ts';
 import { readTrustedAvbKey } from '../../../signing/keys/trusted-key.ts';
 import type { CommandArguments, CommandDefinition } from '../../command.ts';
@@ -45,12 +47,21 @@ function partsOf(args: CommandArguments): readonly Part[] {
   return has('payload') ? PARTS : ['image'];
 }
 
-const keyOf = (session: SigningSession, args: CommandArguments, part: Part): Promise<OpenedKey> =>
-  session.key(lastText(args, `${part}-key`), `${basename(resolve(args.text('bundle')))} ${part}`, {
+/** A key, and whether it is one of this workspace's development keys. */
+async function keyOf(
+  session: SigningSession,
+  args: CommandArguments,
+  part: Part,
+  folder: string,
+): Promise<OpenedKey & { readonly development: boolean }> {
+  const path = resolve(args.text('bundle'));
+  const key = await session.key(lastText(args, `${part}-key`), `${basename(path)} ${part}`, {
     certificate: lastText(args, `${part}-cert`),
     passphrase: lastText(args, `${part}-key-pass`) ?? lastText(args, 'key-pass'),
     storePassphrase: lastText(args, 'store-pass'),
   });
+  return { ...key, development: await isDevelopmentKey(key.signer.publicKey, folder) };
+}
 
 /** @throws {UsageError} when a digest is not one. */
 function certificatesOf(args: CommandArguments): readonly string[] | undefined {
@@ -148,15 +159,22 @@ export const signBundleCommand: CommandDefinition = {
       const bundle = await openBundle(path);
       const library = await loadNativeLibrary();
       try {
-        const image = parts.includes('image') ? await keyOf(session, args, 'image') : undefined;
-        const payload = parts.includes('payload')
-          ? await keyOf(session, args, 'payload')
-          : undefined;
+        const folder = await findKeyFolder(process.cwd(), [path], context.env);
+        const open = (part: Part): ReturnType<typeof keyOf> | undefined =>
+          parts.includes(part) ? keyOf(session, args, part, folder) : undefined;
+        const image = await open('image');
+        const payload = await open('payload');
+        if (image?.development === true || payload?.development === true) {
+          context.reporter.report({
+            kind: 'warning',
+            message: `Signing with development keys of ${folder}: do not ship this bundle`,
+          });
+        }
         const total = bundle.manifest.files.reduce((sum, { size }) => sum + size, 0);
         const step = { name: 'sign.bundle', title: `Sign ${path} anew`, total };
         const request: ResignBundleOptions = {
           output,
-          image: image && { signer: image.signer, algorithm: algorithmOf(args) },
+          image: image && { ...image, algorithm: algorithmOf(args) },
           payload,
           rollbackIndex:
             lastText(args, 'rollback-index') === undefined
