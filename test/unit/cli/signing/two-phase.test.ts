@@ -386,9 +386,10 @@ test('both phases at once, and a job without signatures, are refused', async () 
   expect(existsSync(at('a'))).toBe(false);
 });
 
-test('a request moves with its folder', async () => {
+test('a request moves with its folder, and needs no file of a key any more', async () => {
   await prepare(...line('out'));
   signElsewhere(at('request'));
+  for (const name of ['one.pub', 'two.pub']) rmSync(at(name));
   cpSync(at('request'), at('moved'), { recursive: true });
   const run = await microbuild(['sign', '--attach', at('moved')]);
   expect(run.status).toBe(5);

@@ -12,7 +12,7 @@ import {
 } from '../../../../src/signing/detached/apk-file.ts';
 import { isOfSignature, isSigned, splitApk } from '../../../../src/signing/detached/apk-pieces.ts';
 import { putApkTogether } from '../../../../src/signing/detached/apk-replace.ts';
-import { sign, testApk, testEntries, testManifest } from '../apk/fixtures.ts';
+import { sign, testApk, testEntries, testManifest, testSigner } from '../apk/fixtures.ts';
 
 let build: Uint8Array;
 let signed: Uint8Array;
@@ -43,6 +43,14 @@ describe('the signature of an APK', () => {
       expect(Buffer.compare(await together(signed, onto), signed)).toBe(0);
     }
     expect(Buffer.compare(await together(other, signed), other)).toBe(0);
+  });
+
+  test('holds the certificate digest of a source stamp, which no build has', async () => {
+    const stamp = { signer: await testSigner() };
+    const { apk } = await sign(build, { stamp });
+    expect(Buffer.from(apk).includes('stamp-cert-sha256')).toBe(true);
+    expect(Buffer.compare(await together(apk, build), apk)).toBe(0);
+    expect(Buffer.compare(await together(signed, apk), signed)).toBe(0);
   });
 
   test('is not put onto other content, and says which entries differ', async () => {
