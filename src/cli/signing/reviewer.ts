@@ -63,7 +63,8 @@ export interface ReviewerOptions {
 
 /** @throws {FormatError} when the file of what was released last is damaged. */
 export async function openReviewer(options: ReviewerOptions): Promise<Reviewer> {
-  const { profile, releaseLog, audit, env, reporter } = options;
+  const { profile, releaseLog, audit, env } = options;
+  const reporter = warnOnce(options.reporter);
   if (profile === 'development') return lenient(reporter);
   const last = await readLastReleases(releaseLog);
   const released = new Map<string, bigint>();
@@ -101,6 +102,18 @@ export async function openReviewer(options: ReviewerOptions): Promise<Reviewer> 
     async release() {
       const now = withReleases(await readLastReleases(releaseLog), released);
       if (released.size > 0) await writeFileAtomic(releaseLog, formatLastReleases(now));
+    },
+  };
+}
+
+/** One key may sign several things; what is to be said of it is said once. */
+function warnOnce(reporter: Reporter): Reporter {
+  const said = new Set<string>();
+  return {
+    report(event) {
+      if (event.kind === 'warning' && said.has(event.message)) return;
+      if (event.kind === 'warning') said.add(event.message);
+      reporter.report(event);
     },
   };
 }
