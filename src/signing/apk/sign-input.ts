@@ -5,6 +5,7 @@ import {
   findApkSections,
   findBlockName,
   readSigningBlock,
+  VERITY_PADDING_BLOCK_ID,
   type ApkSections,
   type PlacedPair,
 } from '../../formats/apk/signing-block.ts';
@@ -124,7 +125,7 @@ async function checkPairs(source: ByteSource, sections: ApkSections): Promise<vo
   if (!sections.hasSigningBlock) return;
   const seen = new Set<number>();
   for (const { id, offset } of await readSigningBlock(source, sections)) {
-    if (seen.has(id) && findBlockName(id) !== undefined) {
+    if (seen.has(id) && id !== VERITY_PADDING_BLOCK_ID && findBlockName(id) !== undefined) {
       throw new FormatError(
         'apk',
         'duplicate',
