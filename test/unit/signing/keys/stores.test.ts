@@ -1,6 +1,6 @@
 /** Key stores as bytes: intact ones, and hostile ones. Peers are asked in test/interop/key-stores.test.ts. */
 
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash, createHmac, generateKeyPairSync, pbkdf2Sync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -233,6 +233,40 @@ describe('a PKCS#12 store', () => {
     ]);
     const opened = await openPkcs12(store, passphrase);
     expect(opened?.keys.map((key) => key.pkcs8)).toEqual([pkcs8]);
+  });
+
+  test('with PBMAC1 opens with its pass phrase only', async () => {
+    // OpenSSL 3.4 and JDK 24 write it; what Debian has does not.
+    const salt = Buffer.alloc(8, 3);
+    const oid = { kdf: '1.2.840.113549.1.5.12', hmac: '1.2.840.113549.2.11' };
+    const hmac = sequence(objectIdentifier(oid.hmac), nullValue());
+    const derivation = sequence(
+      objectIdentifier(oid.kdf),
+      sequence(octetString(salt), integer(100n), integer(64n), hmac),
+    );
+    const safe = sequence(content(sequence(bag(1, pkcs8))));
+    const key = pbkdf2Sync(PHRASE, salt, 100, 64, 'sha512');
+    const mac = createHmac('sha512', key).update(safe).digest();
+    const algorithm = sequence(
+      objectIdentifier('1.2.840.113549.1.5.14'),
+      sequence(derivation, hmac),
+    );
+    const store = (digest: Uint8Array): Buffer =>
+      Buffer.from(
+        sequence(
+          integer(3n),
+          content(safe),
+          sequence(
+            sequence(algorithm, octetString(digest)),
+            octetString(Buffer.alloc(0)),
+            integer(1n),
+          ),
+        ),
+      );
+    const opened = await openPkcs12(store(mac), passphrase);
+    expect(opened?.keys.map((each) => each.pkcs8)).toEqual([pkcs8]);
+    mac[0] = (mac[0] ?? 0) ^ 1;
+    expect(await openPkcs12(store(mac), passphrase)).toBeUndefined();
   });
 
   const encrypted = (iterations: bigint): Uint8Array =>
