@@ -274,8 +274,17 @@ describe('a bundle is not signed', () => {
   });
 
   test('for a release with development keys, or below the last rollback index', async () => {
-    const log = ['--profile', 'release', '--release-log', at('releases.json')];
-    const line = ['sign', 'bundle', at('development'), '-o', at('released'), ...log];
+    const log = ['--release-log', at('releases.json'), '--audit-log', at('audit.jsonl')];
+    const line = [
+      'sign',
+      'bundle',
+      at('development'),
+      '-o',
+      at('released'),
+      '--profile',
+      'release',
+      ...log,
+    ];
     await succeed(...line, ...newKeys());
     const run = await sandbox.microbuild([...line, ...newKeys(), '--rollback-index', '2']);
     expect(run.status).toBe(3);
