@@ -9,6 +9,7 @@
 import { createHash, X509Certificate, type KeyObject } from 'node:crypto';
 import { equalBytes, sha256 } from '../core/digest.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
+import { assertDer } from '../formats/der/check.ts';
 import { signChecked, type SignatureOptions, type Signer } from './signer.ts';
 import {
   encodeCertificate,
@@ -162,6 +163,19 @@ export function readCertificate(der: Uint8Array): X509Certificate {
       'x509',
       'trailing-data',
       'Cannot read certificate: it is not DER, or bytes follow it',
+    );
+  }
+  // Inside it takes BER: several texts of one certificate, and so several digests of it.
+  try {
+    assertDer(der);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    const reason = cause.message.replace('Cannot read DER: ', '');
+    throw new FormatError(
+      'x509',
+      'bad-value',
+      `Cannot read certificate: it is not DER: ${reason}`,
+      { cause },
     );
   }
   return certificate;
