@@ -4,45 +4,14 @@
  */
 
 import { createInflateRaw } from 'node:zlib';
-import { FormatError, type FormatErrorCode } from '../../../core/errors.ts';
-import { readLocalHeader } from '../../../formats/zip/entry.ts';
-import { FLAG_DATA_DESCRIPTOR, METHOD_STORED } from '../../../formats/zip/layout.ts';
+import { METHOD_STORED } from '../../../formats/zip/layout.ts';
 import type { ZipEntry } from '../../../formats/zip/read.ts';
 import { streamOf } from '../../../io/byte-source.ts';
 import type { ApkView } from '../verifier/apk-view.ts';
-import { readEntryData } from '../verifier/entry-data.ts';
+import { entryError, locateEntryData, readEntryData } from '../verifier/entry-data.ts';
 
 /** Up to this, data is inflated at once: setting up a stream costs more. */
 const SMALL_ENTRY = 1 << 20;
-
-const entryError = (code: FormatErrorCode, entry: ZipEntry, message: string, cause?: unknown) =>
-  new FormatError('apk', code, `Cannot read entry ${entry.name}: ${message}`, {
-    offset: entry.localHeaderOffset,
-    field: entry.name,
-    ...(cause !== undefined && { cause }),
-  });
-
-/** Where the data stands, and how long it is there. */
-async function locate(
-  { source, sections }: ApkView,
-  entry: ZipEntry,
-): Promise<{ readonly offset: number; readonly size: number }> {
-  const { header, nameBytes, dataOffset } = await readLocalHeader(source, entry);
-  const isDescribed = (header.flags & FLAG_DATA_DESCRIPTOR) !== 0;
-  const isSame =
-    isDescribed === ((entry.flags & FLAG_DATA_DESCRIPTOR) !== 0) &&
-    Buffer.compare(nameBytes, entry.nameBytes) === 0 &&
-    (isDescribed ||
-      (header.crc32 === entry.crc32 &&
-        header.compressedSize === entry.compressedSize &&
-        header.size === entry.size));
-  if (!isSame) throw entryError('bad-value', entry, 'its two headers disagree');
-  const size = entry.method === METHOD_STORED ? entry.size : entry.compressedSize;
-  if (dataOffset + size > sections.centralDirectoryOffset) {
-    throw entryError('out-of-range', entry, 'its data reaches into the central directory');
-  }
-  return { offset: dataOffset, size };
-}
 
 async function* inflate(
   { source }: ApkView,
@@ -86,7 +55,7 @@ export async function* streamEntry(apk: ApkView, entry: ZipEntry): AsyncGenerato
     yield await readEntryData(apk, entry, SMALL_ENTRY);
     return;
   }
-  const place = await locate(apk, entry);
+  const place = await locateEntryData(apk, entry);
   if (entry.method === METHOD_STORED) yield* streamOf(apk.source, place.offset, place.size);
   else yield* inflate(apk, entry, place);
 }

@@ -14,7 +14,7 @@ import {
 import type { ZipEntry } from '../../../formats/zip/read.ts';
 import type { ApkView } from './apk-view.ts';
 
-const entryError = (
+export const entryError = (
   code: FormatErrorCode,
   entry: ZipEntry,
   message: string,
@@ -28,15 +28,22 @@ const entryError = (
 
 const SAME_IN_BOTH = ['crc32', 'compressedSize', 'size'] as const;
 
-/** Where the data stands, after the local header was compared with the record. */
-async function locate({ source, sections }: ApkView, entry: ZipEntry): Promise<number> {
-  const offset = entry.localHeaderOffset;
+/**
+ * Where the data stands and how long it is there, after the local header was compared with the record.
+ *
+ * @throws {FormatError} when they disagree, or the data is not before the central directory.
+ */
+export async function locateEntryData(
+  { source, sections }: ApkView,
+  entry: ZipEntry,
+): Promise<{ readonly offset: number; readonly size: number }> {
+  const headerOffset = entry.localHeaderOffset;
   const end = sections.centralDirectoryOffset;
   const headerSize = LocalFileHeader.size + entry.nameBytes.length;
-  if (offset + headerSize > end) {
+  if (headerOffset + headerSize > end) {
     throw entryError('out-of-range', entry, 'its local header reaches into the central directory');
   }
-  const bytes = await source.read(offset, headerSize);
+  const bytes = await source.read(headerOffset, headerSize);
   const header = LocalFileHeader.decode(bytes);
   if (header.signature !== LOCAL_FILE_HEADER_SIGNATURE) {
     throw entryError('bad-magic', entry, 'there is no local header where it should start');
@@ -54,12 +61,12 @@ async function locate({ source, sections }: ApkView, entry: ZipEntry): Promise<n
   if (!Buffer.from(name).equals(entry.nameBytes)) {
     throw entryError('bad-value', entry, 'its two headers disagree on its name');
   }
-  const dataOffset = offset + LocalFileHeader.size + header.nameLength + header.extraLength;
+  const offset = headerOffset + LocalFileHeader.size + header.nameLength + header.extraLength;
   const size = entry.method === METHOD_STORED ? entry.size : entry.compressedSize;
-  if (dataOffset + size > end) {
+  if (offset + size > end) {
     throw entryError('out-of-range', entry, 'its data reaches into the central directory');
   }
-  return dataOffset;
+  return { offset, size };
 }
 
 /**
@@ -77,13 +84,13 @@ export async function readEntryData(
   if (Math.max(entry.size, entry.compressedSize / 2) > limit) {
     throw entryError('too-large', entry, `it is ${entry.size} bytes, ${limit} are allowed`);
   }
-  const dataOffset = await locate(apk, entry);
-  if (entry.method === METHOD_STORED) return apk.source.read(dataOffset, entry.size);
-  const deflated = await apk.source.read(dataOffset, entry.compressedSize);
+  const { offset, size } = await locateEntryData(apk, entry);
+  const stored = await apk.source.read(offset, size);
+  if (entry.method === METHOD_STORED) return stored;
   let data: Uint8Array;
   try {
     // One byte more than is allowed, so that what is too long is seen.
-    data = inflateRawSync(deflated, { maxOutputLength: entry.size + 1 });
+    data = inflateRawSync(stored, { maxOutputLength: entry.size + 1 });
   } catch (cause) {
     throw entryError('bad-value', entry, 'its deflated data is broken', cause);
   }
