@@ -24,6 +24,7 @@ export interface JarSignatureOptions {
   /** Ids of the schemes that sign as well. */
   readonly schemes: readonly number[];
   readonly createdBy: string | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface JarSignature {
@@ -39,7 +40,7 @@ export interface JarSignature {
  * @throws {UsageError} `key` or `usage` when the signers cannot sign so.
  */
 export async function signEntries(options: JarSignatureOptions): Promise<JarSignature> {
-  const { input, opened, copied, stampEntry, signers, schemes, createdBy } = options;
+  const { input, opened, copied, stampEntry, signers, schemes, createdBy, signal } = options;
   const { minSdk } = opened;
   const algorithm = jarDigestAlgorithm(signers, minSdk);
   const kept = new Set(copied.records.map(({ name }) => name));
@@ -48,6 +49,7 @@ export async function signEntries(options: JarSignatureOptions): Promise<JarSign
       input,
       opened.zip.entries.filter(({ name }) => kept.has(name)),
       algorithm,
+      signal,
     ),
   );
   if (stampEntry !== undefined) {

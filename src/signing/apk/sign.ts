@@ -82,6 +82,8 @@ export interface SignApkOptions {
   readonly appendSignature?: boolean | undefined;
   /** Hashes for content digests and Merkle trees. Default: node:crypto on this thread. */
   readonly hasher?: EntriesPassOptions['hasher'];
+  /** Aborts between the steps, and while entries are read for v1. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface SignedApk {
@@ -140,6 +142,7 @@ async function outputEntries(
     signers: plan.v1,
     schemes: [...(plan.v2.length > 0 ? [2] : []), ...(plan.v3.length > 0 ? [3] : [])],
     createdBy,
+    signal: options.signal,
   });
   if (appendSignature) {
     const names = copied.records.map(({ name }) => name);
@@ -215,6 +218,7 @@ async function signPlanned(
   const kept = options.appendSignature ? keepSignatures(await opened.pairs(), plan) : NOTHING_KEPT;
   const { entries, jarManifest } = await outputEntries(options, opened, plan);
   await opened.check(entries);
+  options.signal?.throwIfAborted();
 
   const hasBlock =
     plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined || kept.pairs.length > 0;
@@ -237,6 +241,7 @@ async function signPlanned(
     hasher: options.hasher,
   });
   const digests = await pass.contentDigests(directory, endAt(entriesSize));
+  options.signal?.throwIfAborted();
   checkKept(kept, digests);
   const block = hasBlock
     ? encodeSigningBlock([

@@ -148,6 +148,7 @@ export async function planFrom(
   path: string,
   given: readonly SignerArguments[],
   input: ByteSource,
+  signal: AbortSignal,
 ): Promise<PlannedApk> {
   const name = basename(path);
   const signers: ApkSigner[] = [];
@@ -178,5 +179,6 @@ export async function planFrom(
     debuggablePermitted: choiceOf(args, 'debuggable-apk-permitted'),
     stamp: await openStamp(session, args, name),
     hasher: library && createNativeApkHasher(library),
+    signal,
   });
 }

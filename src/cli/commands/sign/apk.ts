@@ -70,7 +70,7 @@ export const signApkCommand: CommandDefinition = {
     return withSigning({ inputs }, args, context, async (session) => {
       const input = await openFileSource(path);
       try {
-        const apk = await planFrom(session, args, path, given, input);
+        const apk = await planFrom(session, args, path, given, input, context.signal);
         await reviewApk(session, args, apk, basename(path));
         for (const warning of apkWarnings(apk, await apk.targetSdk())) {
           context.reporter.report({ kind: 'warning', ...warning });

@@ -184,6 +184,17 @@ describe('signApk', () => {
     await expect(sign(input, { output: full })).rejects.toThrow('no space left');
   });
 
+  test('stops when it is told to, before it writes', async () => {
+    const output = new MemorySink();
+    const signal = AbortSignal.abort(new Error('interrupted'));
+    const input = await testApk();
+    for (const v1 of [true, false]) {
+      const signing = sign(input, { output, signal, schemes: { v1 } });
+      await expect(signing).rejects.toThrow('interrupted');
+    }
+    expect(output.bytes()).toHaveLength(0);
+  });
+
   test('without an idsig there is none', async () => {
     const output = new MemorySink();
     const result = await signApk({
