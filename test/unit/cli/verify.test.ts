@@ -42,7 +42,7 @@ beforeAll(async () => {
   const manifest = { ...testManifest, minSdk: 24 };
   signed = await sign(await testApk(undefined, manifest), {
     schemes: { v1: false, v2: true, v3: true },
-    stamp: { signer: await testSigner() },
+    stamp: { signer: await testSigner(), time: 1_700_000_000 },
   });
   certificate = (await testKey()).certificateDer;
 });
@@ -60,6 +60,7 @@ describe('microbuild verify on an APK', () => {
     expect(stdout).toContain(`${at('app.apk')}\n  ok      APK Signature Scheme v3\n`);
     expect(stdout).toContain('rsa-pkcs1-sha256 over chunked-sha256 of the content');
     expect(stdout).toContain('ok      source stamp');
+    expect(stdout).toContain('stamped 2023-11-14T22:13:20.000Z');
     expect(stdout).toContain('ok      strict profile');
     expect(stdout).toMatch(
       new RegExp(`^verified: v3, v2, for SDK versions 24 and later; signed by .*${digest}$`, 'm'),
@@ -77,7 +78,7 @@ describe('microbuild verify on an APK', () => {
       schemes: { v1: false, v2: true, v3: true, v31: false, v4: true, stamp: true },
       signer: [{ sha256: toHex(sha256(certificate)), key: 'RSA 2048' }],
       signers: { v3: [{ index: 0, algorithms: ['rsa-pkcs1-sha256'] }] },
-      stamp: { verified: true },
+      stamp: { verified: true, time: '1700000000' },
       trusted: null,
       errors: [],
       warnings: [],

@@ -250,6 +250,12 @@ function lineageLink({ verdict }: ApkFindings): readonly TreeLink[] {
   ];
 }
 
+/** Whoever stamps may write any number. */
+const timeText = (seconds: bigint): string => {
+  const date = new Date(Number(seconds) * 1000);
+  return Number.isNaN(date.getTime()) ? `${seconds} seconds after 1970` : date.toISOString();
+};
+
 function stampLink(findings: ApkFindings): readonly TreeLink[] {
   const { verdict, stamp } = findings;
   const seen = stamp?.stamp ?? verdict.stamp;
@@ -262,7 +268,10 @@ function stampLink(findings: ApkFindings): readonly TreeLink[] {
       state: stampHolds(findings) ? 'ok' : stamp === undefined ? 'warning' : 'broken',
       details: [
         ...(certificate === undefined ? [] : [`certificate sha256 ${certificate.sha256}`]),
-        ...(time === undefined ? [] : [`stamped at ${time} seconds since 1970`]),
+        ...(time === undefined ? [] : [`stamped ${timeText(time)}`]),
+        ...(seen === undefined || seen.lineage.length === 0
+          ? []
+          : [`lineage of ${seen.lineage.length} keys, each signed by the one before`]),
       ],
       children: [],
     },
