@@ -52,19 +52,22 @@ function readWords(
       places.push(word);
       continue;
     }
-    const name = nameOf(word, options);
+    const [, before = word, behind] = /^(--[^=]+)=(.*)$/s.exec(word) ?? [];
+    const name = nameOf(before, options);
     const option = name === undefined ? undefined : options[name];
     if (name === undefined || option === undefined) return undefined;
-    const next = words[at + 1];
+    const next = behind ?? words[at + 1];
     if (option.type === 'boolean') {
-      if (given.has(name) || next === 'true' || next === 'false') return undefined;
+      if (given.has(name) || behind !== undefined || next === 'true' || next === 'false') {
+        return undefined;
+      }
       given.set(name, true);
       continue;
     }
     const value = next === undefined ? undefined : valueOf(next, option);
     if (value === undefined || (given.has(name) && option.array !== true)) return undefined;
     given.set(name, option.array === true ? [...((given.get(name) ?? []) as []), value] : value);
-    at += 1;
+    if (behind === undefined) at += 1;
   }
   const placed = readPlaces(places, positionals);
   if (placed === undefined) return undefined;
