@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, () => Promise<CommandDefinition>>> = {
   extract: async () => (await import('./detached.ts')).extractSignatureCommand,
   replace: async () => (await import('./detached.ts')).replaceSignatureCommand,
   compare: async () => (await import('./detached.ts')).compareSignaturesCommand,
+  audit: async () => (await import('./audit.ts')).auditCommand,
 };
 
 /** The group with the command of that name only, as the others' code is not needed then; else with all. */

@@ -8,6 +8,7 @@ import {
   type CommandDefinition,
   type CommandGroup,
 } from '../../../../src/cli/command.ts';
+import { auditCommand } from '../../../../src/cli/commands/sign/audit.ts';
 import { imageCommand } from '../../../../src/cli/commands/image.ts';
 import { impliedSigning } from '../../../../src/cli/commands/sign/implied.ts';
 import { keyOptions, withSigning } from '../../../../src/cli/signing/session.ts';
@@ -87,7 +88,7 @@ const nothing: CommandDefinition = {
 const group: CommandGroup = {
   name: 'sign',
   summary: 'Sign',
-  commands: [thing, nothing],
+  commands: [thing, nothing, auditCommand],
   implied: impliedSigning([], () => Promise.resolve(group)),
 };
 

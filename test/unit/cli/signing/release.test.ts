@@ -247,6 +247,24 @@ describe('the audit log', () => {
     ]);
   });
 
+  test('is checked, and tells whether it was changed', async () => {
+    expect((await signed()).status).toBe(0);
+    const check = ['sign', 'audit', at('log')];
+    const whole = await microbuild(check);
+    expect([whole.status, whole.stdout]).toEqual([
+      0,
+      expect.stringMatching(/3 lines: 3 signed\n {2}last line {2}sha256 [0-9a-f]{64}\nno line is/),
+    ]);
+    const [one = '', , three = ''] = readFileSync(at('log'), 'utf8').trimEnd().split('\n');
+    writeFileSync(at('log'), `${one}\n${three}\n`);
+    const cut = await microbuild([...check, '--json']);
+    expect(cut.status).toBe(3);
+    expect(JSON.parse(cut.stdout)).toMatchObject({
+      lines: 2,
+      problems: [{ line: 2, problem: 'the line before it was changed or taken away' }],
+    });
+  });
+
   test('of a release is kept beside its release log, asked for or not', async () => {
     expect((await release()).status).toBe(0);
     const lines = readFileSync(at('microbuild.audit.jsonl'), 'utf8').trimEnd().split('\n');
