@@ -22,11 +22,11 @@ export const kernelKey = async (bundle: Bundle): Promise<Uint8Array> =>
 export async function requireTrusted(
   folder: string,
   key: Uint8Array,
-  signal?: AbortSignal,
+  { hasher, signal }: Pick<ResignBundleOptions, 'hasher' | 'signal'>,
 ): Promise<void> {
   const made = await openBundle(folder);
   try {
-    await verifyBundle(made, { trustedKey: key, level: 'full', signal });
+    await verifyBundle(made, { trustedKey: key, level: 'full', hasher, signal });
   } finally {
     await made.close();
   }
@@ -35,11 +35,12 @@ export async function requireTrusted(
 /** Verifies what is to be signed. @throws {VerificationError} naming the broken link. */
 export async function requireWhole(
   bundle: Bundle,
-  options: Pick<ResignBundleOptions, 'trustedKey' | 'signal'>,
+  options: Pick<ResignBundleOptions, 'trustedKey' | 'hasher' | 'signal'>,
 ): Promise<void> {
   await verifyBundle(bundle, {
     trustedKey: options.trustedKey ?? (await kernelKey(bundle)),
     level: 'full',
+    hasher: options.hasher,
     signal: options.signal,
   });
 }

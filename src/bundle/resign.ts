@@ -224,7 +224,7 @@ export async function resignBundle(
     }
     const key =
       image === undefined ? await kernelKey(bundle) : avbPublicKey(image.signer.publicKey);
-    await requireTrusted(folder, key, signal);
+    await requireTrusted(folder, key, options);
     return made;
   };
   return writeBundle(resolve(options.output), fill, signal);

@@ -17,6 +17,7 @@ import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.
 import { verifySystem } from '../signing/avb/verify-hashtree.ts';
 import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
 import { verifyPayload } from '../signing/apk/verify.ts';
+import type { BlockHasher } from '../verity/block-hasher.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
@@ -36,6 +37,8 @@ export interface VerifyBundleOptions {
   readonly trustedKey: Uint8Array;
   readonly minimumRollbackIndex?: bigint;
   readonly level: 'boot' | 'full';
+  /** Hashes the blocks of system and payload. Default: node:crypto on this thread. */
+  readonly hasher?: BlockHasher | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each link that holds, as soon as it does. */
   readonly onLink?: (link: ChainLink) => void;
@@ -93,7 +96,7 @@ export async function verifyBundle(
       const digest = toHex(initrdDigest ?? new Uint8Array(0));
       return [`sha256 ${digest}, debug level ${debugLevel}`, undefined];
     });
-    await verifyGuestSide(bundle, prove);
+    await verifyGuestSide(bundle, prove, options);
     if (bundle.names.includes(BUNDLE_FILES.manifestSignature)) {
       await prove('manifest-signature', 'trusted key → manifest.json', async () => {
         const size = await verifyManifestSignature(bundle, options.trustedKey);
@@ -116,7 +119,11 @@ type Prove = <T>(
   work: () => Promise<readonly [string, T]>,
 ) => Promise<T>;
 
-async function verifyGuestSide(bundle: Bundle, prove: Prove): Promise<void> {
+async function verifyGuestSide(
+  bundle: Bundle,
+  prove: Prove,
+  { hasher, signal }: VerifyBundleOptions,
+): Promise<void> {
   const pins = await prove('bootconfig', 'initrd → bootconfig', async () => {
     const { bootconfig } = await decodeInitrd(bundle.initrd);
     const value = (key: string): string => single(bootconfig, key);
@@ -143,6 +150,8 @@ async function verifyGuestSide(bundle: Bundle, prove: Prove): Promise<void> {
       vbmetaDigest: pins.vbmetaDigest,
       vbmetaSize: pins.vbmetaSize,
       system: await bundle.os.partition(LABELS.system),
+      hasher,
+      signal,
     });
     const digest = toHex(descriptor.rootDigest);
     return [`${descriptor.hashAlgorithm} root digest ${digest}`, undefined];
@@ -181,7 +190,10 @@ async function verifyGuestSide(bundle: Bundle, prove: Prove): Promise<void> {
   });
   await prove('idsig', 'APK’s signer → idsig → every block of the APK', async () => {
     const idsig = await bundle.payload.partition(LABELS.idsig);
-    const { rootHash } = await verifyIdsig(apkPartition, idsig, { apk });
+    const { rootHash } = await verifyIdsig(apkPartition, idsig, {
+      apk,
+      ...(hasher && { hasher }),
+    });
     return [`sha256 root digest ${toHex(rootHash)}`, undefined];
   });
   await prove('manifest', 'manifest.json → every file of the bundle', () => checkManifest(bundle));

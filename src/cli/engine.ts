@@ -55,3 +55,9 @@ export async function openEngine(name: string | undefined): Promise<Engine> {
     close: () => hasher.close(),
   };
 }
+
+/** What hashes blocks fastest here; undefined where the native library is not built. */
+export async function blockHasher(): Promise<BlockHasher | undefined> {
+  const library = await loadNativeLibrary();
+  return library && createNativeBlockHasher(library);
+}

@@ -112,6 +112,9 @@ export interface SystemImages {
   readonly vbmetaSize: number;
   /** The partition `system_a`. */
   readonly system: ByteSource;
+  /** Hashes the blocks. Default: node:crypto on this thread. */
+  readonly hasher?: BlockHasher | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -172,6 +175,7 @@ export function verifyPinnedVbmeta(
  */
 export async function verifySystem(images: SystemImages): Promise<HashtreeDescriptor> {
   const { system } = verifyPinnedVbmeta(images);
-  await verifyHashtreeImage(images.system, system, 'system');
+  const { hasher, signal } = images;
+  await verifyHashtreeImage(images.system, system, 'system', { hasher, signal });
   return system;
 }
