@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { sha256, toHex } from '../../src/core/digest.ts';
 import { bytesSource, type ByteSource } from '../../src/io/byte-source.ts';
 import type { Issue } from '../../src/signing/apk/verifier/issue.ts';
+import { verifyPayload } from '../../src/signing/apk/verify.ts';
 import { verifySourceStamp } from '../../src/signing/apk/verifier/verify-stamp.ts';
 import { decodeCertificatePem } from '../../src/signing/x509.ts';
 import { verifyApk, type ApkVerdict } from '../../src/signing/apk/verifier/verify-apk.ts';
@@ -157,6 +158,26 @@ describe.skipIf(corpus === undefined)("source stamps get apksig's verdict", () =
     else if (check.expect === 'stamp_fail') expect(status).not.toBe('STAMP_VERIFIED');
     else expect(`stamp_status:${status}`).toBe(check.expect);
     if (check.issue !== null) expect(issues.map((issue) => issue.name)).toContain(check.issue);
+  });
+});
+
+describe.skipIf(corpus === undefined)('the verifier of payloads', () => {
+  test('takes nothing that strict verification refuses, and names the same signer', async () => {
+    const other: string[] = [];
+    let taken = 0;
+    for (const [name] of files) {
+      const payload = await verifyPayload(open(name)).catch(() => undefined);
+      if (payload === undefined) continue;
+      taken += 1;
+      const verdict = await verifyApk(open(name), { minSdk: 35, maxSdk: 35, strict: true });
+      // In VMs, rotation is not followed.
+      if (verdict.examined.v31) continue;
+      const [signer = new Uint8Array(0)] = verdict.signerCertificates;
+      const [own = new Uint8Array(0)] = payload.signerCertificates;
+      if (!verdict.verified || toHex(signer) !== toHex(own)) other.push(name);
+    }
+    expect(other).toEqual([]);
+    expect(taken).toBeGreaterThan(10);
   });
 });
 
