@@ -26,7 +26,7 @@ const CHUNK = 1 << 20;
 const VERSION = 2;
 
 /** Random bytes, the same for the same name. */
-function generator(name: string): (size: number) => Buffer {
+export function generator(name: string): (size: number) => Buffer {
   const seed = createHash('sha256').update(`microbuild bench ${VERSION} ${name}`).digest();
   const cipher = createCipheriv('aes-128-ctr', seed.subarray(0, 16), seed.subarray(16));
   const zeros = Buffer.alloc(CHUNK);
@@ -34,7 +34,7 @@ function generator(name: string): (size: number) => Buffer {
 }
 
 /** Makes a file at another name and renames it, so that what is there is whole. */
-function makeFile(path: string, fill: (fd: number) => void): string {
+export function makeFile(path: string, fill: (fd: number) => void): string {
   if (existsSync(path)) return path;
   mkdirSync(dirname(path), { recursive: true });
   const fd = openSync(`${path}.new`, 'w');

@@ -5,6 +5,7 @@ import { availableParallelism, cpus, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { apkWorks } from './apk-works.ts';
 import { ask } from './measure.ts';
 import { failed, renderReport, reported, type Machine, type Report } from './report.ts';
 import { runWork } from './run.ts';
@@ -71,14 +72,16 @@ export async function runBench(
   try {
     const inputs = resolve(values.dir ?? temporary);
     mkdirSync(inputs, { recursive: true });
-    const all = allWorks({
+    const options = {
       root,
       inputs,
       outputs,
       scale: values.quick ? QUICK : FULL,
       mkfs: findMkfs(['mkfs.erofs', ...values['mkfs-erofs']]),
-      hasProgram: (program) => ask(program, '--version') !== undefined,
-    });
+      hasProgram: (program: string) => ask(program, '--version') !== undefined,
+    };
+    const manifest = await apkManifest(root);
+    const all = [...allWorks(options), ...apkWorks({ ...options, manifest })];
     const works =
       values.only.length === 0 ? all : all.filter(({ name }) => isNamed(name, values.only, all));
     if (values.list) {
@@ -99,6 +102,23 @@ export async function runBench(
     remove();
     process.removeListener('exit', remove);
   }
+}
+
+/** A manifest as Android reads it, made by the program that is measured. */
+async function apkManifest(root: string): Promise<Uint8Array> {
+  const path = resolve(root, 'dist/formats/axml/manifest.js');
+  const { encodeManifest } = (await import(pathToFileURL(path).href)) as {
+    readonly encodeManifest: (manifest: object) => Uint8Array;
+  };
+  return encodeManifest({
+    package: 'dev.microbuild.bench',
+    versionCode: 1,
+    minSdk: 30,
+    targetSdk: 34,
+    debuggable: false,
+    hasCode: false,
+    extractNativeLibs: false,
+  });
 }
 
 /** Whether a word is the name, or a part of it and the name of no other. */

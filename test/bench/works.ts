@@ -50,13 +50,21 @@ interface Scale {
   readonly fec: number;
   readonly small: readonly [files: number, size: number];
   readonly large: readonly [files: number, size: number];
+  readonly apks: readonly [Apk, Apk, Apk];
 }
+type Apk = readonly [size: number, smallFiles: number];
+
 export const FULL: Scale = {
   one: GIB,
   four: 4 * GIB,
   fec: GIB,
   small: [20_000, 190 * MIB],
   large: [40, 700 * MIB],
+  apks: [
+    [5 * MIB, 300],
+    [100 * MIB, 2000],
+    [GIB, 5000],
+  ],
 };
 export const QUICK: Scale = {
   one: 256 * MIB,
@@ -64,6 +72,11 @@ export const QUICK: Scale = {
   fec: 16 * MIB,
   small: [2000, 19 * MIB],
   large: [8, 70 * MIB],
+  apks: [
+    [5 * MIB, 300],
+    [20 * MIB, 500],
+    [64 * MIB, 1000],
+  ],
 };
 
 /** An `mkfs.erofs`: Debian's, or another one that the caller names. */
