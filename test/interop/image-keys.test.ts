@@ -128,7 +128,11 @@ describe('microbuild image', () => {
       /wrong/,
     ],
     ['no pass phrase', ['--image-key', 'image.pem'], /--key-pass env:NAME/],
-    ['development keys for a release', ['--profile', 'release'], /development key/],
+    [
+      'development keys for a release',
+      ['--profile', 'release', '--audit-log', '/dev/null'],
+      /development key/,
+    ],
     [
       'a program that is not there',
       ['--image-key', 'helper:absent?public-key=plain.pub'],
