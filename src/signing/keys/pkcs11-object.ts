@@ -64,12 +64,12 @@ export async function findPrivateKey(session: TokenSession, uri: Pkcs11Uri): Pro
   if (key !== undefined) {
     throw new UsageError(
       'key',
-      `Cannot choose between ${found.length} private keys of ${name}:${listed(found.map(describe))}`,
+      `Cannot choose between ${found.length} private keys of ${name}: ${listed(found.map(describe))}`,
       { hint: 'Say which with object=LABEL, or with id=%01 in hexadecimal digits' },
     );
   }
   const others = await keysOf(session, [ofClass(CKO.PRIVATE_KEY)]);
-  const there = others.length === 0 ? 'has none' : `has:${listed(others.map(describe))}`;
+  const there = others.length === 0 ? 'has none' : `has ${listed(others.map(describe))}`;
   throw new UsageError('key', `Cannot find the private key of the PKCS#11 URI: ${name} ${there}`, {
     hint:
       others.length === 0

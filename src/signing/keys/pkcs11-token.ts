@@ -22,12 +22,12 @@ export interface TokenSession {
 }
 
 /** Errors list no more than so many tokens or keys. */
-export const MAX_LISTED = 10;
+const MAX_LISTED = 10;
 
 export function listed(items: readonly string[]): string {
   const more = items.length - MAX_LISTED;
-  const shown = items.slice(0, MAX_LISTED).map((item) => `\n  ${item}`);
-  return `${shown.join('')}${more > 0 ? `\n  and ${more} more` : ''}`;
+  const shown = items.slice(0, MAX_LISTED).join(', ');
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 /** @throws {UsageError} `key` when no token fits, or several do. */
@@ -45,7 +45,7 @@ export async function findToken(cryptoki: Cryptoki, uri: Pkcs11Uri): Promise<Fou
   if (first !== undefined && found.length === 1) return first;
   const shown = (first === undefined ? initialized : found).map(({ info }) => uriOf(info));
   if (first === undefined) {
-    const there = shown.length === 0 ? 'has none' : `has:${listed(shown)}`;
+    const there = shown.length === 0 ? 'has none' : `has ${listed(shown)}`;
     throw new UsageError(
       'key',
       `Cannot find the token of the PKCS#11 URI: ${cryptoki.path} ${there}`,
@@ -57,7 +57,7 @@ export async function findToken(cryptoki: Cryptoki, uri: Pkcs11Uri): Promise<Fou
       },
     );
   }
-  throw new UsageError('key', `Cannot choose between ${found.length} tokens:${listed(shown)}`, {
+  throw new UsageError('key', `Cannot choose between ${found.length} tokens: ${listed(shown)}`, {
     hint: 'Say which with token=LABEL or serial=NUMBER',
   });
 }
