@@ -6,9 +6,11 @@
  */
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { equalBytes } from '../../core/digest.ts';
 import { FormatError } from '../../core/errors.ts';
 import {
   childrenOf,
+  derError,
   readElement,
   TAG,
   type Element,
@@ -25,7 +27,8 @@ import {
   smallIntegerOf,
 } from '../../formats/der/values.ts';
 import { bitString, integer, sequence } from '../../formats/der/write.ts';
-import { OID_RSA } from './algorithms.ts';
+import { OID_DSA, OID_EC_PUBLIC_KEY, OID_RSA } from './algorithms.ts';
+import { checkName, checkValidity } from './certificate-fields.ts';
 
 export interface Extension {
   readonly oid: string;
@@ -52,9 +55,14 @@ function readExtensions(tbs: Fields): readonly Extension[] {
   const tagged = tbs.context(3, 'extensions', true);
   if (tagged === undefined) return [];
   const list = explicitValue(tagged, 'extensions');
+  const seen = new Set<string>();
   return childrenOf(list).map((each) => {
     const fields = fieldsOf(each, 'Extension');
     const oid = oidOf(fields.any('extnID'), 'extnID');
+    if (seen.has(oid)) {
+      throw derError('duplicate', `extension ${oid} is there twice`, { offset: each.offset });
+    }
+    seen.add(oid);
     const critical = fields.optional(TAG.BOOLEAN, 'critical');
     const value = octetsOf(fields.any('extnValue'), 'extnValue');
     fields.end();
@@ -71,7 +79,7 @@ function readExtensions(tbs: Fields): readonly Extension[] {
 export function decodeCertificate(encoded: Uint8Array, rules: EncodingRules = 'der'): Certificate {
   const outer = fieldsOf(readElement(encoded, rules), 'Certificate');
   const tbs = fieldsOf(outer.any('tbsCertificate'), 'TBSCertificate');
-  outer.next(TAG.SEQUENCE, 'signatureAlgorithm');
+  const signatureAlgorithm = outer.next(TAG.SEQUENCE, 'signatureAlgorithm');
   outer.next(TAG.BIT_STRING, 'signatureValue');
   outer.end();
 
@@ -79,15 +87,25 @@ export function decodeCertificate(encoded: Uint8Array, rules: EncodingRules = 'd
   const version =
     versionTag === undefined ? 0 : smallIntegerOf(explicitValue(versionTag, 'version'), 'version');
   const serialNumber = integerOf(tbs.any('serialNumber'), 'serialNumber');
-  tbs.next(TAG.SEQUENCE, 'signature');
-  const issuer = tbs.next(TAG.SEQUENCE, 'issuer');
-  tbs.next(TAG.SEQUENCE, 'validity');
-  const subject = tbs.next(TAG.SEQUENCE, 'subject');
+  const signature = tbs.next(TAG.SEQUENCE, 'signature');
+  const issuer = tbs.any('issuer');
+  if (checkName(issuer, 'issuer') === 0) {
+    throw derError('bad-value', 'the issuer has no name', { offset: issuer.offset });
+  }
+  checkValidity(tbs.any('validity'));
+  const subject = tbs.any('subject');
+  checkName(subject, 'subject');
   const publicKeyInfo = tbs.next(TAG.SEQUENCE, 'subjectPublicKeyInfo');
   tbs.context(1, 'issuerUniqueID', false);
   tbs.context(2, 'subjectUniqueID', false);
   const extensions = readExtensions(tbs);
   tbs.end();
+  // RFC 5280, 4.1.1.2: the one outside is not signed, and must say the same.
+  if (!equalBytes(reencode(signature), reencode(signatureAlgorithm))) {
+    throw derError('bad-value', 'the certificate names two signature algorithms', {
+      offset: signatureAlgorithm.offset,
+    });
+  }
   if (version > VERSION_3 || (extensions.length > 0 && version < VERSION_3)) {
     throw new FormatError(
       'der',
@@ -98,16 +116,30 @@ export function decodeCertificate(encoded: Uint8Array, rules: EncodingRules = 'd
   return { encoded, serialNumber, issuer, subject, publicKeyInfo, extensions };
 }
 
+/** Of keys that can sign. */
+const KEY_OIDS: ReadonlySet<string> = new Set([OID_RSA, OID_DSA, OID_EC_PUBLIC_KEY]);
+
+function keyAlgorithm(publicKeyInfo: Element): string {
+  const info = fieldsOf(publicKeyInfo, 'SubjectPublicKeyInfo');
+  const algorithm = fieldsOf(info.any('algorithm'), 'AlgorithmIdentifier');
+  bitsOf(info.any('subjectPublicKey'), 'subjectPublicKey');
+  info.end();
+  return oidOf(algorithm.any('algorithm'), 'algorithm');
+}
+
+/** Whether the key is of a kind that somebody signs with: only then can anything be said about it. */
+export const hasKnownKey = ({ publicKeyInfo }: Certificate): boolean =>
+  KEY_OIDS.has(keyAlgorithm(publicKeyInfo));
+
 /**
  * Some old certificates have an RSA modulus without the zero byte that makes it positive. Android
  * takes it for the number that was meant.
  */
 function withPositiveModulus(publicKeyInfo: Element): Uint8Array {
+  if (keyAlgorithm(publicKeyInfo) !== OID_RSA) return reencode(publicKeyInfo);
   const info = fieldsOf(publicKeyInfo, 'SubjectPublicKeyInfo');
-  const algorithm = info.next(TAG.SEQUENCE, 'algorithm');
+  const algorithm = info.any('algorithm');
   const { bytes } = bitsOf(info.any('subjectPublicKey'), 'subjectPublicKey');
-  const oid = oidOf(fieldsOf(algorithm, 'AlgorithmIdentifier').any('algorithm'), 'algorithm');
-  if (oid !== OID_RSA) return reencode(publicKeyInfo);
   const key = fieldsOf(readElement(bytes, publicKeyInfo.rules), 'RSAPublicKey');
   const number = key.any('modulus');
   const modulus = integerOf(number, 'modulus');

@@ -21,6 +21,7 @@ import {
   allowsSignatures,
   certificateKey,
   decodeCertificate,
+  hasKnownKey,
   type Certificate,
 } from '../../cms/certificate.ts';
 import { checkSignature } from '../../cms/check-signature.ts';
@@ -178,6 +179,21 @@ function verifySigner(
   return check === 'valid' ? certificate : undefined;
 }
 
+/** Those that Java's library, and Android's, know. */
+const CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+
+/** Reads a certificate with its key: one whose key is malformed is malformed itself. */
+function readCertificate(encoded: Uint8Array): Certificate {
+  const certificate = decodeCertificate(encoded, 'ber');
+  if (hasKnownKey(certificate)) {
+    const { namedCurve } = certificateKey(certificate).asymmetricKeyDetails ?? {};
+    if (namedCurve !== undefined && !CURVES.has(namedCurve)) {
+      throw new FormatError('der', 'unsupported', `Cannot read certificate: curve ${namedCurve}`);
+    }
+  }
+  return certificate;
+}
+
 /** A certificate and those that issued it, as far as the block holds them. */
 function chainOf(certificates: readonly Certificate[], leaf: Certificate): readonly Uint8Array[] {
   const rest = certificates.filter((each) => each !== leaf);
@@ -205,7 +221,7 @@ function verifySigners(
     return undefined;
   }
   const candidates = range.minSdk < SDK_ALL_SIGNERS ? [first] : signedData.signers;
-  const certificates = signedData.certificates.map((each) => decodeCertificate(each, 'ber'));
+  const certificates = signedData.certificates.map(readCertificate);
   let verified: Certificate | undefined;
   for (const signer of candidates) {
     const { digestAlgorithm, signatureAlgorithm } = signer;

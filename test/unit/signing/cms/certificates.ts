@@ -28,6 +28,9 @@ export interface CertificateParts {
   readonly serialNumber?: bigint;
   readonly publicKeyInfo?: Uint8Array;
   readonly extensions?: readonly TestExtension[];
+  readonly notBefore?: Uint8Array;
+  /** Of the unsigned part, whose signature algorithm must be that of the signed one. */
+  readonly outerAlgorithm?: Uint8Array;
 }
 
 const COMMON_NAME = '2.5.4.3';
@@ -41,8 +44,9 @@ export const printableString = (text: string): Uint8Array =>
 export const nameOf = (value: Uint8Array, oid = COMMON_NAME): Uint8Array =>
   sequence(setOf([sequence(objectIdentifier(oid), value)]));
 
-const time = (text: string): Uint8Array =>
-  encodeValue(0, false, TAG.UTC_TIME, Buffer.from(text, 'latin1'));
+/** A time of the universal class. */
+export const time = (text: string, tag: number = TAG.UTC_TIME): Uint8Array =>
+  encodeValue(0, false, tag, Buffer.from(text, 'latin1'));
 
 const extension = ({ oid, critical = false, value }: TestExtension): Uint8Array =>
   sequence(objectIdentifier(oid), ...(critical ? [boolean(true)] : []), octetString(value));
@@ -64,12 +68,16 @@ function certificateFor(
     integer(parts.serialNumber ?? 7n),
     algorithm,
     parts.issuer ?? subject,
-    sequence(time('200101000000Z'), time('491231235959Z')),
+    sequence(parts.notBefore ?? time('200101000000Z'), time('491231235959Z')),
     subject,
     parts.publicKeyInfo ?? spkiOf(key.publicKey),
     ...(extensions.length === 0 ? [] : [explicit(3, sequence(...extensions.map(extension)))]),
   );
-  return sequence(tbs, algorithm, bitString(sign('sha256', tbs, privateKey)));
+  return sequence(
+    tbs,
+    parts.outerAlgorithm ?? algorithm,
+    bitString(sign('sha256', tbs, privateKey)),
+  );
 }
 
 export interface Identity {

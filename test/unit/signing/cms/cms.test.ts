@@ -41,8 +41,10 @@ import {
   nameOf,
   printableString,
   rsaIdentity,
+  time,
   utf8String,
   withLongLength,
+  type CertificateParts,
 } from './certificates.ts';
 
 const rsa = rsaIdentity();
@@ -341,6 +343,35 @@ describe('decodeCertificate()', () => {
     );
     const decoded = decodeCertificate(rsa.certificate({ publicKeyInfo }));
     expect(() => certificateKey(decoded)).toThrow(FormatError);
+  });
+
+  const usage = { oid: '2.5.29.15', value: encodeValue(0, false, 3, Uint8Array.of(0, 0x80)) };
+  test.each<[string, CertificateParts]>([
+    ['month 13', { notBefore: time('201301000000Z') }],
+    ['hour 24', { notBefore: time('200101240000Z') }],
+    ['letters in a time', { notBefore: time('2o0101000000Z') }],
+    ['a time of another type', { notBefore: utf8String('200101000000Z') }],
+    ['an issuer without a name', { issuer: sequence() }],
+    ['an issuer that is no name', { issuer: sequence(integer(1n)) }],
+    ['two signature algorithms', { outerAlgorithm: sequence(objectIdentifier(OID_RSA)) }],
+    ['an extension twice', { extensions: [usage, usage] }],
+  ])('refuses %s, in BER too', (_what, parts) => {
+    for (const rules of ['der', 'ber'] as const) {
+      expect(() => decodeCertificate(rsa.certificate(parts), rules)).toThrow(FormatError);
+    }
+  });
+
+  test.each([
+    ['no seconds', time('2001010000Z'), false],
+    ['another zone', time('200101000000+0100'), false],
+    ['fractions', time('20200101000000.5Z', 24), false],
+    ['four digits of a year', time('20200101000000Z', 24), true],
+  ])('takes times of old certificates in BER: %s', (_what, notBefore, isDer) => {
+    const made = rsa.certificate({ notBefore });
+    expect(decodeCertificate(made, 'ber').serialNumber).toBe(7n);
+    const decode = () => decodeCertificate(made).serialNumber;
+    if (isDer) expect(decode()).toBe(7n);
+    else expect(decode).toThrow(FormatError);
   });
 
   it('takes any bytes as a certificate or refuses them with a FormatError', () => {
