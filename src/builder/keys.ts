@@ -9,7 +9,7 @@ import type { AvbAlgorithmName } from '../formats/avb/algorithm.ts';
 import { loadCryptoki } from '../native/load-cryptoki.ts';
 import { ensureDevelopmentKeys } from '../signing/keys/development.ts';
 import { openKey, type OpenedKey } from '../signing/keys/open-key.ts';
-import { resolveKeyReference } from '../signing/keys/reference.ts';
+import { parseKeyReference, resolveKeyReference } from '../signing/keys/reference.ts';
 import type { Signer } from '../signing/signer.ts';
 import { createSelfSignedCertificate } from '../signing/x509.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -176,12 +176,14 @@ async function ownKey(
 
 /** For a key that has none: the same one in each build. */
 async function newCertificate(key: OpenedKey, name: string): Promise<Uint8Array> {
-  if (key.signer.publicKey.asymmetricKeyType !== 'rsa') {
+  const { kind } = parseKeyReference(key.reference);
+  const isElsewhere = kind === 'pkcs11' || kind === 'helper';
+  if (isElsewhere && key.signer.publicKey.asymmetricKeyType === 'ec') {
     throw new UsageError(
       'key',
       `Cannot sign a payload with ${key.reference} without its certificate`,
       {
-        hint: `Only RSA signs a certificate the same way each time. Make one once: microbuild keys certificate --key ${key.reference} --subject NAME -o FILE`,
+        hint: `Its signatures differ from one time to the next, and so would its certificate. Make one once: microbuild keys certificate --key ${key.reference} --subject NAME -o FILE`,
       },
     );
   }

@@ -5,6 +5,7 @@
 
 import { constants, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 import { UsageError } from '../core/errors.ts';
+import { hasKnownCurve, signEcdsa } from './deterministic-ecdsa.ts';
 
 /** Hashes a signature may be made over. */
 export type SignatureHash = 'sha1' | 'sha256' | 'sha384' | 'sha512';
@@ -14,7 +15,7 @@ export type SignatureHash = 'sha1' | 'sha256' | 'sha384' | 'sha512';
  *
  * - `rsa-pkcs1`: RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). Deterministic.
  * - `rsa-pss`: RSASSA-PSS, MGF1 with the same hash, salt as long as the hash.
- * - `ecdsa`: DER `SEQUENCE { r, s }`.
+ * - `ecdsa`: DER `SEQUENCE { r, s }`. Deterministic (RFC 6979) with keys in this process's memory.
  * - `dsa`: DER `SEQUENCE { r, s }`.
  * - `ed25519`: 64 bytes (RFC 8032). Deterministic. The hash is `sha512`, which is part of the scheme.
  */
@@ -86,6 +87,9 @@ export function keySigner(privateKey: KeyObject): Signer {
       const type = privateKey.asymmetricKeyType;
       if (type !== KEY_TYPE[scheme]) {
         throw new TypeError(`Cannot make a ${scheme} signature with a key of type ${type}`);
+      }
+      if (scheme === 'ecdsa' && hasKnownCurve(privateKey)) {
+        return signEcdsa(privateKey, options.hash, data);
       }
       const key = keyInput(privateKey, scheme);
       // The form with a callback computes on another thread: an RSA-8192 signature takes 100 ms.

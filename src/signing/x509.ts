@@ -77,8 +77,8 @@ function certificateSignature(publicKey: KeyObject): CertificateSignature {
 }
 
 /**
- * Makes a self-signed certificate. With RSA and Ed25519 the same key and options give the same bytes;
- * ECDSA signatures differ from one time to the next.
+ * Makes a self-signed certificate. The same key and options give the same bytes, but with an ECDSA key
+ * in a token or behind a helper, whose signatures differ from one time to the next.
  *
  * @returns DER.
  * @throws {UsageError} `key` when no such certificate can be made for the type of the key, or the

@@ -140,11 +140,16 @@ describe('the keys of a build', () => {
     expect(problem?.source).toContain('signing');
   });
 
-  test('that sign no certificate twice the same way need one', async () => {
-    const path = join(tmpDir(), 'ec.pem');
+  test('get the same certificate each time, or need one', async () => {
+    const [path, publicPath] = [join(tmpDir(), 'ec.pem'), join(tmpDir(), 'ec.pub')];
     writeFileSync(path, pem(ec), { mode: 0o600 });
+    writeFileSync(publicPath, ec.publicKey.export({ type: 'spki', format: 'pem' }));
+    const made = async (): Promise<Uint8Array> =>
+      (await resolved(project(BOTH, files), { payload: { reference: path } })).payload
+        .certificateDer;
+    expect(await made()).toEqual(await made());
     const error: unknown = await resolved(project(BOTH, files), {
-      payload: { reference: path },
+      payload: { reference: `helper:true?public-key=${publicPath}` },
     }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UsageError);
     expect((error as UsageError).hint).toContain('microbuild keys certificate');
