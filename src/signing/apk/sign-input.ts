@@ -52,13 +52,19 @@ export interface SigningInput {
   pairs(): Promise<readonly PlacedPair[]>;
   /** The data of a small entry, undefined when there is none of this name. */
   entry(name: string): Promise<Uint8Array | undefined>;
-  /** @throws {FormatError} when readers could take the output's entries differently. */
-  check(entries: CopyPlan): Promise<void>;
+  /**
+   * @param contents Whether to read the data of entries too, to compare its size and CRC-32; undefined
+   *   where that is soon done.
+   * @throws {FormatError} when readers could take the output's entries differently.
+   */
+  check(entries: CopyPlan, contents: boolean | undefined): Promise<void>;
 }
 
 const ANDROID_MANIFEST = 'AndroidManifest.xml';
 /** Where in an APK there is what systems keep in memory: void when anything moves. */
 const PIN_LIST_ENTRY = 'pinlist.meta';
+/** Data that is inflated in a few hundredths of a second. */
+const SOON_READ = 8 << 20;
 /** Of manifests, which are read as a whole. */
 const MAX_SMALL_ENTRY = 64 << 20;
 
@@ -240,7 +246,8 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
           (!keepsSignatures && isSignatureEntry(name)),
       }),
     entry,
-    async check(entries) {
+    async check(entries, contents) {
+      const dataSize = entries.records.reduce((sum, record) => sum + record.size, 0);
       const directory = encodeDirectory(entries);
       const end = encodeEnd(entries, { offset: entries.size, size: directory.length });
       const output = plannedSource(source, [
@@ -249,7 +256,7 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
         { kind: 'bytes', bytes: end },
       ]);
       await checkStrictZip(output, await readZip(output), {
-        contents: false,
+        contents: contents ?? dataSize <= SOON_READ,
         entryComments: options.entryComments ?? false,
       });
     },

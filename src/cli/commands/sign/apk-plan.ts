@@ -176,6 +176,7 @@ export async function planFrom(
       : { libraryPage: numberOf(args, 'lib-page-alignment') ?? 4096 },
     entryComments: args.flag('keep-entry-comments'),
     dropGaps: args.flag('drop-gaps'),
+    checkContents: args.optionalText('profile') === 'release' ? true : undefined,
     debuggablePermitted: choiceOf(args, 'debuggable-apk-permitted'),
     stamp: await openStamp(session, args, name),
     hasher: library && createNativeApkHasher(library),

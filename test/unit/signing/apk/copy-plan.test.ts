@@ -126,6 +126,21 @@ describe('refused are', () => {
     await expect(sign(apk)).rejects.toBeInstanceOf(FormatError);
   });
 
+  test('data that is not as its checksum says, of small APKs, for v1 and when it is asked for', async () => {
+    const change = async (size: number): Promise<Buffer> => {
+      const apk = Buffer.from(await testApk(testEntries(size)));
+      const at = await dataOffset(apk, LIBRARY);
+      apk[at] = (apk[at] ?? 0) ^ 1;
+      return apk;
+    };
+    const wrong = { code: 'bad-checksum' };
+    await expect(sign(await change(5000))).rejects.toMatchObject(wrong);
+    const large = await change(9 << 20);
+    await expect(sign(large)).resolves.toBeDefined();
+    await expect(sign(large, { checkContents: true })).rejects.toMatchObject(wrong);
+    await expect(sign(large, { schemes: { v3: false } })).rejects.toMatchObject(wrong);
+  });
+
   test('archive comments that look like another end of the archive', async () => {
     const apk = Buffer.from(await testApk());
     const comment = Buffer.concat([Buffer.from('PK\x05\x06'), Buffer.alloc(10)]);
