@@ -6,7 +6,7 @@ use crate::sha256::Engine;
 use core::slice;
 
 /// The system's `errno` on writing is this less the result.
-pub const ERROR_WRITE: i32 = -100_000;
+const ERROR_WRITE: i32 = -100_000;
 
 /// More pieces than any APK has: two for each entry, and there are fewer than 65536 of them.
 const MAX_PIECES: usize = 1 << 18;
