@@ -23,6 +23,7 @@ import {
   APK_SIGNATURE_SCHEME_V3_BLOCK_ID,
 } from '../../../formats/apk/signing-block.ts';
 import type { ZipEntry } from '../../../formats/zip/read.ts';
+import { windowSource } from '../../../formats/zip/window-source.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 import type { ApkHasher } from '../content-digests.ts';
 import { verifyJar, type VerifiedJar } from '../jar/verify.ts';
@@ -156,7 +157,9 @@ async function verifyJarOf(
   const own = log.step();
   const foundSchemes = schemes?.found ?? new Set<number>();
   const options = { minSdk: sdk.min, maxSdk: sdk.max, foundSchemes };
-  return { log: own, ...(await verifyJar(apk, entries, options, own)) };
+  // Entries are read one behind the other, two reads for each.
+  const near = { ...apk, source: windowSource(apk.source) };
+  return { log: own, ...(await verifyJar(near, entries, options, own)) };
 }
 
 function schemesPassedOver(
