@@ -84,6 +84,17 @@ describe('sign apk', () => {
     expect(readFileSync(at('two.apk.idsig'))).toEqual(readFileSync(at('one.apk.idsig')));
   });
 
+  test("takes apksigner's command line", async () => {
+    await ok(
+      `sign apk --v1-signing-enabled false --v2-signing-enabled true ${by('old')} --v4-signing-enabled true --in @app.apk --out @out.apk`,
+    );
+    expect(files()).toEqual(['app.apk', 'out.apk', 'out.apk.idsig']);
+    const twice = await run(`sign apk @app.apk --in @out.apk ${by('old')}`);
+    expect(twice).toMatchObject({ status: 2 });
+    expect(twice.stderr).toContain('two APKs are named');
+    expect((await run(`sign apk ${by('old')}`)).stderr).toContain('no APK is named');
+  });
+
   test('tells programs who signed what', async () => {
     const json = JSON.parse(
       await ok(`sign apk @app.apk ${by('old')} --v1 false --v4 false --min-sdk-version 30 --json`),

@@ -14,6 +14,7 @@ export const apkOptions: Readonly<Record<string, Options>> = {
   cert: listOption(keyOptions.cert.describe),
   'key-pass': listOption(keyOptions['key-pass'].describe),
   'store-pass': listOption('Pass phrase of a key store, where it is not that of the key'),
+  in: textOption('APK, as apksigner names it'),
   output: textOption('Leave APK as it is and write to this file; default: sign in place', {
     alias: 'o',
   }),

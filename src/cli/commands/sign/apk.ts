@@ -1,11 +1,12 @@
 /** `microbuild sign apk`: what apksigner signs, with its options. */
 
 import { basename } from 'node:path';
+import { UsageError } from '../../../core/errors.ts';
 import { openFileSource } from '../../../io/byte-source.ts';
 import { createFileSink } from '../../../io/image-sink.ts';
 import { replaceFiles } from '../../../io/replace-files.ts';
 import type { PlannedApk, SignedApk } from '../../../signing/apk/sign.ts';
-import type { CommandContext, CommandDefinition } from '../../command.ts';
+import type { CommandArguments, CommandContext, CommandDefinition } from '../../command.ts';
 import { withSigning } from '../../signing/session.ts';
 import { lastText } from '../avb/options.ts';
 import { expectOutputs, isSameFile } from '../output-files.ts';
@@ -33,11 +34,24 @@ async function signInto(
   }
 }
 
+/** The APK that is to be signed: a word of its own, or behind --in. */
+function inputOf(args: CommandArguments): string {
+  const [path, ...others] = [args.optionalText('apk'), lastText(args, 'in')].filter(
+    (each) => each !== undefined,
+  );
+  if (path !== undefined && others.length === 0) return path;
+  throw new UsageError(
+    'usage',
+    path === undefined ? 'Cannot sign: no APK is named' : 'Cannot sign: two APKs are named',
+    { hint: 'Name one: microbuild sign apk APK' },
+  );
+}
+
 export const signApkCommand: CommandDefinition = {
   name: 'apk',
   summary: 'Sign an APK: JAR signature (v1), APK Signature Schemes v2, v3 and v3.1, and idsig (v4)',
   positionals: {
-    apk: { type: 'string', required: true, describe: 'APK, unsigned or to be signed anew' },
+    apk: { type: 'string', required: false, describe: 'APK, unsigned or to be signed anew' },
   },
   options: apkOptions,
   examples: [
@@ -52,7 +66,7 @@ export const signApkCommand: CommandDefinition = {
     ],
   ],
   async run(args, context) {
-    const path = args.text('apk');
+    const path = inputOf(args);
     const output = lastText(args, 'output') ?? lastText(args, 'out') ?? path;
     const inPlace = await isSameFile(output, path);
     const idsig = lastText(args, 'idsig') ?? `${output}.idsig`;
