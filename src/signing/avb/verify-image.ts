@@ -43,6 +43,8 @@ export interface VerifyImageOptions {
   readonly followChains?: boolean;
   /** Does not mind that a tree was emptied; the data is proved all the same. */
   readonly acceptZeroedHashtree?: boolean;
+  /** Partitions whose images are not looked at, and not reported: the caller tells of them. */
+  readonly skip?: ReadonlySet<string>;
   readonly hasher?: BlockHasher | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -164,6 +166,7 @@ async function verifyDescriptor(
       const { partitionName } = descriptor;
       // A descriptor without a name is about the image that holds it.
       const own = partitionName === '';
+      if (options.skip?.has(partitionName) === true) return undefined;
       const partition = own ? image : await openPartition(finder, partitionName);
       try {
         report(

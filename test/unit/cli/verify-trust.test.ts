@@ -1,7 +1,7 @@
 /** `verify` of images and PKCS #7 signatures: whom it trusts, and what it says of everybody else. */
 
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { avbCommands } from '../../../src/cli/commands/avb/group.ts';
@@ -199,6 +199,14 @@ describe('verify of an image', () => {
     const trust = ['--trust', at('image.pub'), '--trust', at('other.pub')];
     const { status, stderr } = await microbuild('verify', at('vbmeta.img'), ...trust);
     expect([status, stderr]).toEqual([3, expect.stringContaining('not the one it must be signed')]);
+  });
+
+  test('tells of partitions whose images are not there', async () => {
+    for (const name of ['vendor.img', 'system.img']) rmSync(at(name));
+    const verify = ['verify', at('vbmeta.img'), '--trust', at('image.pub')];
+    expect(await succeed(...verify)).toContain('not looked at: vendor, system, whose images');
+    const json = JSON.parse(await succeed(...verify, '--json')) as object;
+    expect(json).toMatchObject({ verified: true, complete: false, missing: ['vendor', 'system'] });
   });
 
   test('refuses one that nobody signed, whoever is trusted', async () => {

@@ -15,6 +15,8 @@ export interface VerifiedImage {
   readonly vbmeta: Vbmeta | undefined;
   /** What holds. */
   readonly parts: readonly VerifiedPart[];
+  /** Partitions that it describes and whose images are not there. */
+  readonly missing: readonly string[];
   /** Images whose keys this one names. */
   readonly chains: readonly VerifiedImage[];
   /** What does not hold, or undefined. */
@@ -56,9 +58,10 @@ function partLink(part: VerifiedPart, image: VerifiedImage): readonly TreeLink[]
     }
     case 'chain': {
       const place = `rollback index location ${part.rollbackIndexLocation}`;
-      const found = image.chains[chainsBefore(image, part)];
+      const found = image.chains[chainsBefore(image, part.partition)];
       const title = `vbmeta → key of partition ${part.partition}`;
-      if (found === undefined) return [link(title, 'skipped', [place, 'not looked at'])];
+      if (found === undefined)
+        return [link(title, 'skipped', [place, 'its image is not here: not looked at'])];
       const signer = found.vbmeta && describeAvbKey(found.vbmeta.publicKey);
       return [
         {
@@ -74,20 +77,31 @@ function partLink(part: VerifiedPart, image: VerifiedImage): readonly TreeLink[]
   }
 }
 
-/** Chained images are in the order of their descriptors. */
-const chainsBefore = (image: VerifiedImage, part: VerifiedPart): number =>
-  image.parts.filter(({ kind }) => kind === 'chain').indexOf(part);
+/** Chained images are in the order of their descriptors, without those that are not there. */
+function chainsBefore({ parts, missing }: VerifiedImage, partition: string): number {
+  const chained = parts.flatMap((part) => (part.kind === 'chain' ? [part.partition] : []));
+  return chained.filter((each) => !missing.includes(each)).indexOf(partition);
+}
 
 /** The links below an image’s own. */
 export function chainLinks(image: VerifiedImage): readonly TreeLink[] {
-  const links = image.parts.flatMap((part) => partLink(part, image));
+  const looked = image.parts.flatMap((part) => partLink(part, image));
+  const chained = new Set(
+    image.parts.flatMap((part) => (part.kind === 'chain' ? [part.partition] : [])),
+  );
+  const missing = image.missing
+    .filter((partition) => !chained.has(partition))
+    .map((partition) =>
+      link(`vbmeta → partition ${partition}`, 'skipped', ['its image is not here: not looked at']),
+    );
+  const links = [...looked, ...missing];
   const { error } = image;
   return error === undefined ? links : [...links, link(error.link, 'broken', [error.message])];
 }
 
 /** The same for programs. */
 export function chainJson(image: VerifiedImage): unknown {
-  const { path, vbmeta, parts, chains, error } = image;
+  const { path, vbmeta, parts, missing, chains, error } = image;
   return {
     image: path,
     verified: error === undefined,
@@ -95,6 +109,7 @@ export function chainJson(image: VerifiedImage): unknown {
     algorithm: vbmeta?.algorithm ?? null,
     rollbackIndex: vbmeta?.rollbackIndex ?? null,
     parts,
+    missing,
     chains: chains.map(chainJson),
     ...(error !== undefined && { error: errorToJson(error, EXIT.verification) }),
   };

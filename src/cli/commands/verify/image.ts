@@ -1,7 +1,14 @@
 /** A vbmeta image, or an image with an AVB footer: its signature, and the images that it describes. */
 
+import { access } from 'node:fs/promises';
 import { sha256, toHex } from '../../../core/digest.ts';
-import { FormatError, UsageError, VerificationError } from '../../../core/errors.ts';
+import { FormatError, VerificationError } from '../../../core/errors.ts';
+import type {
+  ChainPartitionDescriptor,
+  Descriptor,
+  HashDescriptor,
+  HashtreeDescriptor,
+} from '../../../formats/avb/descriptor.ts';
 import { readVbmeta } from '../../../formats/avb/footer.ts';
 import { decodeVbmeta, type Vbmeta } from '../../../formats/avb/vbmeta.ts';
 import type { ImageFinder } from '../../../signing/avb/loaded-vbmeta.ts';
@@ -15,6 +22,7 @@ import { openEngine } from '../../engine.ts';
 import { EXIT } from '../../exit-code.ts';
 import { errorToJson, renderError } from '../../render/error.ts';
 import { renderTree, type TreeLink } from '../../render/tree.ts';
+import { printable } from '../../terminal.ts';
 import { describeAvbKey, trustAnchors, untrusted } from '../../trust-anchors.ts';
 import { openForReading } from '../avb/images.ts';
 import { chainJson, chainLinks, type VerifiedImage } from './image-report.ts';
@@ -40,6 +48,7 @@ async function verifyWithChains(
 ): Promise<VerifiedImage> {
   const parts: VerifiedPart[] = [];
   const chains: VerifiedImage[] = [];
+  let missing: readonly string[] = [];
   let vbmeta: Vbmeta | undefined;
   try {
     const read = await readImage(path);
@@ -49,33 +58,48 @@ async function verifyWithChains(
       ? [] // a chained vbmeta must not chain further: nobody said what to expect of it
       : vbmeta.descriptors.flatMap((each) => (each.kind === 'chain-partition' ? [each] : []));
     const expectedChains = new Map(descriptors.map((each) => [each.partitionName, each]));
-    await verifyImage(path, own, { ...options, expectedChains }, (part) => parts.push(part));
+    missing = await findMissing(vbmeta, own);
+    const skip = new Set(missing);
+    await verifyImage(path, own, { ...options, expectedChains, skip }, (part) => parts.push(part));
     for (const { partitionName, publicKey } of descriptors) {
+      if (skip.has(partitionName)) continue;
       const chained = { ...options, key: publicKey, keyName: `the one that ${path} names` };
       chains.push(await verifyWithChains(own.pathOf(partitionName), finder, chained, true));
     }
     if (vbmeta.algorithm === 'NONE') throw unsigned(path);
-    return { path, vbmeta, parts, chains };
+    return { path, vbmeta, parts, missing, chains };
   } catch (error) {
-    return { path, vbmeta, parts, chains, error: asVerification(path, error) };
+    return { path, vbmeta, parts, missing, chains, error: asVerification(error) };
   }
 }
+
+/** Partitions whose images are elsewhere: what is said of them cannot be compared with anything. */
+async function findMissing(vbmeta: Vbmeta, finder: ImageFinder): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (const { partitionName } of vbmeta.descriptors.filter(isOfPartition)) {
+    // A descriptor without a name is about the image that holds it.
+    if (partitionName === '' || missing.includes(partitionName)) continue;
+    const exists = await access(finder.pathOf(partitionName)).then(
+      () => true,
+      () => false,
+    );
+    if (!exists) missing.push(partitionName);
+  }
+  return missing;
+}
+
+const isOfPartition = (
+  each: Descriptor,
+): each is HashDescriptor | HashtreeDescriptor | ChainPartitionDescriptor =>
+  each.kind === 'hash' || each.kind === 'hashtree' || each.kind === 'chain-partition';
 
 const unsigned = (path: string): VerificationError =>
   new VerificationError('vbmeta', 'Verification', `Cannot trust ${path}: it is not signed`);
 
-function asVerification(path: string, error: unknown): VerificationError {
+function asVerification(error: unknown): VerificationError {
   if (error instanceof VerificationError) return error;
-  if (error instanceof FormatError) {
-    return new VerificationError('vbmeta', error.code, error.message, { cause: error });
-  }
-  const missing = error instanceof UsageError || (error as NodeJS.ErrnoException).code === 'ENOENT';
-  if (!missing) throw error;
-  const message = error instanceof UsageError ? error.message : `${path} does not exist`;
-  throw new UsageError('input', message, {
-    cause: error,
-    hint: 'Put the images of all partitions beside the one that describes them, each as NAME with its extension',
-  });
+  if (!(error instanceof FormatError)) throw error;
+  return new VerificationError('vbmeta', error.code, error.message, { cause: error });
 }
 
 /** The image whose footer describes it is the partition that it describes. */
@@ -154,15 +178,19 @@ export const verifyImageTarget: VerifyTarget = async (path, args, { env, termina
     children: chainLinks(image),
   };
   if (error !== undefined) terminal.err(renderError(error, terminal, false));
+  const missing = [image, ...image.chains].flatMap((each) => each.missing);
+  const without =
+    missing.length === 0 ? '' : `; not looked at: ${missing.join(', ')}, whose images are not here`;
   const verdict =
     error === undefined
-      ? `verified: rollback index ${vbmeta?.rollbackIndex}, flags ${vbmeta?.flags}`
+      ? `verified: rollback index ${vbmeta?.rollbackIndex}, flags ${vbmeta?.flags}${without}`
       : 'NOT VERIFIED';
   const key = vbmeta?.publicKey ?? new Uint8Array(0);
   return {
-    text: `${renderTree([root], terminal)}\n${verdict}`,
+    text: `${renderTree([root], terminal)}\n${printable(verdict)}`,
     json: {
       verified: error === undefined,
+      complete: error === undefined && missing.length === 0,
       trusted: signer?.anchor !== undefined,
       trustedBy: signer?.anchor?.name ?? null,
       key: key.length === 0 ? null : `sha256:${toHex(sha256(key))}`,
@@ -170,6 +198,7 @@ export const verifyImageTarget: VerifyTarget = async (path, args, { env, termina
       rollbackIndex: vbmeta?.rollbackIndex ?? null,
       flags: vbmeta?.flags ?? null,
       parts: image.parts,
+      missing: image.missing,
       chains: image.chains.map(chainJson),
       ...(error !== undefined && { error: errorToJson(error, EXIT.verification) }),
     },
