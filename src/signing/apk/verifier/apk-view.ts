@@ -44,8 +44,10 @@ const MAX_COMMENT = 0xffff;
 const FOOTER_SIZE = 24;
 /** With its magic and both of its sizes. */
 const MIN_BLOCK_SIZE = 32;
-/** Stores add to signing blocks, but no more than megabytes. */
-const MAX_BLOCK_SIZE = 64 << 20;
+/** Above it, Android finds no block. */
+const MAX_BLOCK_SIZE = 0x7fff_fff7;
+/** Stores add to signing blocks, but no more than megabytes. What Android would read is refused. */
+const MAX_READ_BLOCK = 64 << 20;
 /** 65535 records of 300 bytes and a little. */
 const MAX_CENTRAL_DIRECTORY = 32 << 20;
 
@@ -94,6 +96,9 @@ async function findBlock(
   const head = await source.read(offset, 8);
   const headSize = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
   if (headSize !== size) return { problem: `its sizes, ${headSize} and ${size}, differ` };
+  if (size > BigInt(MAX_READ_BLOCK)) {
+    throw apkError('too-large', `its signing block is ${size} bytes`, { offset });
+  }
   return { offset, size: Number(size) + 8 };
 }
 

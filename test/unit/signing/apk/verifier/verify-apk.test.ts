@@ -200,6 +200,22 @@ describe('the signing block', () => {
     }
   });
 
+  test('that is too large to be read is not taken for none', async () => {
+    const size = 65 << 20;
+    const block = new Uint8Array(size + 8);
+    const view = new DataView(block.buffer);
+    view.setUint32(0, size, true);
+    view.setUint32(size - 16, size, true);
+    block.set(new TextEncoder().encode('APK Sig Block 42'), size - 8);
+    const end = new Uint8Array(22);
+    end.set([0x50, 0x4b, 5, 6]);
+    new DataView(end.buffer).setUint32(16, block.length, true);
+    const verdict = await verify(Uint8Array.from(Buffer.concat([block, end])), { minSdk: 18 });
+    expect(verdict.issues).toMatchObject([
+      { name: 'MALFORMED_APK', message: expect.stringContaining('68157440 bytes') as string },
+    ]);
+  });
+
   test('the first of two pairs counts, as for Android', async () => {
     const pairs = await pairsOf(apk);
     const broken = { id: V3, value: new Uint8Array(8) };
