@@ -14,6 +14,8 @@ import { hashTreeLevels, type HashTreeLayout } from '../../verity/hash-tree-layo
 
 export const MERKLE_BLOCK_SIZE = 4096;
 const DIGEST_SIZE = 32;
+/** For the signing block and central directory of nearly all APKs: growing means two trees at a time. */
+const SPARE_BLOCKS = 2048;
 
 export interface MerkleTree {
   /** The next bytes, in pieces of any size. The piece may be reused once the promise resolves. */
@@ -48,7 +50,7 @@ const leavesSize = (blocks: number): number => alignUp(blocks * DIGEST_SIZE, MER
 export function createMerkleTree(options: MerkleTreeOptions): MerkleTree {
   const { salt = new Uint8Array(0), hasher = nodeBlockHasher } = options;
   const parameters = { algorithm: 'sha256', blockSize: MERKLE_BLOCK_SIZE, salt } as const;
-  let capacity = divCeil(options.expectedSize, MERKLE_BLOCK_SIZE) + 1;
+  let capacity = divCeil(options.expectedSize, MERKLE_BLOCK_SIZE) + SPARE_BLOCKS;
   let room = upperSize(capacity);
   let bytes = new Uint8Array(room + leavesSize(capacity));
   let blocks = 0;
