@@ -29,6 +29,10 @@ import { chainJson, chainLinks, type VerifiedImage } from './image-report.ts';
 import type { VerifyTarget } from './target.ts';
 import { besideFinder } from './partition-finder.ts';
 
+/** AVB_VBMETA_IMAGE_FLAGS. */
+const HASHTREE_DISABLED = 1;
+const VERIFICATION_DISABLED = 2;
+
 async function readImage(path: string): Promise<{ vbmeta: Vbmeta; hasFooter: boolean }> {
   const image = await openForReading.open(path);
   try {
@@ -148,6 +152,13 @@ function judgeSigner(
   return { anchor, error };
 }
 
+/** What the flags turn off on a device; here everything is verified all the same. */
+function flagsText(flags: number): string {
+  if ((flags & VERIFICATION_DISABLED) !== 0) return `flags ${flags}: devices verify nothing of it`;
+  if ((flags & HASHTREE_DISABLED) !== 0) return `flags ${flags}: devices use no hash tree of it`;
+  return `flags ${flags}`;
+}
+
 export const verifyImageTarget: VerifyTarget = async (path, args, { env, terminal, signal }) => {
   const anchors = await trustAnchors(args.list('trust'), path, env);
   const minimum = BigInt(args.optionalNumber('minimum-rollback-index') ?? 0);
@@ -171,7 +182,7 @@ export const verifyImageTarget: VerifyTarget = async (path, args, { env, termina
         ? []
         : [
             `signed by ${describeAvbKey(vbmeta.publicKey)}, ${vbmeta.algorithm}`,
-            `rollback index ${vbmeta.rollbackIndex}, flags ${vbmeta.flags}`,
+            `rollback index ${vbmeta.rollbackIndex}, ${flagsText(vbmeta.flags)}`,
           ]),
       ...(signer?.error === undefined ? [] : [signer.error.message]),
     ],
