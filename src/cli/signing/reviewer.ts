@@ -1,6 +1,5 @@
 /** What profile `release` asks of a session: what may be signed, and what was released last. */
 
-import { createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { findKeyFolder } from '../../builder/workspace.ts';
@@ -9,6 +8,7 @@ import type { Reporter } from '../../core/events.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import type { AuditLog } from '../../signing/audit.ts';
 import { isDevelopmentKey } from '../../signing/keys/development.ts';
+import { importPrivateKey } from '../../signing/keys/import-private-key.ts';
 import { knownTestKey } from '../../signing/keys/known-test-keys.ts';
 import { parseKeyReference } from '../../signing/keys/reference.ts';
 import {
@@ -172,7 +172,7 @@ function isPlainPrivateKey(key: Buffer): boolean {
   ];
   return forms.some((form) => {
     try {
-      return createPrivateKey(form).type === 'private';
+      return importPrivateKey(form).type === 'private';
     } catch {
       return false;
     }
