@@ -10,6 +10,7 @@ import { verifyIdsig } from '../../../src/signing/apk/verify-idsig.ts';
 import { verifyPayload } from '../../../src/signing/apk/verify.ts';
 import { keySigner } from '../../../src/signing/signer.ts';
 import { createSelfSignedCertificate, encodeCertificatePem } from '../../../src/signing/x509.ts';
+import { corpus, corpusPath } from '../../support/corpus.ts';
 import { openSandbox, type CliResult, type Sandbox } from '../../support/cli.ts';
 import { readSigners, signerName } from '../../../src/cli/commands/sign/apk-signers.ts';
 import { testApk, testKeyPath } from '../signing/apk/fixtures.ts';
@@ -192,6 +193,18 @@ describe('keys rotate and keys lineage', () => {
     expect(files()).toEqual(['app.apk', 'app.lineage']);
   });
 
+  test.skipIf(corpus === undefined)(
+    'a release does not rotate to a key that everybody has',
+    async () => {
+      const published = corpusPath('sig-apksig', 'keys', 'rsa-2048.x509.pem');
+      const line = `keys rotate --out @app.lineage --old-signer ${by('new')} --new-signer --cert ${published}`;
+      const refused = await run(`${line} --profile release`);
+      expect(refused).toMatchObject({ status: 3 });
+      expect(refused.stderr).toContain('published test key');
+      expect(existsSync(at('app.lineage'))).toBe(false);
+    },
+  );
+
   test('refuse what is no lineage, and what would lose it', async () => {
     await ok(rotate());
     const before = readFileSync(at('app.lineage'));
@@ -244,7 +257,9 @@ describe('readSigners', () => {
   test("names the files of a JAR signature after the key's file", () => {
     expect(signerName({ key: 'keys/release.v2.pem' })).toBe('release');
     expect(signerName({ key: 'file:/keys/release' })).toBe('release');
-    expect(signerName({ key: 'p12:store.p12#a' })).toBeUndefined();
+    expect(signerName({ key: 'p12:store.p12#upload' })).toBe('upload');
+    expect(signerName({ key: 'jks:store.jks' })).toBeUndefined();
+    expect(signerName({ key: 'pkcs11:token=a;object=b' })).toBeUndefined();
     expect(signerName({ key: '.key' })).toBeUndefined();
     expect(signerName({ key: 'a', name: 'other' })).toBe('other');
     expect(signerName({ cert: 'a.pem' })).toBeUndefined();

@@ -10,6 +10,7 @@ import {
   type Lineage,
 } from '../../../signing/apk/lineage-change.ts';
 import { readLineageOf } from '../../../signing/apk/lineage-source.ts';
+import { readCertificateKey } from '../../../signing/x509.ts';
 import type { CommandDefinition } from '../../command.ts';
 import { signingOptions, withSigning } from '../../signing/session.ts';
 import { flagOption, lastText, requiredText, textOption } from '../avb/options.ts';
@@ -81,6 +82,13 @@ export const rotateCommand: CommandDefinition = {
           hint: 'Name it with --cert',
         });
       }
+      const next = await certificateOf(session, groups.new, artefact);
+      await session.review({
+        kind: 'key',
+        name: groups.new.cert ?? groups.new.key ?? 'the new key',
+        publicKey: readCertificateKey(next),
+        development: false,
+      });
       const given: Lineage =
         before === undefined
           ? startLineage(certificate, DEFAULT_CAPABILITIES)
@@ -89,7 +97,7 @@ export const rotateCommand: CommandDefinition = {
         changeLineage(given, certificate, groups.old.capabilities),
         { signer: old.signer, certificate },
         {
-          certificate: await certificateOf(session, groups.new, artefact),
+          certificate: next,
           capabilities: changeCapabilities(DEFAULT_CAPABILITIES, groups.new.capabilities),
         },
       );

@@ -74,12 +74,13 @@ export function readSigners(argv: readonly string[]): readonly SignerArguments[]
 }
 
 /**
- * What a JAR signature's files are called after a key file: its name up to the first dot, as apksigner has
- * it. Undefined for keys in other places.
+ * What a JAR signature's files are called after a key, as apksigner has it: the alias in a key store, or
+ * the name of a key file up to its first dot. Undefined for keys in other places.
  */
 export function signerName({ name, key }: SignerArguments): string | undefined {
   if (name !== undefined || key === undefined) return name;
-  const isElsewhere = /^(?:p12|jks|pkcs11|helper):/.test(key);
+  const [, kind] = /^(p12|jks|pkcs11|helper):/.exec(key) ?? [];
+  if (kind === 'p12' || kind === 'jks') return /#([^#]+)$/.exec(key)?.[1];
   const [base] = basename(key.replace(/^file:/, '')).split('.');
-  return isElsewhere || base === '' ? undefined : base;
+  return kind !== undefined || base === '' ? undefined : base;
 }
