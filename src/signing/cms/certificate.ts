@@ -71,6 +71,18 @@ function readExtensions(tbs: Fields): readonly Extension[] {
 }
 
 /**
+ * RFC 5280, 4.1.1.2: the algorithm outside is not signed, and must be the one inside. Android compares
+ * no parameters.
+ */
+function isSameAlgorithm(inside: Element, outside: Element): boolean {
+  if (inside.rules === 'der') return equalBytes(inside.encoded, outside.encoded);
+  const [a, b] = [inside, outside].map((each) =>
+    oidOf(fieldsOf(each, 'AlgorithmIdentifier').any('algorithm'), 'algorithm'),
+  );
+  return a === b;
+}
+
+/**
  * Takes a certificate apart.
  *
  * @param rules `ber` for what Android accepts; everything that is new is `der`.
@@ -100,8 +112,7 @@ export function decodeCertificate(encoded: Uint8Array, rules: EncodingRules = 'd
   tbs.context(2, 'subjectUniqueID', false);
   const extensions = readExtensions(tbs);
   tbs.end();
-  // RFC 5280, 4.1.1.2: the one outside is not signed, and must say the same.
-  if (!equalBytes(reencode(signature), reencode(signatureAlgorithm))) {
+  if (!isSameAlgorithm(signature, signatureAlgorithm)) {
     throw derError('bad-value', 'the certificate names two signature algorithms', {
       offset: signatureAlgorithm.offset,
     });

@@ -6,7 +6,6 @@
 import { equalBytes } from '../../core/digest.ts';
 import { childrenOf, isTag, TAG, type Element } from '../../formats/der/element.ts';
 import { fieldsOf } from '../../formats/der/fields.ts';
-import { reencode } from '../../formats/der/reencode.ts';
 import { expectTag, oidOf } from '../../formats/der/values.ts';
 
 /** CN, C, L, ST, O, OU, STREET, DC and UID. */
@@ -28,7 +27,7 @@ function canonicalAttribute(attribute: Element): string {
   const value = fields.any('value');
   const isText = isTag(value, TAG.UTF8_STRING) || isTag(value, TAG.PRINTABLE_STRING);
   if (!isText || !COMPARED_AS_TEXT.has(oid)) {
-    return `${oid}#${Buffer.from(reencode(value)).toString('hex')}`;
+    return `${oid}#${Buffer.from(value.encoded).toString('hex')}`;
   }
   const text = Buffer.from(value.contents).toString('utf8').normalize('NFKD');
   return `${oid}=${text.toUpperCase().toLowerCase().trim().replaceAll(/ +/g, ' ')}`;
