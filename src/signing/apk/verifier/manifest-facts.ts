@@ -74,17 +74,21 @@ function findInteger(bytes: Uint8Array, name: string, id: number): number | unde
   return undefined;
 }
 
-/** Undefined for what Android cannot read either, and passes over. */
+/** Undefined for what Android cannot read either, and passes over; a limit of ours is none of that. */
 function optional(read: () => number | undefined): number | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof FormatError) return undefined;
+    if (error instanceof FormatError && error.code !== 'too-large') return undefined;
     throw error;
   }
 }
 
-/** Reads what there is; only `minSdk` fails when it cannot be told. */
+/**
+ * Reads what there is; only `minSdk` fails when it cannot be told.
+ *
+ * @throws {FormatError} `too-large` when it would take too much to tell.
+ */
 export function readManifestFacts(bytes: Uint8Array): ManifestFacts {
   const find = (name: string, id: number): number | undefined =>
     optional(() => findInteger(bytes, name, id));

@@ -123,7 +123,7 @@ function readPool({ header, contents }: Chunk): Strings {
       : readLength(strings, contents.getUint32(4 * index, true), false);
     const size = isUtf8 ? length : 2 * length;
     spent += size;
-    if (spent > STRING_BUDGET) throw malformed('its strings are too long');
+    if (spent > STRING_BUDGET) throw axmlError('too-large', 'its strings are too long');
     const isEnded = isUtf8
       ? strings.getUint8(after + size) === 0
       : strings.getUint16(after + size, true) === 0;

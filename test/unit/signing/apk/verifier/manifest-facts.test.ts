@@ -140,3 +140,40 @@ describe('readManifestFacts', () => {
     );
   });
 });
+
+describe('readManifestFacts on texts without end', () => {
+  test('gives up, and does not take what it has not read for absent', () => {
+    // 5000 elements whose names are strings of 14 KB, nearly all in the same bytes.
+    const count = 5000;
+    const length = 7000;
+    const pool = new Uint8Array(28 + 4 * count + 4 + 2 * length + 2 * count);
+    const view = new DataView(pool.buffer);
+    view.setUint32(0, 0x001c0001, true);
+    view.setUint32(4, pool.length, true);
+    view.setUint32(8, count, true);
+    view.setUint32(20, 28 + 4 * count, true);
+    const strings = 28 + 4 * count;
+    // Every string has its length at its own place, and zeros behind it.
+    for (let index = 0; index < count; index++) {
+      view.setUint32(28 + 4 * index, 2 * index, true);
+      view.setUint16(strings + 2 * index, length, true);
+    }
+    const elements = new Uint8Array(36 * count);
+    const each = new DataView(elements.buffer);
+    for (let index = 0; index < count; index++) {
+      each.setUint32(36 * index, 0x00100102, true);
+      each.setUint32(36 * index + 4, 36, true);
+      each.setUint32(36 * index + 16, 0xffffffff, true);
+      each.setUint32(36 * index + 20, index, true);
+      each.setUint16(36 * index + 24, 20, true);
+      each.setUint16(36 * index + 26, 20, true);
+    }
+    const document = new Uint8Array(8 + pool.length + elements.length);
+    const header = new DataView(document.buffer);
+    header.setUint32(0, 0x00080003, true);
+    header.setUint32(4, document.length, true);
+    document.set(pool, 8);
+    document.set(elements, 8 + pool.length);
+    expect(() => readManifestFacts(document)).toThrow(/too long/);
+  });
+});
