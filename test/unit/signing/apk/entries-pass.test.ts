@@ -14,6 +14,7 @@ import { loadNativeLibrary, type NativeLibrary } from '../../../../src/native/li
 import type { Sha256Engine } from '../../../../src/native/sha256-engine.ts';
 import { digestContent, type ApkHasher } from '../../../../src/signing/apk/content-digests.ts';
 import { runEntriesPass } from '../../../../src/signing/apk/entries-pass.ts';
+import { createMerkleTree } from '../../../../src/signing/apk/merkle-tree.ts';
 import { computeHashTree } from '../../../../src/verity/hash-tree.ts';
 import { pattern } from './fixtures.ts';
 
@@ -185,6 +186,19 @@ describe('runEntriesPass()', () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('grows a tree whose end comes later than expected', async () => {
+    const tree = createMerkleTree({ expectedSize: 100 });
+    const data = pattern(9 * MIB + 5, 8);
+    for (let at = 0; at < data.length; at += 700_001) {
+      await tree.update(data.subarray(at, at + 700_001));
+    }
+    const whole = await computeHashTree(bytesSource(data), { algorithm: 'sha256' });
+    const grown = await tree.finish();
+    expect(Buffer.compare(grown.tree, whole.tree)).toBe(0);
+    expect(grown.rootDigest).toEqual(whole.rootDigest);
+    expect(() => createMerkleTree({ expectedSize: 0 }).leaves(100)).toThrow(RangeError);
   });
 
   it('refuses pieces that do not fit into the section', async () => {
