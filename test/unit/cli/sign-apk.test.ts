@@ -118,6 +118,15 @@ describe('sign apk', () => {
     expect(idsig).toBeNull();
   });
 
+  test('warns of an idsig that was made for another APK', async () => {
+    await ok(`sign apk @app.apk ${by('old')} --out @out.apk`);
+    const { status, stderr } = await run(
+      `sign apk @app.apk ${by('old')} --out @out.apk --v4 false`,
+    );
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/warning: .*out\.apk\.idsig is not of this APK/);
+  });
+
   test.each([
     ['', 2, /no key is given/],
     ['--key @app.apk', 2, /Cannot use key/],

@@ -1,5 +1,6 @@
 /** `microbuild sign apk`: what apksigner signs, with its options. */
 
+import { lstat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { UsageError } from '../../../core/errors.ts';
 import { openFileSource } from '../../../io/byte-source.ts';
@@ -94,6 +95,13 @@ export const signApkCommand: CommandDefinition = {
         const signed = await replaceFiles(outputs, (temporaries) =>
           signInto(apk, temporaries, context),
         );
+        if (!withIdsig && (await lstat(idsig).catch(() => undefined)) !== undefined) {
+          context.reporter.report({
+            kind: 'warning',
+            message: `${idsig} is not of this APK: it was there before`,
+            hint: 'Remove it, or sign with v4 too',
+          });
+        }
         return reportSigned({ apk, signed, output, idsig: withIdsig ? idsig : undefined, inPlace });
       } finally {
         await input.close();
