@@ -8,6 +8,7 @@ import {
   APK_SIGNATURE_SCHEME_V3_BLOCK_ID as V3,
 } from '../../../../../src/formats/apk/signing-block.ts';
 import { decodeSigners, encodeSigners } from '../../../../../src/formats/apk/signer-block.ts';
+import { decodeIdsig, encodeIdsigHeader } from '../../../../../src/formats/apk/idsig.ts';
 import { bytesSource } from '../../../../../src/io/byte-source.ts';
 import type { SignApkOptions } from '../../../../../src/signing/apk/sign.ts';
 import {
@@ -175,6 +176,56 @@ describe('who is trusted', () => {
     expect(errorsOf(await verify(apk, { trusted: [other, mine] }))).toEqual([]);
     expect(errorsOf(await verify(apk, { trusted: [other] }))).toEqual(['SIGNER_NOT_TRUSTED']);
     expect(errorsOf(await verify(apk, { trusted: [] }))).toEqual(['SIGNER_NOT_TRUSTED']);
+  });
+});
+
+describe('an idsig', () => {
+  const judge = (bytes: Uint8Array) => verify(apk, { minSdk: 28, idsig: bytesSource(bytes) });
+
+  test('may leave out its tree, but has all of it or none', async () => {
+    const { treeOffset } = decodeIdsig(idsig);
+    expect(errorsOf(await judge(idsig.subarray(0, treeOffset - 4)))).toEqual([]);
+    for (const size of [treeOffset - 5, treeOffset - 2, treeOffset + 4096 - 1]) {
+      expect(errorsOf(await judge(idsig.subarray(0, size)))).toContain('V4_SIG_MALFORMED_SIGNERS');
+    }
+  });
+
+  test('says what is wrong with it', async () => {
+    const of = async (change: (bytes: Uint8Array) => Uint8Array) =>
+      errorsOf(await judge(change(Uint8Array.from(idsig))));
+    const { hashing, signing, treeOffset, treeSize } = decodeIdsig(idsig);
+    const again = (info: Partial<typeof signing>, more: Partial<typeof hashing> = {}) =>
+      Uint8Array.from(
+        Buffer.concat([
+          encodeIdsigHeader(
+            {
+              hashing: { ...hashing, ...more },
+              signing: { ...signing, ...info },
+              signingBlocks: [],
+            },
+            treeSize,
+          ),
+          idsig.subarray(treeOffset),
+        ]),
+      );
+    const none = new Uint8Array(0);
+    expect(await of((bytes) => bytes.with(bytes.length - 1, 7))).toEqual([
+      'V4_SIG_APK_TREE_DID_NOT_VERIFY',
+    ]);
+    expect(await of(() => again({ signature: none, certificate: none }))).toEqual([
+      'V4_SIG_NO_SIGNATURES',
+    ]);
+    expect(await of(() => again({ signatureAlgorithm: 0x777 }))).toEqual([
+      'V4_SIG_UNKNOWN_SIG_ALGORITHM',
+    ]);
+    expect(await of(() => again({ publicKey: none }))).toEqual(['V4_SIG_MALFORMED_PUBLIC_KEY']);
+    expect(await of(() => again({ signature: signing.signature.toReversed() }))).toEqual([
+      'V4_SIG_DID_NOT_VERIFY',
+    ]);
+    expect(await of(() => again({}, { rawRootHash: new Uint8Array(32) }))).toEqual([
+      'V4_SIG_DID_NOT_VERIFY',
+      'V4_SIG_APK_ROOT_DID_NOT_VERIFY',
+    ]);
   });
 });
 
