@@ -2,7 +2,13 @@
 
 import { childrenOf, derError, isTag, TAG, type Element } from '../../formats/der/element.ts';
 import { fieldsOf } from '../../formats/der/fields.ts';
-import { expectForm, expectTag, oidOf } from '../../formats/der/values.ts';
+import {
+  booleanOf,
+  expectForm,
+  expectTag,
+  oidOf,
+  smallIntegerOf,
+} from '../../formats/der/values.ts';
 
 /** RFC 5280, 4.1.2.5: both to the second and in UTC. */
 const DER_TIMES = {
@@ -55,4 +61,26 @@ export function checkName(element: Element, field: string): number {
     }
   }
   return count;
+}
+
+const OID_BASIC_CONSTRAINTS = '2.5.29.19';
+const OID_EXTENDED_KEY_USAGE = '2.5.29.37';
+
+/**
+ * A critical extension must be understood, and so be readable at all.
+ *
+ * @param value Of the extension.
+ */
+export function checkCriticalExtension(oid: string, value: Element): void {
+  if (oid === OID_BASIC_CONSTRAINTS) {
+    const fields = fieldsOf(value, 'BasicConstraints');
+    const isAuthority = fields.optional(TAG.BOOLEAN, 'cA');
+    if (isAuthority !== undefined) booleanOf(isAuthority, 'cA');
+    const length = fields.optional(TAG.INTEGER, 'pathLenConstraint');
+    if (length !== undefined) smallIntegerOf(length, 'pathLenConstraint');
+    fields.end();
+  } else if (oid === OID_EXTENDED_KEY_USAGE) {
+    expectTag(value, TAG.SEQUENCE, 'ExtKeyUsageSyntax');
+    for (const purpose of childrenOf(value)) oidOf(purpose, 'KeyPurposeId');
+  }
 }

@@ -28,7 +28,7 @@ import {
 } from '../../formats/der/values.ts';
 import { bitString, integer, sequence } from '../../formats/der/write.ts';
 import { OID_DSA, OID_EC_PUBLIC_KEY, OID_RSA } from './algorithms.ts';
-import { checkName, checkValidity } from './certificate-fields.ts';
+import { checkCriticalExtension, checkName, checkValidity } from './certificate-fields.ts';
 
 export interface Extension {
   readonly oid: string;
@@ -63,10 +63,12 @@ function readExtensions(tbs: Fields): readonly Extension[] {
       throw derError('duplicate', `extension ${oid} is there twice`, { offset: each.offset });
     }
     seen.add(oid);
-    const critical = fields.optional(TAG.BOOLEAN, 'critical');
+    const flag = fields.optional(TAG.BOOLEAN, 'critical');
+    const critical = flag !== undefined && booleanOf(flag, 'critical');
     const value = octetsOf(fields.any('extnValue'), 'extnValue');
     fields.end();
-    return { oid, critical: critical !== undefined && booleanOf(critical, 'critical'), value };
+    if (critical) checkCriticalExtension(oid, readElement(value, each.rules));
+    return { oid, critical, value };
   });
 }
 
@@ -178,12 +180,21 @@ export function certificateKey(certificate: Certificate): KeyObject {
 
 const OID_KEY_USAGE = '2.5.29.15';
 
-/** Whether the certificate may sign data: it says so, or says nothing about its use. */
+/**
+ * Whether the certificate may sign data: it says so, or says nothing about its use. What it says in a
+ * way that nobody can read counts only if it is critical.
+ *
+ * @throws {FormatError} `der` when a critical key usage is malformed.
+ */
 export function allowsSignatures(certificate: Certificate): boolean {
   const usage = certificate.extensions.find(({ oid }) => oid === OID_KEY_USAGE);
   if (usage === undefined) return true;
-  const { rules } = certificate.issuer;
-  const { bytes } = bitsOf(readElement(usage.value, rules), 'keyUsage');
-  // digitalSignature and nonRepudiation are the first two bits.
-  return ((bytes[0] ?? 0) & 0xc0) !== 0;
+  try {
+    const { bytes } = bitsOf(readElement(usage.value, certificate.issuer.rules), 'keyUsage');
+    // digitalSignature and nonRepudiation are the first two bits.
+    return ((bytes[0] ?? 0) & 0xc0) !== 0;
+  } catch (error) {
+    if (error instanceof FormatError && !usage.critical) return true;
+    throw error;
+  }
 }

@@ -16,24 +16,27 @@ const KEY_TYPE: Readonly<Record<CmsScheme, string>> = { rsa: 'rsa', dsa: 'dsa', 
  */
 export type SignatureCheck = 'valid' | 'invalid' | 'malformed';
 
-/** Whether bytes are `SEQUENCE { r, s }` of two positive numbers. */
-function isPairOfNumbers(signature: Uint8Array): boolean {
+/** The two numbers of `SEQUENCE { r, s }`; undefined when bytes are none. */
+function numbersOf(signature: Uint8Array): readonly [bigint, bigint] | undefined {
   try {
     const fields = fieldsOf(readElement(signature), 'Signature');
     const r = integerOf(fields.any('r'), 'r');
     const s = integerOf(fields.any('s'), 's');
     fields.end();
-    return r > 0n && s > 0n;
+    return [r, s];
   } catch (error) {
-    if (error instanceof FormatError) return false;
+    if (error instanceof FormatError) return undefined;
     throw error;
   }
 }
 
+/** As Java's library tells them apart: for DSA, numbers out of range are no signature at all. */
 function hasForm(key: KeyObject, scheme: CmsScheme, signature: Uint8Array): boolean {
-  if (scheme !== 'rsa') return isPairOfNumbers(signature);
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  return signature.length === Math.ceil(bits / 8);
+  const { modulusLength = 0, divisorLength = 0 } = key.asymmetricKeyDetails ?? {};
+  if (scheme === 'rsa') return signature.length === Math.ceil(modulusLength / 8);
+  const numbers = numbersOf(signature);
+  if (numbers === undefined || scheme === 'ecdsa') return numbers !== undefined;
+  return numbers.every((each) => each > 0n && each >> BigInt(divisorLength) === 0n);
 }
 
 /** Checks a signature over `input`. */

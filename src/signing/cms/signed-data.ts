@@ -23,14 +23,7 @@ import {
   type EncodingRules,
 } from '../../formats/der/element.ts';
 import { explicitValue, fieldsOf } from '../../formats/der/fields.ts';
-import {
-  expectForm,
-  expectNull,
-  integerOf,
-  octetsOf,
-  oidOf,
-  smallIntegerOf,
-} from '../../formats/der/values.ts';
+import { expectForm, expectNull, integerOf, octetsOf, oidOf } from '../../formats/der/values.ts';
 import {
   explicit,
   implicitSetOf,
@@ -87,10 +80,14 @@ function partsOf(list: Element, maximum: number, field: string): readonly Elemen
   });
 }
 
-/** Android looks at no version. */
+/** Android wants a number, whatever it is. */
 function expectVersion(element: Element, known: readonly number[], field: string): void {
-  const version = smallIntegerOf(element, field);
-  if (element.rules === 'ber' || known.includes(version)) return;
+  const version = integerOf(element, field);
+  const isKnown =
+    element.rules === 'ber'
+      ? BigInt.asIntN(32, version) === version
+      : known.some((each) => BigInt(each) === version);
+  if (isKnown) return;
   throw derError('bad-version', `${field} is ${version}`, { offset: element.offset, field });
 }
 

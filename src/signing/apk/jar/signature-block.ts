@@ -143,12 +143,19 @@ function attributesMatch(
   return actual.equals(octetsOf(digest, 'messageDigest'));
 }
 
+/** Those that Java's library, and Android's, know. */
+const CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+
 function keyOf(certificate: Certificate): KeyObject {
+  let key: KeyObject;
   try {
-    return certificateKey(certificate);
+    key = certificateKey(certificate);
   } catch (cause) {
     throw new UncheckableError('the public key of the certificate cannot be used', { cause });
   }
+  const { namedCurve } = key.asymmetricKeyDetails ?? {};
+  if (namedCurve === undefined || CURVES.has(namedCurve)) return key;
+  throw new UncheckableError(`Android has no keys on curve ${namedCurve}`);
 }
 
 /** The certificate of a signer whose signature verifies, or undefined. */
@@ -179,18 +186,10 @@ function verifySigner(
   return check === 'valid' ? certificate : undefined;
 }
 
-/** Those that Java's library, and Android's, know. */
-const CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
-
 /** Reads a certificate with its key: one whose key is malformed is malformed itself. */
 function readCertificate(encoded: Uint8Array): Certificate {
   const certificate = decodeCertificate(encoded, 'ber');
-  if (hasKnownKey(certificate)) {
-    const { namedCurve } = certificateKey(certificate).asymmetricKeyDetails ?? {};
-    if (namedCurve !== undefined && !CURVES.has(namedCurve)) {
-      throw new FormatError('der', 'unsupported', `Cannot read certificate: curve ${namedCurve}`);
-    }
-  }
+  if (hasKnownKey(certificate)) certificateKey(certificate);
   return certificate;
 }
 
@@ -219,6 +218,13 @@ function verifySigners(
   if (first === undefined) {
     log.error('JAR_SIG_NO_SIGNERS', { block });
     return undefined;
+  }
+  if (signedData.signers.some(({ issuerAndSerialNumber: id }) => id === undefined)) {
+    throw new FormatError(
+      'der',
+      'unsupported',
+      'A signer is not named by issuer and serial number',
+    );
   }
   const candidates = range.minSdk < SDK_ALL_SIGNERS ? [first] : signedData.signers;
   const certificates = signedData.certificates.map(readCertificate);

@@ -440,12 +440,23 @@ describe('checkSignature()', () => {
 
   test.each([
     ['no sequence', octetString(content)],
-    ['r is 0', sequence(integer(0n), integer(1n))],
-    ['s is negative', sequence(integer(1n), integer(-1n))],
     ['three numbers', sequence(integer(1n), integer(1n), integer(1n))],
     ['BER', withLongLength(sequence(integer(1n), integer(1n)))],
   ])('calls an ECDSA signature malformed: %s', (_name, signature) => {
     const algorithm = { scheme: 'ecdsa', hash: 'sha256' } as const;
     expect(checkSignature(ec.signer.publicKey, algorithm, content, signature)).toBe('malformed');
+  });
+
+  test.each([
+    ['ecdsa', 'invalid'],
+    ['dsa', 'malformed'],
+  ] as const)('calls numbers out of range, in a signature of %s, %s', (scheme, expected) => {
+    const { publicKey } = (scheme === 'dsa' ? dsaIdentity() : ec).signer;
+    for (const number of [0n, -1n, 1n << 600n]) {
+      const signature = sequence(integer(1n), integer(number));
+      expect(checkSignature(publicKey, { scheme, hash: 'sha256' }, content, signature)).toBe(
+        expected,
+      );
+    }
   });
 });
