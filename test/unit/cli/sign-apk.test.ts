@@ -207,7 +207,7 @@ describe('keys rotate and keys lineage', () => {
     async () => {
       const published = corpusPath('sig-apksig', 'keys', 'rsa-2048.x509.pem');
       const line = `keys rotate --out @app.lineage --old-signer ${by('new')} --new-signer --cert ${published}`;
-      const refused = await run(`${line} --profile release`);
+      const refused = await run(`${line} --profile release --release-log @releases.json`);
       expect(refused).toMatchObject({ status: 3 });
       expect(refused.stderr).toContain('published test key');
       expect(existsSync(at('app.lineage'))).toBe(false);
