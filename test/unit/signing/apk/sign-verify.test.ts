@@ -184,6 +184,17 @@ describe('signApk', () => {
     await expect(sign(input, { output: full })).rejects.toThrow('no space left');
   });
 
+  test('gives the same bytes each time with elliptic curves, too', async () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+    const signer = keySigner(privateKey);
+    const subject = [{ name: 'CN', value: 'curve' }] as const;
+    const certificates = [await createSelfSignedCertificate(signer, { subject })];
+    const options = { signers: [{ signer, certificates }], schemes: {}, idsig: undefined };
+    const [one, two] = [await sign(await testApk(), options), await sign(await testApk(), options)];
+    expect(Buffer.from(one.apk).equals(two.apk)).toBe(true);
+    expect((await verifyApkV3(bytesSource(one.apk))).signatureAlgorithm.name).toBe('ecdsa-sha512');
+  });
+
   test('stops when it is told to, before it writes', async () => {
     const output = new MemorySink();
     const signal = AbortSignal.abort(new Error('interrupted'));
