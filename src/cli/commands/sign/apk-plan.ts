@@ -3,8 +3,7 @@
 import { basename } from 'node:path';
 import { FormatError, UsageError } from '../../../core/errors.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
-import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
-import { loadNativeLibrary } from '../../../native/library.ts';
+import { loadApkHasher } from '../../../native/load-apk-hasher.ts';
 import type { Lineage } from '../../../signing/apk/lineage-change.ts';
 import { readLineageOf } from '../../../signing/apk/lineage-source.ts';
 import { planIdsig } from '../../../signing/apk/sign-idsig.ts';
@@ -155,7 +154,6 @@ export async function planFrom(
   for (const each of given.length === 0 ? [{}] : given) {
     signers.push(await openSigner(session, each, name));
   }
-  const library = await loadNativeLibrary();
   return planApk({
     input,
     signers,
@@ -179,7 +177,7 @@ export async function planFrom(
     checkContents: args.optionalText('profile') === 'release' ? true : undefined,
     debuggablePermitted: choiceOf(args, 'debuggable-apk-permitted'),
     stamp: await openStamp(session, args, name),
-    hasher: library && createNativeApkHasher(library),
+    hasher: await loadApkHasher(input.size),
     signal,
   });
 }

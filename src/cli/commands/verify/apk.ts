@@ -3,9 +3,7 @@
 import { fromHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { openFileSource, type ByteSource } from '../../../io/byte-source.ts';
-import { createNativeApkHasher } from '../../../native/apk-hasher.ts';
-import { loadNativeLibrary } from '../../../native/library.ts';
-import type { ApkHasher } from '../../../signing/apk/content-digests.ts';
+import { loadApkHasher } from '../../../native/load-apk-hasher.ts';
 import { readTrustedSigners } from '../../../signing/apk/trusted-signer.ts';
 import type { Issue } from '../../../signing/apk/verifier/issue.ts';
 import { verifyApk } from '../../../signing/apk/verifier/verify-apk.ts';
@@ -24,15 +22,6 @@ import {
   type ApkFindings,
 } from './apk-report.ts';
 import type { VerifyTarget } from './target.ts';
-
-/** Loading the library takes longer than hashing less than this. */
-const NATIVE_SIZE = 32 << 20;
-
-async function hasherFor(source: ByteSource): Promise<ApkHasher | undefined> {
-  if (source.size < NATIVE_SIZE) return undefined;
-  const library = await loadNativeLibrary();
-  return library && createNativeApkHasher(library);
-}
 
 /** Fails like `--trust` does where the digest is none. */
 function stampDigest(text: string | undefined): Uint8Array | undefined {
@@ -88,7 +77,7 @@ async function findAll(
   const strict = args.flag('strict');
   const idsig = idsigPath === undefined ? undefined : await openFileSource(idsigPath);
   try {
-    const hasher = await hasherFor(source);
+    const hasher = await loadApkHasher(source.size);
     const verdict = await verifyApk(source, { ...sdk, idsig, strict, trusted, hasher });
     const stamp = wantsStamp
       ? await verifySourceStamp(source, { ...sdk, certificateDigest })
