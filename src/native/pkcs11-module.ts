@@ -144,15 +144,19 @@ const valueOf = (argument: Argument): number | bigint =>
 function inTime<T>(answer: Promise<T>, name: string, patience: Patience): Promise<T> {
   const { milliseconds, signal } = patience;
   return new Promise<T>((resolve, reject) => {
-    const seconds = Math.round(milliseconds / 1000);
-    const onTimeout = (): void =>
-      reject(new CryptokiError(name, undefined, `no answer within ${seconds} s`));
-    const timer = setTimeout(onTimeout, milliseconds);
-    const onAbort = (): void => reject(signal?.reason as Error);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    answer.then(resolve, reject).finally(() => {
+    const settle = (work: () => void): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
-    });
+      work();
+    };
+    const late = `no answer within ${Math.round(milliseconds / 1000)} s`;
+    const onTimeout = (): void => settle(() => reject(new CryptokiError(name, undefined, late)));
+    const onAbort = (): void => settle(() => reject(signal?.reason as Error));
+    const timer = setTimeout(onTimeout, milliseconds);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    answer.then(
+      (value) => settle(() => resolve(value)),
+      (error: Error) => settle(() => reject(error)),
+    );
   });
 }

@@ -88,20 +88,37 @@ describe('a module', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
   });
 
+  /** Runs a program that waits for a module that never answers. */
+  const runStuck = (work: string) =>
+    spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '--eval',
+        `import { openCryptoki } from './dist/native/pkcs11.js';
+        const path = ${JSON.stringify(path)};
+        ${work}
+        setTimeout(() => console.log('last work'), 200);`,
+      ],
+      { env: { ...process.env, MISBEHAVE: 'hang' }, encoding: 'utf8', timeout: 10_000 },
+    );
+
   test('that never answers does not keep a process from its end', () => {
-    const script = `
-      import { openCryptoki } from './dist/native/pkcs11.js';
-      const module = await openCryptoki(${JSON.stringify(path)}, { timeout: 200 });
+    const result = runStuck(`
+      const module = await openCryptoki(path, { timeout: 200 });
       try { await module.slots(); } catch (error) { console.log(error.message); process.exitCode = 7; }
-      await module.release();
-      setTimeout(() => console.log('last work'), 200);`;
-    const result = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
-      env: { ...process.env, MISBEHAVE: 'hang' },
-      encoding: 'utf8',
-      timeout: 10_000,
-    });
+      await module.release();`);
     expect(result).toMatchObject({ status: 7, stderr: '' });
     expect(result.stdout).toContain('no answer within');
     expect(result.stdout).toContain('last work');
+  });
+
+  test('that never answers does not keep a process from its end after Ctrl-C', () => {
+    const result = runStuck(`
+      const module = await openCryptoki(path, { signal: AbortSignal.timeout(200) });
+      try { await module.slots(); } catch (error) { console.log(error.name); process.exitCode = 130; }
+      await module.release();`);
+    expect(result).toMatchObject({ status: 130, stderr: '' });
+    expect(result.stdout).toBe('TimeoutError\nlast work\n');
   });
 });
