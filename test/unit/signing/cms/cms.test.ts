@@ -1,4 +1,4 @@
-import { constants, createHash, sign } from 'node:crypto';
+import { sign } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { FormatError, UsageError, VerificationError } from '../../../../src/core/errors.ts';
@@ -17,12 +17,9 @@ import {
 import {
   combinedOid,
   HASH_OIDS,
-  OID_CONTENT_TYPE,
   OID_DATA,
-  OID_MESSAGE_DIGEST,
   OID_RSA,
   OID_SIGNED_DATA,
-  type CmsHash,
 } from '../../../../src/signing/cms/algorithms.ts';
 import {
   allowsSignatures,
@@ -46,6 +43,13 @@ import {
   withLongLength,
   type CertificateParts,
 } from './certificates.ts';
+import {
+  digestAttribute,
+  forgeSignedData,
+  typeAttribute,
+  type ForgedParts,
+  type ForgedSigner,
+} from './forge.ts';
 
 const rsa = rsaIdentity();
 const other = rsaIdentity();
@@ -134,83 +138,36 @@ describe('signDetached() and verifyDetached()', () => {
   });
 });
 
-interface Forgery {
-  readonly hash?: CmsHash;
-  readonly signatureOid?: string;
-  readonly contentType?: string;
-  readonly attributes?: readonly Uint8Array[];
+interface Forgery extends Omit<ForgedSigner, 'identity'>, ForgedParts {
   readonly unsorted?: boolean;
-  readonly eContent?: Uint8Array;
 }
 
-const attribute = (oid: string, ...values: readonly Uint8Array[]): Uint8Array =>
-  sequence(objectIdentifier(oid), setOf(values));
-
-const digestAttribute = (hash: CmsHash, data: Uint8Array = content): Uint8Array =>
-  attribute(OID_MESSAGE_DIGEST, octetString(createHash(hash).update(data).digest()));
-const typeAttribute = (type = OID_DATA): Uint8Array =>
-  attribute(OID_CONTENT_TYPE, objectIdentifier(type));
-
 /** A signature that is valid, and unusual as told. */
-function forge({ hash = 'sha256', attributes, unsorted, ...parts }: Forgery): Uint8Array {
-  const list =
-    unsorted === true ? attributes : attributes?.toSorted((a, b) => Buffer.compare(a, b));
-  const set = list && encodeValue(0, true, 17, ...list);
-  const padding = { key: rsa.privateKey, padding: constants.RSA_PKCS1_PADDING };
-  const signature = sign(hash, set ?? content, padding);
-  const digest = sequence(objectIdentifier(HASH_OIDS[hash]), nullValue());
-  const { eContent } = parts;
-  return sequence(
-    objectIdentifier(OID_SIGNED_DATA),
-    explicit(
-      0,
-      sequence(
-        integer(1n),
-        setOf([digest]),
-        sequence(
-          objectIdentifier(parts.contentType ?? OID_DATA),
-          ...(eContent === undefined ? [] : [explicit(0, octetString(eContent))]),
-        ),
-        setOf([
-          sequence(
-            integer(1n),
-            sequence(nameOf(utf8String('test')), integer(7n)),
-            digest,
-            ...(list === undefined ? [] : [encodeValue(2, true, 0, ...list)]),
-            sequence(objectIdentifier(parts.signatureOid ?? OID_RSA), nullValue()),
-            octetString(signature),
-          ),
-        ]),
-      ),
-    ),
-  );
+function forge({ attributes, unsorted, ...parts }: Forgery): Uint8Array {
+  const sorted = attributes?.toSorted((a, b) => Buffer.compare(a, b));
+  const list = unsorted === true ? attributes : sorted;
+  const signer = { ...parts, identity: rsa, ...(list !== undefined && { attributes: list }) };
+  return forgeSignedData(content, [signer], parts);
 }
 
 describe('verifyDetached() with signed attributes', () => {
   it('takes those that are right', () => {
-    const attributes = [typeAttribute(), digestAttribute('sha512')];
+    const attributes = [typeAttribute(), digestAttribute(content, 'sha512')];
     expect(verified(forge({ hash: 'sha512', attributes }))).toEqual(certificate);
   });
 
   test.each<[string, Forgery]>([
-    ['of other data', { attributes: [typeAttribute(), digestAttribute('sha256', certificate)] }],
-    [
-      'of another type',
-      { attributes: [typeAttribute(OID_SIGNED_DATA), digestAttribute('sha256')] },
-    ],
-    ['without a type', { attributes: [digestAttribute('sha256')] }],
+    ['of other data', { attributes: [typeAttribute(), digestAttribute(certificate)] }],
+    ['of another type', { attributes: [typeAttribute(OID_SIGNED_DATA), digestAttribute(content)] }],
+    ['without a type', { attributes: [digestAttribute(content)] }],
     ['without a digest', { attributes: [typeAttribute()] }],
     [
       'with two digests',
       {
-        attributes: [
-          typeAttribute(),
-          digestAttribute('sha256'),
-          digestAttribute('sha256', certificate),
-        ],
+        attributes: [typeAttribute(), digestAttribute(content), digestAttribute(certificate)],
       },
     ],
-    ['out of order', { attributes: [digestAttribute('sha256'), typeAttribute()], unsorted: true }],
+    ['out of order', { attributes: [digestAttribute(content), typeAttribute()], unsorted: true }],
   ])('refuses those %s', (_name, forgery) => {
     expect(() => verified(forge(forgery))).toThrow(/Cannot (?:read|trust)/);
   });
@@ -254,7 +211,7 @@ describe('verifyDetached() with unusual signatures', () => {
   });
 
   it('takes any bytes as a signature or refuses them with a FormatError', () => {
-    const valid = forge({ attributes: [typeAttribute(), digestAttribute('sha256')] });
+    const valid = forge({ attributes: [typeAttribute(), digestAttribute(content)] });
     const mutated = fc
       .array(fc.tuple(fc.nat(valid.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 })
       .map((changes) => {
