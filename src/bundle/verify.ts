@@ -17,7 +17,7 @@ import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.
 import { verifySystem } from '../signing/avb/verify-hashtree.ts';
 import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
 import { verifyPayload } from '../signing/apk/verify.ts';
-import type { BlockHasher } from '../verity/block-hasher.ts';
+import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
@@ -38,7 +38,7 @@ export interface VerifyBundleOptions {
   readonly minimumRollbackIndex?: bigint;
   readonly level: 'boot' | 'full';
   /** Hashes the blocks of system and payload. Default: node:crypto on this thread. */
-  readonly hasher?: BlockHasher | undefined;
+  readonly hasher?: ApkHasher | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each link that holds, as soon as it does. */
   readonly onLink?: (link: ChainLink) => void;
@@ -168,7 +168,7 @@ async function verifyGuestSide(
     bundle.payload.partition(LABELS.apk),
   );
   const apk = await prove('payload-signature', 'signer → every byte of the APK (v3)', async () => {
-    const verified = await verifyPayload(apkPartition);
+    const verified = await verifyPayload(apkPartition, { hasher });
     return [`content digest ${toHex(verified.contentDigest)}`, verified];
   });
   await prove('payload-certificate', 'bootconfig → signer’s certificate', () => {

@@ -2,11 +2,13 @@
 
 import { availableParallelism } from 'node:os';
 import { EnvironmentError } from '../core/errors.ts';
+import { createNativeApkHasher } from '../native/apk-hasher.ts';
 import { createNativeBlockHasher } from '../native/block-hasher.ts';
 import { createNativeFecEncoder } from '../native/fec-encoder.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { BlockHasher } from '../verity/block-hasher.ts';
 import type { FecEncoder } from '../verity/fec-encoder.ts';
+import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { createWorkerBlockHasher } from '../verity/worker-hasher.ts';
 
 export const ENGINES = ['native', 'js', 'system'] as const;
@@ -56,8 +58,8 @@ export async function openEngine(name: string | undefined): Promise<Engine> {
   };
 }
 
-/** What hashes blocks fastest here; undefined where the native library is not built. */
-export async function blockHasher(): Promise<BlockHasher | undefined> {
+/** What hashes images and APKs fastest here; undefined where the native library is not built. */
+export async function bundleHasher(): Promise<ApkHasher | undefined> {
   const library = await loadNativeLibrary();
-  return library && createNativeBlockHasher(library);
+  return library && createNativeApkHasher(library);
 }

@@ -23,7 +23,7 @@ import type {
   CommandDefinition,
   CommandResult,
 } from '../command.ts';
-import { blockHasher } from '../engine.ts';
+import { bundleHasher } from '../engine.ts';
 import { EXIT } from '../exit-code.ts';
 import { findInterface, parseArguments, parseMethodName, readInterfaces } from '../interfaces.ts';
 import { renderChain } from '../render/chain.ts';
@@ -93,7 +93,7 @@ export const runCommand: CommandDefinition = {
         trustedKey: trusted.key,
         minimumRollbackIndex: BigInt(args.number('minimum-rollback-index')),
         level: args.text('verify') === 'boot' ? 'boot' : 'full',
-        hasher: await blockHasher(),
+        hasher: await bundleHasher(),
         signal: context.signal,
         onLink: (link) => links.push(link),
       });

@@ -9,11 +9,8 @@
 
 import { createHash, type Hash } from 'node:crypto';
 import { divCeil } from '../../core/math.ts';
-import type { ByteSource } from '../../io/byte-source.ts';
 import { EOCD_CENTRAL_DIRECTORY_OFFSET_AT } from '../zip/layout.ts';
 import { concat } from './length-prefixed.ts';
-import { readAhead } from './read-ahead.ts';
-import type { ApkSections } from './signing-block.ts';
 
 export type ContentHash = 'sha256' | 'sha512';
 
@@ -98,24 +95,4 @@ export function digestedEnd(endBytes: Uint8Array, entriesEnd: number): Uint8Arra
   const out = Uint8Array.from(endBytes);
   new DataView(out.buffer).setUint32(EOCD_CENTRAL_DIRECTORY_OFFSET_AT, entriesEnd, true);
   return out;
-}
-
-/** A content digest of an APK, in one pass over it. */
-export async function computeContentDigest(
-  source: ByteSource,
-  sections: ApkSections,
-  algorithm: ContentHash,
-): Promise<Uint8Array> {
-  const hasher = createContentHasher(algorithm);
-  const { entriesEnd, centralDirectoryOffset, centralDirectorySize, endBytes } = sections;
-  for (const [offset, size] of [
-    [0, entriesEnd],
-    [centralDirectoryOffset, centralDirectorySize],
-  ] as const) {
-    hasher.startSection(size);
-    for await (const piece of readAhead(source, offset, size)) hasher.update(piece);
-  }
-  hasher.startSection(endBytes.length);
-  hasher.update(digestedEnd(endBytes, entriesEnd));
-  return hasher.finish();
 }

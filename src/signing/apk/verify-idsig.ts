@@ -19,8 +19,6 @@ import { asLink, verifyApkV3, type VerifiedApk, type VerifyApkOptions } from './
 export interface VerifyIdsigOptions extends VerifyApkOptions {
   /** What `verifyApkV3` proved of the same APK; left out, it is verified here. */
   readonly apk?: VerifiedApk;
-  /** Default: node:crypto on this thread. */
-  readonly hasher?: BlockHasher;
 }
 
 export interface VerifiedIdsig {

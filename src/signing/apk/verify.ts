@@ -12,7 +12,7 @@ import {
   formatSignatureAlgorithm,
   type SignatureAlgorithm,
 } from '../../formats/apk/algorithms.ts';
-import { computeContentDigest, type ContentHash } from '../../formats/apk/content-digest.ts';
+import type { ContentHash } from '../../formats/apk/content-digest.ts';
 import {
   decodeSignedData,
   decodeSigners,
@@ -34,6 +34,7 @@ import {
 import { checkStrictApk } from '../../formats/apk/strict.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { certificateDigest, readCertificateKey } from '../x509.ts';
+import { digestContent, type ApkHasher } from './content-digests.ts';
 import { exportSpki, isSignatureValid, readPublicKey } from './public-key.ts';
 
 /** The release whose rules count where nobody says otherwise: Android 15. */
@@ -42,6 +43,8 @@ const DEFAULT_SDK = 35;
 export interface VerifyApkOptions {
   /** The SDK version of the device that would run the APK. */
   readonly sdk?: number;
+  /** Default: node:crypto on this thread. */
+  readonly hasher?: ApkHasher | undefined;
 }
 
 export interface VerifiedApk {
@@ -118,7 +121,7 @@ interface Subject {
   contentDigest(hash: ContentHash): Promise<Uint8Array>;
 }
 
-async function openSubject(source: ByteSource): Promise<Subject> {
+async function openSubject(source: ByteSource, hasher: ApkHasher | undefined): Promise<Subject> {
   const sections = await findApkSections(source);
   const pairs = await readSigningBlock(source, sections);
   const known = new Map<ContentHash, Uint8Array>();
@@ -126,7 +129,12 @@ async function openSubject(source: ByteSource): Promise<Subject> {
     sections,
     pairs,
     async contentDigest(hash) {
-      const digest = known.get(hash) ?? (await computeContentDigest(source, sections, hash));
+      const done = known.get(hash);
+      if (done !== undefined) return done;
+      const algorithm = hash === 'sha256' ? 'chunked-sha256' : 'chunked-sha512';
+      const options = { digests: [algorithm], tree: false, hasher } as const;
+      const { digests } = await digestContent(source, sections, options);
+      const digest = digests.get(algorithm) ?? new Uint8Array(0);
       known.set(hash, digest);
       return digest;
     },
@@ -239,7 +247,7 @@ export function verifyApkV3(
   source: ByteSource,
   options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
-  return asLink(LINK, async () => verifyV3(await openSubject(source), options));
+  return asLink(LINK, async () => verifyV3(await openSubject(source, options.hasher), options));
 }
 
 /** The schemes beside v3 whose blocks a payload may carry. */
@@ -260,7 +268,7 @@ export async function verifyPayload(
   options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
   const verified = await asLink(LINK, async () => {
-    const subject = await openSubject(source);
+    const subject = await openSubject(source, options.hasher);
     const result = await verifyV3(subject, options);
     for (const { id, value, offset } of subject.pairs) {
       const layout = OTHER_SCHEMES.get(id);

@@ -7,7 +7,7 @@ import { FormatError, VerificationError } from '../../../core/errors.ts';
 import { readVbmeta } from '../../../formats/avb/footer.ts';
 import { decodeVbmeta } from '../../../formats/avb/vbmeta.ts';
 import { trustsAvbKey, type TrustAnchor } from '../../../signing/keys/trust-anchor.ts';
-import { blockHasher } from '../../engine.ts';
+import { bundleHasher } from '../../engine.ts';
 import { EXIT } from '../../exit-code.ts';
 import { renderChain } from '../../render/chain.ts';
 import { errorToJson, renderError } from '../../render/error.ts';
@@ -56,7 +56,7 @@ export const verifyBundleTarget: VerifyTarget = async (path, args, { env, termin
       trustedKey: key,
       minimumRollbackIndex: BigInt(args.optionalNumber('minimum-rollback-index') ?? 0),
       level: 'full',
-      hasher: await blockHasher(),
+      hasher: await bundleHasher(),
       signal,
       onLink: (link) => links.push(link),
     });
