@@ -70,7 +70,9 @@ describe('verifying DSSE', () => {
   ])('refuses an envelope of which %s was changed', async (_what, change) => {
     for (const pair of Object.values(pairs)) {
       const changed = edited(await envelopeOf(pair), change);
-      expect(() => verifyDsse(changed, { keys: [pair.publicKey] })).toThrow(/none of the trusted keys/);
+      expect(() => verifyDsse(changed, { keys: [pair.publicKey] })).toThrow(
+        /none of the trusted keys/,
+      );
     }
   });
 
@@ -88,7 +90,9 @@ describe('verifying DSSE', () => {
     const keys = [rsa.publicKey, p256.publicKey, ed25519.publicKey];
     const two = await envelopeOf(rsa, ed25519);
     expect(verifyDsse(two, { keys, threshold: 2 }).keys).toEqual([keys[0], keys[2]]);
-    expect(() => verifyDsse(two, { keys, threshold: 3 })).toThrow(/only 2 of the trusted keys signed it, 3 must/);
+    expect(() => verifyDsse(two, { keys, threshold: 3 })).toThrow(
+      /only 2 of the trusted keys signed it, 3 must/,
+    );
     const twice = edited(await envelopeOf(rsa), ({ signatures }) => {
       signatures.push({ ...signatures[0]!, keyid: 'another' });
     });
@@ -115,7 +119,9 @@ describe('verifying DSSE', () => {
     for (const { privateKey, publicKey } of [short, odd]) {
       const signature = new Uint8Array(sign('sha256', data, privateKey));
       const made = encodeEnvelope({ ...content, signatures: [{ keyid: '', signature }] });
-      expect(() => verifyDsse(bytes(made), { keys: [publicKey] })).toThrow(/none of the trusted keys/);
+      expect(() => verifyDsse(bytes(made), { keys: [publicKey] })).toThrow(
+        /none of the trusted keys/,
+      );
       await expect(signDsse(content, [keySigner(privateKey)])).rejects.toThrow(/Cannot sign DSSE/);
     }
   });
