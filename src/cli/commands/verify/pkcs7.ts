@@ -16,23 +16,11 @@ import { EXIT } from '../../exit-code.ts';
 import { errorToJson, renderError } from '../../render/error.ts';
 import { renderTree, type TreeLink } from '../../render/tree.ts';
 import { trustAnchors } from '../../trust-anchors.ts';
-import { parametersOf } from '../fsverity-files.ts';
+import { FS_VERITY_SIGNATURE_SUFFIX as SUFFIX, parametersOf } from '../fsverity-files.ts';
 import { readRootHash, rootHashOfDigits } from '../sign/root-hash-source.ts';
+import { readSignature } from '../trusted-certificates.ts';
 import { reportCertificate } from './certificate-report.ts';
 import type { VerifyTarget } from './target.ts';
-
-const MAX_SIGNATURE = 1 << 18;
-const SUFFIX = '.fsverity-sig';
-
-async function readSignature(path: string): Promise<Uint8Array> {
-  const source = await openFileSource(path);
-  try {
-    if (source.size <= MAX_SIGNATURE) return await source.read(0, source.size);
-    throw new UsageError('input', `Cannot verify ${path}: it has ${source.size} bytes`);
-  } finally {
-    await source.close();
-  }
-}
 
 /** What the signature is to be over, and how that is verified. */
 interface Signed {

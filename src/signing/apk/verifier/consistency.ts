@@ -1,5 +1,6 @@
 /** That the schemes of one APK tell of the same signers: each device believes another one of them. */
 
+import { equalBytes } from '../../../core/digest.ts';
 import type { ContentDigestAlgorithm } from '../../../formats/apk/algorithms.ts';
 import { findSignatureAlgorithm } from '../../../formats/apk/algorithms.ts';
 import type { LineageNode } from '../../../formats/apk/lineage.ts';
@@ -25,7 +26,6 @@ export interface VerifiedSigners {
 }
 
 const NONE = new Uint8Array(0);
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a).equals(b);
 
 /** The certificate that stands for a signer. */
 export const ownCertificate = ({ certificates }: SchemeSigner): Uint8Array =>
@@ -41,7 +41,7 @@ function compareV1AndV2({ v1, v2 }: VerifiedSigners): void {
   if (v1.length === 0 || v2.length === 0) return;
   const second = v2.map(asPast);
   const isAmong = (signers: readonly PastSigner[]) => (of: PastSigner) =>
-    signers.some(({ certificate }) => sameBytes(certificate, of.certificate));
+    signers.some(({ certificate }) => equalBytes(certificate, of.certificate));
   const isInV2 = isAmong(second);
   const isInV1 = isAmong(v1);
   v1.find((signer) => !isInV2(signer))?.log.error('V2_SIG_MISSING');
@@ -61,7 +61,7 @@ function compareV3AndOlder(
   if (past.length !== 1) log.error('V3_SIG_MULTIPLE_PAST_SIGNERS');
   if (lineage.length === 0) {
     if (v3.length !== 1) log.error('V3_SIG_MULTIPLE_SIGNERS');
-    if (!sameBytes(ownCertificate(first), oldest.certificate)) {
+    if (!equalBytes(ownCertificate(first), oldest.certificate)) {
       log.error('V3_SIG_PAST_SIGNERS_MISMATCH');
     }
   } else if (lineageIndex(lineage, oldest.certificate) !== 0) {
@@ -88,10 +88,10 @@ function compareV4With(
   const [other] = others;
   if (others.length !== 1) log.error('V4_SIG_MULTIPLE_SIGNERS');
   if (other === undefined) return;
-  if (!sameBytes(signer?.certificate?.bytes ?? NONE, ownCertificate(other))) {
+  if (!equalBytes(signer?.certificate?.bytes ?? NONE, ownCertificate(other))) {
     log.error('V4_SIG_V2_V3_SIGNERS_MISMATCH');
   }
-  if (!sameBytes(digest, digestForV4(other) ?? NONE)) log.error('V4_SIG_V2_V3_DIGESTS_MISMATCH');
+  if (!equalBytes(digest, digestForV4(other) ?? NONE)) log.error('V4_SIG_V2_V3_DIGESTS_MISMATCH');
 }
 
 /** v4 must be by the signer of v3, v3.1's beside it, or else of v2, and about the same digest. */

@@ -6,6 +6,7 @@
  * @see https://source.android.com/docs/security/features/apksigning/v3-1
  */
 
+import { equalBytes } from '../../../core/digest.ts';
 import { FormatError, VerificationError } from '../../../core/errors.ts';
 import type { Cursor } from '../../../formats/apk/length-prefixed.ts';
 import {
@@ -40,11 +41,9 @@ export interface V3Context {
   readonly complete: boolean;
 }
 
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a).equals(b);
-
 /** The place of a certificate in a lineage, or -1. */
 export const lineageIndex = (nodes: readonly LineageNode[], certificate: Uint8Array): number =>
-  nodes.findIndex((node) => sameBytes(node.certificate, certificate));
+  nodes.findIndex((node) => equalBytes(node.certificate, certificate));
 
 function readLineage({ log, certificates }: SignerDraft, value: Cursor): LineageNode[] {
   let nodes: readonly LineageNode[];
@@ -144,7 +143,7 @@ function mergeLineages(
   const shared = Math.min(older.length - at, younger.length);
   for (let index = 0; index < shared; index++) {
     const [one, other] = [older[at + index], younger[index]];
-    if (!one || !other || !sameBytes(one.certificate, other.certificate)) return undefined;
+    if (!one || !other || !equalBytes(one.certificate, other.certificate)) return undefined;
   }
   return [...older.slice(0, at), ...younger, ...older.slice(at + younger.length)];
 }

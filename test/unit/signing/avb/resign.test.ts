@@ -263,16 +263,19 @@ describe.each(kinds)('an image with %s', (_kind, size, add, isSparse) => {
   test('stays as it was when the key does not answer, or answers wrongly', async () => {
     const path = await made(old, 'SHA256_RSA2048');
     const before = readFileSync(path);
-    const answers: (() => Promise<Uint8Array>)[] = [
-      () => Promise.reject(new Error('the token is locked')),
-      () => Promise.resolve(new Uint8Array(256)),
-      () => Promise.resolve(new Uint8Array(0)),
-      async () => old.sign(text('x'), { hash: 'sha256', scheme: 'rsa-pkcs1' }),
+    const answers: [() => Promise<Uint8Array>, string][] = [
+      [() => Promise.reject(new Error('the token is locked')), 'the token is locked'],
+      [() => Promise.resolve(new Uint8Array(256)), 'no signature of the public key'],
+      [() => Promise.resolve(new Uint8Array(0)), 'no signature of the public key'],
+      [
+        () => old.sign(text('x'), { hash: 'sha256', scheme: 'rsa-pkcs1' }),
+        'no signature of the public key',
+      ],
     ];
-    for (const sign of answers) {
+    for (const [sign, reason] of answers) {
       await expect(
         resignImageFile(path, { signer: { publicKey: small.publicKey, sign } }),
-      ).rejects.toThrow();
+      ).rejects.toThrow(reason);
       expect(readFileSync(path).equals(before)).toBe(true);
     }
     expect(readdirSync(dirname(path))).toEqual(['system.img']);
