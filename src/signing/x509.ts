@@ -11,11 +11,7 @@ import { equalBytes, sha256 } from '../core/digest.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
 import { assertDer } from '../formats/der/check.ts';
 import { signChecked, type SignatureOptions, type Signer } from './signer.ts';
-import {
-  encodeCertificate,
-  encodeTbsCertificate,
-  type CertificateAlgorithm,
-} from './x509-encode.ts';
+import type { CertificateAlgorithm } from './x509-encode.ts';
 import type { SubjectAttribute } from './x509-subject.ts';
 
 export interface SelfSignedOptions {
@@ -96,6 +92,8 @@ export async function createSelfSignedCertificate(
     throw new RangeError('Cannot make a certificate that ends before it begins');
   }
   const publicKey = new Uint8Array(signer.publicKey.export({ type: 'spki', format: 'der' }));
+  // Loaded on demand: most only read certificates.
+  const { encodeCertificate, encodeTbsCertificate } = await import('./x509-encode.ts');
   const tbs = encodeTbsCertificate({
     serialNumber: serialNumber(publicKey),
     algorithm,

@@ -2,7 +2,6 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { FormatError, UsageError } from '../../core/errors.ts';
-import { publicKeyOfAvb } from '../avb/public-key.ts';
 import { decodeCertificatePem, readCertificate, readCertificateKey } from '../x509.ts';
 import { readPublicFile } from './bounded-file.ts';
 
@@ -93,7 +92,8 @@ export async function findPublicParts(path: string): Promise<PublicParts | undef
     certificates,
   });
   const fromKey = (publicKey: KeyObject): PublicParts => ({ publicKey, certificates: [] });
-  const readers: readonly (() => PublicParts)[] =
+  type Reader = () => PublicParts | Promise<PublicParts>;
+  const readers: readonly Reader[] =
     bytes[0] === 0x30
       ? [
           () => fromKey(createPublicKey({ key: bytes, format: 'der', type: 'spki' })),
@@ -102,11 +102,14 @@ export async function findPublicParts(path: string): Promise<PublicParts | undef
       : [
           () => fromCertificates(decodeCertificatePem(bytes.toString('latin1'))),
           () => fromKey(createPublicKey(bytes)),
-          () => fromKey(publicKeyOfAvb(bytes)),
+          async () => {
+            const { publicKeyOfAvb } = await import('../avb/public-key.ts');
+            return fromKey(publicKeyOfAvb(bytes));
+          },
         ];
   for (const read of readers) {
     try {
-      return read();
+      return await read();
     } catch {
       // The next one may fit.
     }

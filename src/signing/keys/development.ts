@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { keySigner, type Signer } from '../signer.ts';
-import { generateRsaKey, writePrivateKey, type RsaKeySize } from './generate.ts';
+import type { RsaKeySize } from './generate.ts';
 import { readPrivateKey } from './private-key-file.ts';
 
 /** File names inside the folder, and the size that each key gets. */
@@ -79,8 +79,11 @@ async function ensureKey(
   bits: RsaKeySize,
 ): Promise<{ key: DevelopmentKey; created: boolean }> {
   const path = join(folder, name);
-  const created =
-    !(await exists(path)) && (await writePrivateKey(path, await generateRsaKey(bits)));
+  let created = false;
+  if (!(await exists(path))) {
+    const { generateRsaKey, writePrivateKey } = await import('./generate.ts');
+    created = await writePrivateKey(path, await generateRsaKey(bits));
+  }
   // Read back also what was just written: of two builds at once both use the key that won.
   return { key: { path, signer: keySigner(await readPrivateKey(path)) }, created };
 }

@@ -9,8 +9,6 @@
 import { isatty } from 'node:tty';
 import { UsageError } from '../../core/errors.ts';
 import { readSecretFile } from './bounded-file.ts';
-import { promptForSecret } from './secret-prompt.ts';
-import { readSecretLine } from './secret-stdin.ts';
 
 export interface SecretRequest {
   /** `env:NAME`, `file:PATH`, `stdin`, `prompt`; undefined prompts where somebody can answer. */
@@ -28,6 +26,11 @@ const MAX_SECRET = 4096;
 
 const SOURCES = 'env:NAME, file:PATH, stdin or prompt';
 
+async function prompt(what: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  const { promptForSecret } = await import('./secret-prompt.ts');
+  return promptForSecret(what, signal);
+}
+
 /**
  * Reads a secret.
  *
@@ -37,13 +40,16 @@ const SOURCES = 'env:NAME, file:PATH, stdin or prompt';
 export async function readSecret(request: SecretRequest): Promise<Buffer> {
   const { source, option, what, env, signal } = request;
   if (source === undefined) {
-    if (isatty(0) && isatty(2)) return promptForSecret(what, signal);
+    if (isatty(0) && isatty(2)) return prompt(what, signal);
     throw new UsageError('key', `Cannot use key without the ${what}`, {
       hint: `Say where it is: ${option} ${SOURCES}`,
     });
   }
-  if (source === 'prompt') return promptForSecret(what, signal);
-  if (source === 'stdin') return readSecretLine(what, MAX_SECRET, signal);
+  if (source === 'prompt') return prompt(what, signal);
+  if (source === 'stdin') {
+    const { readSecretLine } = await import('./secret-stdin.ts');
+    return readSecretLine(what, MAX_SECRET, signal);
+  }
   const [, kind, name = ''] = /^(env|file):(.+)$/s.exec(source) ?? [];
   if (kind === 'env') return secretOfEnvironment(name, what, env);
   if (kind === 'file') return firstLineOf(name);
