@@ -235,6 +235,32 @@ async function checkZeros(source: ByteSource, from: number, to: number): Promise
   }
 }
 
+/** All that the central directory says: each record by itself, and their names and sizes together. */
+function checkRecords(
+  { entries }: ZipDirectory,
+  {
+    maxTotalSize,
+    entryComments,
+  }: { readonly maxTotalSize: number; readonly entryComments: boolean },
+): void {
+  const names = nameSet();
+  let totalSize = 0;
+  for (const entry of entries) {
+    checkRecord(entry, entryComments);
+    const problem = names.add(entry.name);
+    if (problem !== undefined) {
+      throw refuse('duplicate', `entry ${JSON.stringify(entry.name)} ${problem}`, {
+        offset: entry.recordOffset,
+        field: entry.name,
+      });
+    }
+    totalSize += entry.size;
+  }
+  if (totalSize > maxTotalSize) {
+    throw refuse('too-large', `its entries hold ${totalSize} bytes, ${maxTotalSize} are allowed`);
+  }
+}
+
 /** Stored, and thus nothing to look at. */
 const isEmpty = ({ method, size, crc32 }: ZipEntry): boolean =>
   method === METHOD_STORED && size === 0 && crc32 === 0;
@@ -254,22 +280,7 @@ export async function checkStrictZip(
   const maxTotalSize = options.maxTotalSize ?? Math.max(USUAL_TOTAL_SIZE, source.size * MAX_RATIO);
   const entriesEnd = options.entriesEnd ?? zip.end.centralDirectoryOffset;
   await checkEnd(source, zip);
-  const names = nameSet();
-  let totalSize = 0;
-  for (const entry of zip.entries) {
-    checkRecord(entry, entryComments);
-    const problem = names.add(entry.name);
-    if (problem !== undefined) {
-      throw refuse('duplicate', `entry ${JSON.stringify(entry.name)} ${problem}`, {
-        offset: entry.recordOffset,
-        field: entry.name,
-      });
-    }
-    totalSize += entry.size;
-  }
-  if (totalSize > maxTotalSize) {
-    throw refuse('too-large', `its entries hold ${totalSize} bytes, ${maxTotalSize} are allowed`);
-  }
+  checkRecords(zip, { maxTotalSize, entryComments });
 
   const headers = windowSource(source);
   const byOffset = [...zip.entries].sort((a, b) => a.localHeaderOffset - b.localHeaderOffset);

@@ -189,7 +189,7 @@ export async function planCopy(
   let size = 0;
   let inputEnd = 0;
   const passGap = async (to: number): Promise<void> => {
-    if (!options.dropGaps) await checkGap(source, inputEnd, to);
+    if (to > inputEnd && !options.dropGaps) await checkGap(source, inputEnd, to);
   };
   for (const [index, entry] of byOffset.entries()) {
     await passGap(Math.min(entry.localHeaderOffset, options.entriesEnd));
