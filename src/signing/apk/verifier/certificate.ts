@@ -4,6 +4,8 @@
  */
 
 import { X509Certificate } from 'node:crypto';
+import { FormatError } from '../../../core/errors.ts';
+import { certificateKey, decodeCertificate, hasKnownKey } from '../../cms/certificate.ts';
 import { exportSpki } from '../public-key.ts';
 
 export interface ReadCertificate {
@@ -12,15 +14,34 @@ export interface ReadCertificate {
   readonly x509: X509Certificate;
 }
 
+/**
+ * Takes the certificate apart as Java does: OpenSSL would take one with times that are none, or a key
+ * that nobody can use.
+ */
+function checkParts(x509: X509Certificate): string | undefined {
+  try {
+    // Without what follows the certificate, which is passed over.
+    const certificate = decodeCertificate(x509.raw, 'ber');
+    if (hasKnownKey(certificate)) certificateKey(certificate);
+    return undefined;
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}
+
 /** Bytes that are certificates, or the reason why they are none. */
 export function readAnyCertificate(
   bytes: Uint8Array,
 ): ReadCertificate | { readonly problem: string } {
+  let x509: X509Certificate;
   try {
-    return { bytes, x509: new X509Certificate(bytes) };
+    x509 = new X509Certificate(bytes);
   } catch {
     return { problem: 'it is not X.509' };
   }
+  const problem = checkParts(x509);
+  return problem === undefined ? { bytes, x509 } : { problem };
 }
 
 /** The certificate's SubjectPublicKeyInfo in DER; empty when its key is of an unknown kind. */
