@@ -83,9 +83,56 @@ pub struct Sizes {
     pub cluster: usize,
 }
 
-/// What a thread works with, for one input after the other: most are smaller than the tables of LZ4.
-struct Scratch {
+/// Compresses one input after the other: most are smaller than the tables of LZ4.
+pub struct Compressor {
+    algorithm: Algorithm,
+    level: u32,
     lz4: Option<Lz4Encoder>,
+}
+
+impl Compressor {
+    pub fn new(algorithm: Algorithm, level: u32) -> Self {
+        let lz4 = match algorithm {
+            Algorithm::Lz4 => Lz4Encoder::new(level),
+            Algorithm::Deflate | Algorithm::Zstd => None,
+        };
+        Self {
+            algorithm,
+            level,
+            lz4,
+        }
+    }
+
+    /// As `cut_into_clusters`; `None` if there is no such level.
+    pub fn compress(
+        &mut self,
+        input: &[u8],
+        Sizes { block, cluster }: Sizes,
+        extents: &mut Vec<Extent>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        match self.algorithm {
+            Algorithm::Deflate => {
+                let mut encoder = DeflateEncoder::new(input, self.level)?;
+                cut_into_clusters(input, block, cluster, &mut encoder, extents, out);
+            }
+            Algorithm::Zstd => {
+                let mut encoder = ZstdEncoder::new(input, self.level)?;
+                cut_into_clusters(input, block, cluster, &mut encoder, extents, out);
+            }
+            Algorithm::Lz4 => {
+                let encoder = self.lz4.as_mut()?;
+                encoder.begin(input);
+                cut_into_clusters(input, block, cluster, encoder, extents, out);
+            }
+        }
+        Some(())
+    }
+}
+
+/// What a thread works with, for one input after the other.
+struct Scratch {
+    compressor: Compressor,
     extents: Vec<Extent>,
     bytes: Vec<u8>,
 }
@@ -102,27 +149,17 @@ pub fn compress(
         inputs.into_iter(),
         thread_count,
         || Scratch {
-            lz4: match algorithm {
-                Algorithm::Lz4 => Lz4Encoder::new(level),
-                Algorithm::Deflate | Algorithm::Zstd => None,
-            },
+            compressor: Compressor::new(algorithm, level),
             extents: Vec::new(),
             bytes: Vec::new(),
         },
         |scratch, index, input| {
-            compress_one(input, algorithm, level, sizes, scratch)
-                .map_err(|failure| (index, failure))
+            compress_one(input, sizes, scratch).map_err(|failure| (index, failure))
         },
     )
 }
 
-fn compress_one(
-    input: Input,
-    algorithm: Algorithm,
-    level: u32,
-    sizes: Sizes,
-    scratch: &mut Scratch,
-) -> Result<(), Failure> {
+fn compress_one(input: Input, sizes: Sizes, scratch: &mut Scratch) -> Result<(), Failure> {
     let Input { length, data, .. } = input;
     if let Some(part) = input.file {
         read(part, length, data)?;
@@ -132,41 +169,15 @@ fn compress_one(
     }
     let bytes = data.get(..length).ok_or(Failure::Refused)?;
     let Scratch {
-        lz4,
+        compressor,
         extents,
         bytes: stored,
     } = scratch;
     extents.clear();
     stored.clear();
-    match algorithm {
-        Algorithm::Deflate => {
-            let mut encoder = DeflateEncoder::new(bytes, level).ok_or(Failure::Refused)?;
-            cut_into_clusters(
-                bytes,
-                sizes.block,
-                sizes.cluster,
-                &mut encoder,
-                extents,
-                stored,
-            );
-        }
-        Algorithm::Zstd => {
-            let mut encoder = ZstdEncoder::new(bytes, level).ok_or(Failure::Refused)?;
-            cut_into_clusters(
-                bytes,
-                sizes.block,
-                sizes.cluster,
-                &mut encoder,
-                extents,
-                stored,
-            );
-        }
-        Algorithm::Lz4 => {
-            let encoder = lz4.as_mut().ok_or(Failure::Refused)?;
-            encoder.begin(bytes);
-            cut_into_clusters(bytes, sizes.block, sizes.cluster, encoder, extents, stored);
-        }
-    }
+    compressor
+        .compress(bytes, sizes, extents, stored)
+        .ok_or(Failure::Refused)?;
     let out = input.out.get_mut(..stored.len()).ok_or(Failure::Refused)?;
     out.copy_from_slice(stored);
     let words = input
@@ -186,7 +197,7 @@ fn compress_one(
 }
 
 /// Fills `target[..length]` from the file. With its last part makes sure that it ends there, for which the next byte is used.
-fn read(part: FilePart, length: usize, target: &mut [u8]) -> Result<(), Failure> {
+pub fn read(part: FilePart, length: usize, target: &mut [u8]) -> Result<(), Failure> {
     let FilePart { path, from, size } = part;
     let file = File::open(path)?;
     let is_last = from + length as u64 == size;

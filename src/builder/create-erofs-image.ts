@@ -141,29 +141,11 @@ async function planImage(options: CreateErofsOptions): Promise<PlannedImage> {
   const scanning = scanNatively(library, folder, { xattrs });
   // Awaited below; until then a failure must not count as unhandled.
   scanning.catch(() => undefined);
-  const isPlain = exclude.length === 0 && compression === undefined && !deduplicate;
-  if (isPlain) {
+  if (exclude.length === 0 && !deduplicate && compression?.tails !== 'fragments') {
     // Loaded while the library's threads look around.
-    const [{ planErofsNatively }, { writeAssembled }] = await Promise.all([
-      import('../native/erofs-plan.ts'),
-      import('./assembled-image.ts'),
-    ]);
-    const volumeName = options.label ?? '';
-    const plan = await planErofsNatively(library, await scanning, { ...options, volumeName });
-    if (plan !== undefined) {
-      return {
-        ...plan,
-        async write(uuid, sink, writeOptions) {
-          const image = { ...plan, assemble: plan.assemble.bind(plan, uuid) };
-          try {
-            const hasher = await writeAssembled(library, image, sink, sink.file, writeOptions);
-            return { size: plan.size, hasher };
-          } finally {
-            plan.close();
-          }
-        },
-      };
-    }
+    const { planImageNatively } = await import('./plan-erofs-natively.ts');
+    const plan = await planImageNatively(options, library, await scanning);
+    if (plan !== undefined) return plan;
   }
   const { planErofsImage } = await import('./plan-erofs-image.ts');
   return planErofsImage(options, library, await scanning);

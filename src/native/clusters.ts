@@ -28,6 +28,19 @@ const MAX_INPUT = 2 ** 31 - 1;
 const BATCHES_AT_ONCE = 3;
 
 /**
+ * The number that the library has for an algorithm.
+ *
+ * @throws {RangeError} when there is no such level.
+ */
+export function algorithmId(algorithm: keyof typeof ALGORITHMS, level: number): number {
+  const { id, minLevel, maxLevel } = ALGORITHMS[algorithm];
+  if (!Number.isInteger(level) || level < minLevel || level > maxLevel) {
+    throw new RangeError(`Cannot compress at level ${level}: use ${minLevel} to ${maxLevel}`);
+  }
+  return id;
+}
+
+/**
  * @param level 1 to 9 of DEFLATE, 1 to 15 of Zstandard, 1 to 12 of LZ4 HC; 0 of LZ4, which has no levels.
  * @throws {RangeError} when there is no such level.
  */
@@ -37,10 +50,7 @@ export function createNativeClusterCompressor(
   level: number,
   threads: number = availableParallelism(),
 ): ClusterCompressor {
-  const { id, minLevel, maxLevel } = ALGORITHMS[algorithm];
-  if (!Number.isInteger(level) || level < minLevel || level > maxLevel) {
-    throw new RangeError(`Cannot compress at level ${level}: use ${minLevel} to ${maxLevel}`);
-  }
+  const id = algorithmId(algorithm, level);
   const compress = library.func(
     'int mb_compress_batch(uint32_t algorithm, uint32_t level, size_t block_size, size_t cluster_size, size_t threads, const uint32_t *inputs, size_t input_count, const uint8_t *paths, size_t paths_len, uint8_t *data, uint8_t *out, size_t data_len, uint32_t *extents, size_t extents_len, uint32_t *extent_counts, uint64_t *failure)',
   );

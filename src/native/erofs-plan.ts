@@ -50,8 +50,21 @@ export interface NativeErofsPlan {
 
 const KEEP_TIMES = 1;
 const ALL_ROOT = 2;
+const COMPRESSED = 4;
 const SEED_SIZE = 32;
 const MAX_PATH = 1 << 16;
+
+/** What the library knows of a plan. */
+interface OpenedPlan {
+  readonly handle: number;
+  readonly seed: Uint8Array;
+  readonly inodes: number;
+  /** Of the image, in bytes; 0 where files are compressed. */
+  readonly size: number;
+  readonly rootOffset: number;
+  /** Of all pieces, in bytes; where files are compressed, of all files. */
+  readonly pieceSize: number;
+}
 
 /**
  * Plans the image of a scanned folder, and takes the scan then.
@@ -65,32 +78,11 @@ export async function planErofsNatively(
   options: NativeErofsOptions,
   threads: number = assemblyThreads(),
 ): Promise<NativeErofsPlan | undefined> {
-  const { folder, blockSize, buildTime, keepTimes, allRoot } = options;
-  if (!Number.isSafeInteger(buildTime)) return undefined;
-  const path = Buffer.from(folder);
-  const volumeName = Buffer.from(options.volumeName);
-  const facts = new BigUint64Array(5);
-  const seed = new Uint8Array(SEED_SIZE);
-  const plan = library.func(
-    'int64_t mb_erofs_plan(uint64_t scan, const uint8_t *folder, size_t folder_len, const uint8_t *label, size_t label_len, uint32_t block_size, int64_t build_time, uint32_t flags, _Out_ uint64_t *facts, _Out_ uint8_t *seed)',
-  );
-  const flags = (keepTimes ? KEEP_TIMES : 0) | (allRoot ? ALL_ROOT : 0);
-  const result = await callAsync(
-    plan,
-    scan.handle,
-    path,
-    path.length,
-    volumeName,
-    volumeName.length,
-    blockSize,
-    buildTime,
-    flags,
-    facts,
-    seed,
-  );
-  const handle = Number(result);
-  if (!(handle > 0)) return undefined;
-  const [inodes = 0, size = 0, , rootOffset = 0, pieceSize = 0] = [...facts].map(Number);
+  const { folder, blockSize, buildTime, volumeName: label } = options;
+  const opened = await openPlan(library, scan, options, false);
+  if (opened === undefined) return undefined;
+  const { handle, seed, inodes, size, rootOffset, pieceSize } = opened;
+  const volumeName = Buffer.from(label);
   return {
     inodes,
     size,
@@ -130,12 +122,51 @@ export async function planErofsNatively(
         },
       });
     },
-    close: () => void library.func('void mb_erofs_close(uint64_t plan)')(handle),
+    close: () => closePlan(library, handle),
   };
 }
 
+/** Plans for an image whose files are stored as they are, or compressed. */
+export async function openPlan(
+  library: NativeLibrary,
+  scan: NativeScan,
+  options: NativeErofsOptions,
+  isCompressed: boolean,
+): Promise<OpenedPlan | undefined> {
+  const { folder, blockSize, buildTime, keepTimes, allRoot } = options;
+  if (!Number.isSafeInteger(buildTime)) return undefined;
+  const path = Buffer.from(folder);
+  const volumeName = Buffer.from(options.volumeName);
+  const facts = new BigUint64Array(5);
+  const seed = new Uint8Array(SEED_SIZE);
+  const plan = library.func(
+    'int64_t mb_erofs_plan(uint64_t scan, const uint8_t *folder, size_t folder_len, const uint8_t *label, size_t label_len, uint32_t block_size, int64_t build_time, uint32_t flags, _Out_ uint64_t *facts, _Out_ uint8_t *seed)',
+  );
+  const result = await callAsync(
+    plan,
+    scan.handle,
+    path,
+    path.length,
+    volumeName,
+    volumeName.length,
+    blockSize,
+    buildTime,
+    (keepTimes ? KEEP_TIMES : 0) | (allRoot ? ALL_ROOT : 0) | (isCompressed ? COMPRESSED : 0),
+    facts,
+    seed,
+  );
+  const handle = Number(result);
+  if (!(handle > 0)) return undefined;
+  const [inodes = 0, size = 0, , rootOffset = 0, pieceSize = 0] = [...facts].map(Number);
+  return { handle, seed, inodes, size, rootOffset, pieceSize };
+}
+
+export function closePlan(library: NativeLibrary, handle: number): void {
+  library.func('void mb_erofs_close(uint64_t plan)')(handle);
+}
+
 /** A file by its number, with its path from the folder on. */
-function fileOf(
+export function fileOf(
   library: NativeLibrary,
   plan: number,
   number: number,

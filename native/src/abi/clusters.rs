@@ -16,6 +16,15 @@ const INPUT_WORDS: usize = 8;
 /// Any input is shorter than this: positions in one have 32 bits.
 const MAX_INPUT: usize = 1 << 31;
 
+pub(super) fn algorithm_of(number: u32) -> Option<Algorithm> {
+    match number {
+        1 => Some(Algorithm::Deflate),
+        2 => Some(Algorithm::Zstd),
+        3 => Some(Algorithm::Lz4),
+        _ => None,
+    }
+}
+
 /// Compresses each input on its own into clusters. The bytes of inputs, which are read first where files have them, stand in
 /// `data`, at multiples of 64 bytes with at least a byte between them, and what they became stands in `out`, at the same
 /// places. Their extents stand in `extents`, three words each, with room for one for each block of an input that is begun;
@@ -71,11 +80,8 @@ pub unsafe extern "C" fn mb_compress_batch(
     let extents = unsafe { slice::from_raw_parts_mut(extents, extents_len) };
     // SAFETY: as above.
     let extent_counts = unsafe { slice::from_raw_parts_mut(extent_counts, input_count) };
-    let algorithm = match algorithm {
-        1 => Algorithm::Deflate,
-        2 => Algorithm::Zstd,
-        3 => Algorithm::Lz4,
-        _ => return ERROR_ARGUMENT,
+    let Some(algorithm) = algorithm_of(algorithm) else {
+        return ERROR_ARGUMENT;
     };
     let valid = block_size > 0
         && cluster_size > 0

@@ -1,24 +1,40 @@
 use super::assemble::{find, start, Form};
+use super::clusters::algorithm_of;
 use super::scan::{put_back, take};
 use super::{bytes, bytes_mut, ERROR_ARGUMENT};
+use crate::cluster_batch::Sizes;
+use crate::clusters::MAX_CLUSTER_LENGTH;
+use crate::erofs::compressed::{write, Control, Failure, Settings};
 use crate::erofs::{Options, Plan};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A plan, and what others see of it while it is written compressed.
+struct Open {
+    plan: Plan,
+    control: Control,
+}
+
 /// Plans are known to the caller by number, so that a wrong one is an error and nothing worse.
-static OPEN: Mutex<(u64, BTreeMap<u64, Arc<Plan>>)> = Mutex::new((1, BTreeMap::new()));
+static OPEN: Mutex<(u64, BTreeMap<u64, Arc<Open>>)> = Mutex::new((1, BTreeMap::new()));
 
 const KEEP_TIMES: u32 = 1;
 const ALL_ROOT: u32 = 2;
+const COMPRESSED: u32 = 4;
+const MAX_THREADS: u32 = 64;
 
-fn planned(handle: u64) -> Option<Arc<Plan>> {
+fn find_plan(handle: u64) -> Option<Arc<Open>> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     open.1.get(&handle).map(Arc::clone)
 }
 
 /// Plans the image of a scanned folder, whose scan is gone then. `flags`: 1 to keep the files' times, 2 to give all to user and
-/// group 0. `facts` gets how many inodes there are, the size of the image and of the metadata, the offset of the root and the
-/// bytes of all pieces; `seed` what identifiers are derived from, 32 bytes.
+/// group 0, 4 for an image of compressed files, of which only `mb_erofs_write` knows what goes where. `facts` gets how many
+/// inodes there are, the size of the image and of the metadata, the offset of the root and the bytes of all pieces; of a
+/// compressed one 0 for the next three, then the bytes of all files. `seed` gets what identifiers are derived from, 32 bytes.
 ///
 /// Returns a handle; 0 when something of the folder cannot be stored, or not by this: then the scan stays. Or a negative error.
 ///
@@ -61,7 +77,12 @@ pub unsafe extern "C" fn mb_erofs_plan(
         keep_times: flags & KEEP_TIMES != 0,
         all_root: flags & ALL_ROOT != 0,
     };
-    let plan = match Plan::new(folder, found, options) {
+    let made = if flags & COMPRESSED == 0 {
+        Plan::new(folder, found, options)
+    } else {
+        Plan::unplaced(folder, found, options)
+    };
+    let plan = match made {
         Ok(plan) => plan,
         Err(found) => {
             put_back(scan, found);
@@ -73,7 +94,11 @@ pub unsafe extern "C" fn mb_erofs_plan(
         plan.size(),
         plan.shared_size(),
         plan.root_offset(),
-        plan.piece_size(),
+        if plan.is_placed() {
+            plan.piece_size()
+        } else {
+            plan.content_size()
+        },
     ];
     // SAFETY: not null, and room for five by the caller's promise.
     unsafe { facts.cast::<[u64; 5]>().write_unaligned(numbers) };
@@ -81,7 +106,8 @@ pub unsafe extern "C" fn mb_erofs_plan(
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let handle = open.0;
     open.0 += 1;
-    open.1.insert(handle, Arc::new(plan));
+    let control = Control::default();
+    open.1.insert(handle, Arc::new(Open { plan, control }));
     i64::try_from(handle).unwrap_or(error)
 }
 
@@ -100,9 +126,13 @@ pub unsafe extern "C" fn mb_erofs_start(
     threads: u32,
 ) -> i64 {
     // SAFETY: the caller's promise is the one that this asks for.
-    let (Some(plan), Some(salt)) = (planned(plan), unsafe { bytes(salt, salt_len) }) else {
+    let (Some(open), Some(salt)) = (find_plan(plan), unsafe { bytes(salt, salt_len) }) else {
         return i64::from(ERROR_ARGUMENT);
     };
+    let plan = &open.plan;
+    if !plan.is_placed() {
+        return i64::from(ERROR_ARGUMENT);
+    }
     let form = Form {
         size: plan.size(),
         shared_size: plan.shared_size(),
@@ -117,14 +147,107 @@ pub unsafe extern "C" fn mb_erofs_start(
 /// tells.
 #[no_mangle]
 pub extern "C" fn mb_erofs_add(plan: u64, assembly: u64) -> i32 {
-    let (Some(plan), Some(assembly)) = (planned(plan), find(assembly)) else {
+    let (Some(open), Some(assembly)) = (find_plan(plan), find(assembly)) else {
         return ERROR_ARGUMENT;
     };
-    if !assembly.is_of(plan.size(), plan.shared_size(), plan.block_size()) {
+    let plan = &open.plan;
+    if !plan.is_placed() || !assembly.is_of(plan.size(), plan.shared_size(), plan.block_size()) {
         return ERROR_ARGUMENT;
     }
     plan.pieces(|blob, pieces| assembly.add_pieces(blob, pieces));
     0
+}
+
+/// Writes the image of a compressed plan at `base` of a file, all but the superblock and what stands behind that. Algorithms and
+/// levels are those of `mb_compress_batch`; `inline_tails` is 1 where data may stand behind inodes, else 0. `numbers` gets how
+/// many blocks the image has, the offset of the root, how many files are compressed, and whether data stands behind an index;
+/// or what went wrong when the result is 1: kind, number of the file, errno, size or number of blocks found.
+///
+/// # Safety
+/// `fd` is open for writing; `numbers` has room for four numbers.
+#[no_mangle]
+pub unsafe extern "C" fn mb_erofs_write(
+    plan: u64,
+    fd: i32,
+    base: u64,
+    algorithm: u32,
+    level: u32,
+    cluster_size: u32,
+    inline_tails: u32,
+    threads: u32,
+    numbers: *mut u64,
+) -> i32 {
+    let (Some(open), Some(algorithm)) = (find_plan(plan), algorithm_of(algorithm)) else {
+        return ERROR_ARGUMENT;
+    };
+    let (block, cluster) = (open.plan.block_size() as usize, cluster_size as usize);
+    let valid = !open.plan.is_placed()
+        && (block..=MAX_CLUSTER_LENGTH).contains(&cluster)
+        && cluster.is_multiple_of(block)
+        && (1..=MAX_THREADS).contains(&threads)
+        && i64::try_from(base).is_ok()
+        && fd >= 0
+        && !numbers.is_null();
+    if !valid {
+        return ERROR_ARGUMENT;
+    }
+    // SAFETY: open by the caller's promise.
+    let Ok(file) = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned() else {
+        return ERROR_ARGUMENT;
+    };
+    let settings = Settings {
+        algorithm,
+        level,
+        sizes: Sizes { block, cluster },
+        inline_tails: inline_tails != 0,
+        threads: threads as usize,
+    };
+    let errno = |errno: i32| u64::from(errno.unsigned_abs());
+    let (told, result) = match write(
+        &open.plan,
+        &settings,
+        &File::from(file),
+        base,
+        &open.control,
+    ) {
+        Ok(written) => (
+            [
+                written.blocks,
+                written.root_offset,
+                written.compressed_files,
+                u64::from(written.has_tails),
+            ],
+            0,
+        ),
+        Err(Failure::Refused) => return ERROR_ARGUMENT,
+        Err(failure) => {
+            let told = match failure {
+                Failure::Cancelled | Failure::Refused => [1, 0, 0, 0],
+                Failure::Read { number, errno: of } => [2, u64::from(number), errno(of), 0],
+                Failure::Size { number, found } => [3, u64::from(number), 0, found],
+                Failure::Write(of) => [4, 0, errno(of), 0],
+                Failure::Blocks(count) => [5, 0, 0, count],
+            };
+            (told, 1)
+        }
+    };
+    // SAFETY: not null, and room for four by the caller's promise.
+    unsafe { numbers.cast::<[u64; 4]>().write_unaligned(told) };
+    result
+}
+
+/// How many bytes of files `mb_erofs_write` has in the image; 0 for a plan that is not open.
+#[no_mangle]
+pub extern "C" fn mb_erofs_progress(plan: u64) -> u64 {
+    find_plan(plan).map_or(0, |open| open.control.done.load(Ordering::Relaxed))
+}
+
+/// Makes `mb_erofs_write` stop soon.
+#[no_mangle]
+pub extern "C" fn mb_erofs_cancel(plan: u64) {
+    if let Some(open) = find_plan(plan) {
+        open.control.cancelled.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The planned size of a file, and its path: a slash and a name for each directory below the folder and for itself, cut where
@@ -142,12 +265,12 @@ pub unsafe extern "C" fn mb_erofs_file(
 ) -> i64 {
     let error = i64::from(ERROR_ARGUMENT);
     // SAFETY: the caller's promise is the one that this asks for.
-    let (Some(plan), Some(path)) = (planned(plan), unsafe { bytes_mut(path, path_len) }) else {
+    let (Some(open), Some(path)) = (find_plan(plan), unsafe { bytes_mut(path, path_len) }) else {
         return error;
     };
     let found = usize::try_from(number)
         .ok()
-        .and_then(|number| plan.file(number));
+        .and_then(|number| open.plan.file(number));
     let (Some((planned, name)), false) = (found, size.is_null()) else {
         return error;
     };

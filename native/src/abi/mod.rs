@@ -20,7 +20,10 @@ pub use assemble::{
 };
 pub use clock::mb_tsc_khz;
 pub use clusters::mb_compress_batch;
-pub use erofs::{mb_erofs_add, mb_erofs_close, mb_erofs_file, mb_erofs_plan, mb_erofs_start};
+pub use erofs::{
+    mb_erofs_add, mb_erofs_cancel, mb_erofs_close, mb_erofs_file, mb_erofs_plan, mb_erofs_progress,
+    mb_erofs_start, mb_erofs_write,
+};
 pub use fec::{mb_fec_encode, mb_fec_encode_files, mb_fec_engine};
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;

@@ -13,13 +13,20 @@ pub const NULL_ADDR: u32 = 0xffff_ffff;
 const DIRENT_SIZE: usize = 12;
 
 const LAYOUT_EXTENDED: u16 = 1;
-const FLAT_PLAIN: u16 = 0;
-const FLAT_INLINE: u16 = 2;
+
+/// How the data of an inode is stored, as `i_format` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataLayout {
+    FlatPlain = 0,
+    CompressedFull = 1,
+    FlatInline = 2,
+    CompressedCompact = 3,
+}
 
 /// The fields of both forms of an inode.
 pub struct InodeFields {
     pub extended: bool,
-    pub inline: bool,
+    pub data_layout: DataLayout,
     pub i_mode: u16,
     pub i_size: u64,
     pub i_u: u32,
@@ -32,9 +39,17 @@ pub struct InodeFields {
 }
 
 impl InodeFields {
+    pub fn size(&self) -> u64 {
+        if self.extended {
+            EXTENDED_SIZE
+        } else {
+            COMPACT_SIZE
+        }
+    }
+
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let data_layout = if self.inline { FLAT_INLINE } else { FLAT_PLAIN };
-        let i_format = data_layout << 1 | if self.extended { LAYOUT_EXTENDED } else { 0 };
+        let i_format =
+            (self.data_layout as u16) << 1 | if self.extended { LAYOUT_EXTENDED } else { 0 };
         out.extend(i_format.to_le_bytes());
         out.extend([0; 2]); // i_xattr_icount
         out.extend(self.i_mode.to_le_bytes());

@@ -4,6 +4,7 @@
 //! Both make the same bytes. The superblock is the twin's alone.
 
 mod allocator;
+pub mod compressed;
 mod encode;
 mod pieces;
 mod plan;

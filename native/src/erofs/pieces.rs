@@ -1,6 +1,6 @@
 //! A planned image as pieces for the assembly: the twin of `src/formats/erofs/pieces.ts`.
 
-use super::encode::{directory_block, fill_block, InodeFields};
+use super::encode::{directory_block, fill_block, DataLayout, InodeFields};
 use super::plan::{Plan, Planned};
 use super::tree::{Entry, S_IFDIR, S_IFLNK, S_IFREG};
 use crate::assemble::batch::{Extent, Piece};
@@ -106,11 +106,15 @@ impl Plan {
         }
     }
 
-    fn fields(&self, node: usize) -> InodeFields {
+    pub(super) fn fields(&self, node: usize) -> InodeFields {
         let planned = &self.planned[node];
         InodeFields {
             extended: planned.extended,
-            inline: planned.tail > 0,
+            data_layout: if planned.tail > 0 {
+                DataLayout::FlatInline
+            } else {
+                DataLayout::FlatPlain
+            },
             i_mode: planned.mode as u16,
             i_size: planned.size,
             i_u: planned.device.unwrap_or(planned.block_address),

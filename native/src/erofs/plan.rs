@@ -1,6 +1,6 @@
 //! Where everything of an image goes: the twin of `src/formats/erofs/plan.ts`.
 
-use super::allocator::Allocator;
+use super::allocator::{Allocator, OPEN_BLOCKS};
 use super::encode::{
     device, file_type, fill_block, COMPACT_SIZE, EXTENDED_SIZE, NULL_ADDR, SLOT_SIZE, SUPER_END,
 };
@@ -73,11 +73,19 @@ const MAX_TARGET: usize = 4095;
 impl Plan {
     /// Gives the scan back where something of it cannot be stored, or not by us.
     pub fn new(folder: &[u8], scan: Scan, options: Options) -> Result<Self, Scan> {
-        let tree = Tree::new(scan)?;
-        let Some(mut planned) = plan_inodes(&tree, &options) else {
-            return Err(tree.scan);
+        let mut plan = Self::unplaced(folder, scan, options)?;
+        let Some((metadata_blocks, blocks)) = place(&mut plan.planned, &plan.options) else {
+            return Err(plan.tree.scan);
         };
-        let Some((metadata_blocks, blocks)) = place(&mut planned, &options) else {
+        plan.metadata_blocks = metadata_blocks;
+        plan.blocks = blocks;
+        Ok(plan)
+    }
+
+    /// The same for an image of which only writing it tells what goes where: of no blocks.
+    pub fn unplaced(folder: &[u8], scan: Scan, options: Options) -> Result<Self, Scan> {
+        let tree = Tree::new(scan)?;
+        let Some(planned) = plan_inodes(&tree, &options) else {
             return Err(tree.scan);
         };
         Ok(Self {
@@ -85,11 +93,14 @@ impl Plan {
             tree,
             planned,
             options,
-            metadata_blocks,
-            blocks,
+            metadata_blocks: 0,
+            blocks: 0,
         })
     }
 
+    pub fn is_placed(&self) -> bool {
+        self.blocks > 0
+    }
     pub fn inodes(&self) -> usize {
         self.planned.len()
     }
@@ -111,6 +122,15 @@ impl Plan {
         self.planned
             .iter()
             .map(|planned| planned.inode_size() + planned.size)
+            .sum()
+    }
+
+    /// Bytes that all files have.
+    pub fn content_size(&self) -> u64 {
+        self.planned
+            .iter()
+            .filter(|planned| planned.is(S_IFREG))
+            .map(|planned| planned.size)
             .sum()
     }
 
@@ -274,7 +294,7 @@ fn directory_size(mut entries: &[Entry<'_>], block_size: u32) -> u64 {
 
 /// Gives everything its place; the metadata's blocks and all of the image's, or `None` when these are too many.
 fn place(planned: &mut [Planned], options: &Options) -> Option<(u64, u64)> {
-    let mut allocator = Allocator::new(options.block_size.into(), SUPER_END);
+    let mut allocator = Allocator::new(options.block_size.into(), SUPER_END, OPEN_BLOCKS);
     for inode in &mut *planned {
         inode.offset = allocator.place(inode.inode_size() + inode.tail);
     }

@@ -18,11 +18,14 @@ import { EROFS_INODE_COMPRESSED_FULL, EROFS_SLOTSIZE } from './layout.ts';
 import type { PackedFile } from './packed-file.ts';
 import { flatLayout, recordSize, type PlannedInode } from './plan.ts';
 
+/** `h_idata_size` has 16 bits, which one block can exceed. */
+const MAX_INLINE_SIZE = 0xffff;
+
 /** Bytes that can stand behind the index of a file: within a block, which may follow the inode's. */
 export function roomBehindIndex(planned: PlannedInode, blockSize: number): number {
   const head = recordSize(planned);
   const indexed = head + indexLayout(planned.size, head, blockSize).size;
-  return blockSize - (indexed % EROFS_SLOTSIZE);
+  return Math.min(blockSize - (indexed % EROFS_SLOTSIZE), MAX_INLINE_SIZE);
 }
 
 /** How a file came to be stored. */
@@ -133,7 +136,10 @@ function staysFlat(
   before: ExtentList,
   blockSize: number,
 ): boolean {
-  if (before.count > 0) return before.isPlain && isPlainTable(data.extents);
+  if (before.count > 0) {
+    const savesBlocks = tail !== undefined && tail.length > blockSize;
+    return before.isPlain && isPlainTable(data.extents) && !savesBlocks;
+  }
   // It is at hand as a whole.
   const head = recordSize(planned);
   const flat = flatLayout(planned.size, head, blockSize);

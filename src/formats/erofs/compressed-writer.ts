@@ -21,18 +21,10 @@ import {
   roomBehindIndex,
   type WrittenFile,
 } from './compressed-file.ts';
-import { algorithmNames } from './compressed-layout.ts';
-import { compressionRecord, RECORD_ROOM } from './compression-record.ts';
+import { algorithmNumber, compressionFacts, RECORD_ROOM } from './compression-record.ts';
 import { encodeDirectoryBlock, encodeInodeAt, encodeSuperblock } from './encode.ts';
 import { createImageAppender } from './image-appender.ts';
-import {
-  EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
-  EROFS_FEATURE_INCOMPAT_FRAGMENTS,
-  EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
-  EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
-  EROFS_SUPER_OFFSET,
-  SuperBlock,
-} from './layout.ts';
+import { EROFS_FEATURE_INCOMPAT_FRAGMENTS, EROFS_SUPER_OFFSET, SuperBlock } from './layout.ts';
 import { createMetadataAllocator } from './metadata-allocator.ts';
 import { createMetadataGroups } from './metadata-groups.ts';
 import { createPackedFile } from './packed-file.ts';
@@ -129,11 +121,11 @@ export async function writePlannedErofs(
 
   const image = createImageAppender(sink, blockSize, allocator.blocks());
   const groups = createMetadataGroups(image, blockSize);
-  const algorithm = compressor.algorithm === 'lz4hc' ? 'lz4' : compressor.algorithm;
+  const { algorithm } = compressor;
   const format = {
     blockSize,
     bigPclusters: clusterSize > blockSize,
-    algorithm: algorithmNames.indexOf(algorithm),
+    algorithm: algorithmNumber(algorithm),
   };
   const segments = compressFiles(inodes, options, blockSize, clusterSize);
   const packed =
@@ -212,9 +204,12 @@ export async function writePlannedErofs(
   }
   await image.flush();
 
-  const isCompressed = compressedFiles > 0;
-  const hasRecord = isCompressed && (format.bigPclusters || algorithm !== 'lz4');
-  if (hasRecord) start.set(compressionRecord(algorithm, clusterSize / blockSize), SUPER_END);
+  const { record, ...facts } = compressionFacts(algorithm, {
+    clusterBlocks: clusterSize / blockSize,
+    isCompressed: compressedFiles > 0,
+    hasTails,
+  });
+  if (record !== undefined) start.set(record, SUPER_END);
   start.set(shared, SHARED_OFFSET);
   const view = new DataView(start.buffer);
   start.set(directoryTail(first), first.offset + encodeInodeAt(first, start, view, first.offset));
@@ -224,13 +219,10 @@ export async function writePlannedErofs(
       blockSize,
       inodes,
       blocks: image.nextBlock,
+      ...facts,
       featureIncompat:
-        (isCompressed ? EROFS_FEATURE_INCOMPAT_ZERO_PADDING : 0) |
-        (hasRecord ? EROFS_FEATURE_INCOMPAT_COMPR_CFGS : 0) |
-        (hasTails ? EROFS_FEATURE_INCOMPAT_ZTAILPACKING : 0) |
-        (packedInode === undefined ? 0 : EROFS_FEATURE_INCOMPAT_FRAGMENTS),
+        facts.featureIncompat | (packedInode === undefined ? 0 : EROFS_FEATURE_INCOMPAT_FRAGMENTS),
       packed: packedInode,
-      algorithms: hasRecord ? 1 << format.algorithm : 0,
     },
     start.subarray(0, blockSize),
   );

@@ -17,6 +17,8 @@ import {
 import type { ImageExtent } from './data-extent.ts';
 import {
   EROFS_FEATURE_INCOMPAT_COMPR_CFGS,
+  EROFS_FEATURE_INCOMPAT_ZERO_PADDING,
+  EROFS_FEATURE_INCOMPAT_ZTAILPACKING,
   EROFS_SB_EXTSLOT_SIZE,
   EROFS_SUPER_OFFSET,
   SuperBlock,
@@ -52,7 +54,7 @@ const DEFLATE_WINDOW_BITS = 15;
 /** log2 of 1 MiB, the most a cluster decodes to, from log2 of the smallest window on. */
 const ZSTD_WINDOW_LOG = 20 - 10;
 
-export function compressionRecord(
+function compressionRecord(
   algorithm: ClusterCompressor['algorithm'],
   clusterBlocks: number,
 ): Uint8Array {
@@ -77,6 +79,46 @@ export function compressionRecord(
   record.set(settings, LENGTH_SIZE);
   return record;
 }
+
+/** What an image of compressed files tells about them. */
+export interface CompressionFacts {
+  readonly featureIncompat: number;
+  /** `available_compr_algs`. */
+  readonly algorithms: number;
+  /** What stands behind the superblock, if anything does. */
+  readonly record: Uint8Array | undefined;
+}
+
+/**
+ * @param image How many blocks its clusters have at most, whether it has compressed files at all, and
+ *   whether data stands behind an index.
+ */
+export function compressionFacts(
+  algorithm: ClusterCompressor['algorithm'],
+  image: {
+    readonly clusterBlocks: number;
+    readonly isCompressed: boolean;
+    readonly hasTails: boolean;
+  },
+): CompressionFacts {
+  const { clusterBlocks, isCompressed, hasTails } = image;
+  if (!isCompressed) return { featureIncompat: 0, algorithms: 0, record: undefined };
+  const number = algorithmNumber(algorithm);
+  // The first kernels had LZ4 in clusters of a block, and no record.
+  const hasRecord = clusterBlocks > 1 || number > 0;
+  return {
+    featureIncompat:
+      EROFS_FEATURE_INCOMPAT_ZERO_PADDING |
+      (hasRecord ? EROFS_FEATURE_INCOMPAT_COMPR_CFGS : 0) |
+      (hasTails ? EROFS_FEATURE_INCOMPAT_ZTAILPACKING : 0),
+    algorithms: hasRecord ? 1 << number : 0,
+    record: hasRecord ? compressionRecord(algorithm, clusterBlocks) : undefined,
+  };
+}
+
+/** The number of the format for an algorithm. */
+export const algorithmNumber = (algorithm: ClusterCompressor['algorithm']): number =>
+  algorithmNames.indexOf(algorithm === 'lz4hc' ? 'lz4' : algorithm);
 
 /**
  * Where an image has the records, in the order of the algorithms; none where it has no list of these.

@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
-  chmodSync,
   linkSync,
-  lchownSync,
-  lutimesSync,
   mkdirSync,
   readFileSync,
   rmSync,
@@ -17,7 +14,6 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { planErofsImage, type ErofsFolderOptions } from '../../../src/builder/plan-erofs-image.ts';
 import { UsageError } from '../../../src/core/errors.ts';
-import { walk, type Directory, type Inode } from '../../../src/io/file-tree.ts';
 import type { AssembleOptions } from '../../../src/io/image-pieces.ts';
 import { createFileSink } from '../../../src/io/image-sink.ts';
 import { planErofsNatively, type NativeErofsPlan } from '../../../src/native/erofs-plan.ts';
@@ -27,12 +23,12 @@ import { nodeBlockHasher } from '../../../src/verity/block-hasher.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 import { runTool } from '../../support/tools.ts';
 import { BUILD_TIME, testBytes, treeArbitrary } from '../formats/erofs/trees.ts';
+import { plantTree } from './plant-tree.ts';
 
 const built = await loadNativeLibrary();
 if (built === undefined) {
   process.stderr.write('native: the library is not built, its tests are skipped (scripts/setup)\n');
 }
-const isRoot = process.getuid?.() === 0;
 
 const uuid = testBytes(16);
 const salt = testBytes(21, 5);
@@ -49,58 +45,6 @@ const defaults: Omit<ErofsFolderOptions, 'folder'> = {
   deduplicate: false,
   signal: new AbortController().signal,
 };
-
-/** Makes a tree on disk, as far as the user may: no sockets, devices and owners only as root. */
-async function plant(root: Directory, folder: string): Promise<void> {
-  const first = new Map<Inode, string>();
-  const settings: (() => void)[] = [];
-  const files: [path: string, inode: Inode][] = [];
-  walk(root, (path, inode) => void files.push([join(folder, path), inode]));
-  for (const [path, inode] of files) {
-    const known = first.get(inode);
-    if (known !== undefined) {
-      linkSync(known, path);
-      continue;
-    }
-    if (inode.kind === 'socket') continue;
-    const isDevice = inode.kind === 'char-device' || inode.kind === 'block-device';
-    if (isDevice && !isRoot) continue;
-    first.set(inode, path);
-    if (inode === root) continue;
-    switch (inode.kind) {
-      case 'file': {
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of inode.content.stream()) chunks.push(chunk.slice());
-        writeFileSync(path, Buffer.concat(chunks));
-        break;
-      }
-      case 'directory':
-        mkdirSync(path);
-        break;
-      case 'symlink':
-        symlinkSync(inode.target, path);
-        break;
-      case 'char-device':
-      case 'block-device': {
-        const type = inode.kind === 'char-device' ? 'c' : 'b';
-        runTool('mknod', ['--', path, type, `${inode.major}`, `${inode.minor}`]);
-        break;
-      }
-      case 'fifo':
-        runTool('mkfifo', ['--', path]);
-    }
-    // The inner ones first: making names in a directory changes its time.
-    settings.unshift(() => {
-      if (isRoot) lchownSync(path, inode.uid, inode.gid);
-      // Whoever is not root must be able to read it.
-      const mode = isRoot ? inode.mode : inode.mode | 0o700;
-      if (inode.kind !== 'symlink') chmodSync(path, mode);
-      const time = inode.mtime + inode.mtimeNsec / 1e9;
-      lutimesSync(path, time, time);
-    });
-  }
-  for (const set of settings) set();
-}
 
 describe.skipIf(built === undefined)('planErofsNatively()', () => {
   let library: NativeLibrary;
@@ -191,7 +135,7 @@ describe.skipIf(built === undefined)('planErofsNatively()', () => {
         }),
         async (root, options) => {
           const folder = tmpDir();
-          await plant(root, folder);
+          await plantTree(root, folder);
           const [ours, twins] = await bothWays(folder, options);
           expect(ours).toEqual(twins);
         },
