@@ -16,15 +16,7 @@
  * @see https://source.android.com/docs/security/features/apksigning/v3#proof-of-rotation-and-self-trusted-old-certs-structs
  */
 
-import {
-  apkError,
-  concat,
-  cursor,
-  prefixed,
-  readSequence,
-  u32,
-  type Cursor,
-} from './length-prefixed.ts';
+import { apkError, concat, cursor, prefixed, u32, type Cursor } from './length-prefixed.ts';
 
 /** The attribute of v3 and v3.1 whose value is a lineage. */
 export const PROOF_OF_ROTATION_ATTRIBUTE_ID = 0x3ba06f8c;
@@ -137,20 +129,39 @@ function readNode(from: Cursor): LineageNode {
   return { certificate, parentAlgorithm, capabilities, algorithm, signature };
 }
 
-function readLineage(from: Cursor): readonly LineageNode[] {
+function* readNodes(from: Cursor): Generator<LineageNode, void, undefined> {
   checkVersion(from);
-  return readSequence(from, 'lineage node', MAX_NODES, readNode);
+  for (let count = 1; from.left > 0; count++) {
+    if (count > MAX_NODES) {
+      throw apkError('too-large', `Cannot read lineage: it has more than ${MAX_NODES} nodes`, {
+        offset: from.offset,
+      });
+    }
+    yield readNode(from.nested('lineage node'));
+  }
 }
 
 /**
- * Decodes the value of the proof-of-rotation attribute. It says nothing of its signatures.
+ * The nodes in the value of the proof-of-rotation attribute, one by one. Nothing is said of their
+ * signatures.
  *
  * @param offset Where the value stands in the file, for errors.
  * @throws {FormatError} when it is of another version, a length leaves its parent, or bytes are left
  *   over, since no signature covers them.
  */
-export const decodeLineage = (value: Uint8Array, offset = 0): readonly LineageNode[] =>
-  readLineage(cursor(value, offset));
+export const lineageNodes = (
+  value: Uint8Array,
+  offset = 0,
+): Generator<LineageNode, void, undefined> => readNodes(cursor(value, offset));
+
+/**
+ * All of `lineageNodes`.
+ *
+ * @throws {FormatError} as they do.
+ */
+export const decodeLineage = (value: Uint8Array, offset = 0): readonly LineageNode[] => [
+  ...lineageNodes(value, offset),
+];
 
 /** Whether a file starts as a lineage does. */
 export const isLineageFile = (bytes: Uint8Array): boolean =>
@@ -173,7 +184,7 @@ export function decodeLineageFile(bytes: Uint8Array): readonly LineageNode[] {
   checkVersion(file);
   const lineage = file.nested('lineage');
   file.end('the lineage');
-  const nodes = readLineage(lineage);
+  const nodes = [...readNodes(lineage)];
   if (nodes.length === 0) {
     throw apkError('truncated', 'Cannot read lineage: it has no nodes', { offset: 16 });
   }

@@ -18,33 +18,39 @@ const LINK = 'lineage';
 const fail = (code: string, message: string, detail: { cause?: unknown } = {}): VerificationError =>
   new VerificationError(LINK, code, `Cannot trust lineage: ${message}`, detail);
 
-function readKey(certificate: Uint8Array, number: number): KeyObject {
+/** @throws {FormatError} when the certificate, or its key, cannot be read. */
+type KeyReader = (certificate: Uint8Array) => KeyObject;
+
+function readKey(certificate: Uint8Array, number: number, keyOf: KeyReader): KeyObject {
   try {
-    return readCertificateKey(certificate);
+    return keyOf(certificate);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw fail('bad-certificate', `certificate ${number} cannot be read`, { cause });
   }
 }
 
-/** `parent` and its key must have signed `node`, the certificate of this number. */
+/**
+ * `parent` and its key must have signed `node`, the certificate of this number. With which algorithm is
+ * for the parent to say, and the signature then covers what the node says of it.
+ */
 function checkNode(parent: LineageNode, key: KeyObject, node: LineageNode, number: number): void {
-  if (parent.algorithm !== node.parentAlgorithm) {
-    throw fail(
-      'algorithm-mismatch',
-      `certificate ${number} is signed with ${formatSignatureAlgorithm(node.parentAlgorithm)}, the one before says ${formatSignatureAlgorithm(parent.algorithm)}`,
-    );
-  }
-  const algorithm = findSignatureAlgorithm(node.parentAlgorithm);
+  const algorithm = findSignatureAlgorithm(parent.algorithm);
   if (algorithm === undefined) {
     throw fail(
       'unsupported',
-      `certificate ${number} is signed with ${formatSignatureAlgorithm(node.parentAlgorithm)}`,
+      `certificate ${number} is signed with ${formatSignatureAlgorithm(parent.algorithm)}`,
     );
   }
   const data = encodeLineageSignedData(node.certificate, node.parentAlgorithm);
   if (!isSignatureOf(key, data, algorithm, node.signature)) {
     throw fail('bad-signature', `certificate ${number} is not signed by the one before`);
+  }
+  if (parent.algorithm !== node.parentAlgorithm) {
+    throw fail(
+      'algorithm-mismatch',
+      `certificate ${number} is signed with ${formatSignatureAlgorithm(parent.algorithm)}, and says ${formatSignatureAlgorithm(node.parentAlgorithm)}`,
+    );
   }
 }
 
@@ -52,16 +58,26 @@ function checkNode(parent: LineageNode, key: KeyObject, node: LineageNode, numbe
  * Verifies that each certificate is signed by the key of the one before it, and that none occurs twice.
  * What the certificates say (dates, extensions) does not count.
  *
+ * @param nodes Taken one by one, so that what is wrong with the first of them is what is told.
+ * @param keyOf Default: of certificates in DER.
+ * @returns the nodes.
  * @throws {VerificationError} link `lineage`: `bad-certificate`, `algorithm-mismatch`, `unsupported`,
  *   `bad-signature` or `duplicate`.
  */
-export function verifyLineage(nodes: readonly LineageNode[]): void {
+export function verifyLineage(
+  nodes: Iterable<LineageNode>,
+  keyOf: KeyReader = readCertificateKey,
+): readonly LineageNode[] {
+  const verified: LineageNode[] = [];
   let parent: { readonly node: LineageNode; readonly key: KeyObject } | undefined;
-  for (const [index, node] of nodes.entries()) {
-    if (parent !== undefined) checkNode(parent.node, parent.key, node, index + 1);
-    if (nodes.slice(0, index).some((other) => equalBytes(other.certificate, node.certificate))) {
-      throw fail('duplicate', `certificate ${index + 1} occurs twice`);
+  for (const node of nodes) {
+    const number = verified.length + 1;
+    if (parent !== undefined) checkNode(parent.node, parent.key, node, number);
+    parent = { node, key: readKey(node.certificate, number, keyOf) };
+    if (verified.some((other) => equalBytes(other.certificate, node.certificate))) {
+      throw fail('duplicate', `certificate ${number} occurs twice`);
     }
-    parent = { node, key: readKey(node.certificate, index + 1) };
+    verified.push(node);
   }
+  return verified;
 }

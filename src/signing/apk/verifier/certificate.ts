@@ -3,7 +3,7 @@
  * Strict verification asks for DER besides.
  */
 
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, type KeyObject } from 'node:crypto';
 import { FormatError } from '../../../core/errors.ts';
 import { certificateKey, decodeCertificate, hasKnownKey } from '../../cms/certificate.ts';
 import { exportSpki } from '../public-key.ts';
@@ -50,5 +50,24 @@ export function certificateSpki({ x509 }: ReadCertificate): Uint8Array {
     return exportSpki(x509.publicKey);
   } catch {
     return new Uint8Array(0);
+  }
+}
+
+/**
+ * The key of a certificate.
+ *
+ * @throws {FormatError} when it is none, or its key is of an unknown kind.
+ */
+export function readAnyCertificateKey(bytes: Uint8Array): KeyObject {
+  const read = readAnyCertificate(bytes);
+  if ('problem' in read) {
+    throw new FormatError('x509', 'bad-value', `Cannot read certificate: ${read.problem}`);
+  }
+  try {
+    return read.x509.publicKey;
+  } catch (cause) {
+    throw new FormatError('x509', 'unsupported', 'Cannot read the public key of a certificate', {
+      cause,
+    });
   }
 }

@@ -11,7 +11,7 @@ import {
   type SignatureAlgorithm,
 } from '../../../formats/apk/algorithms.ts';
 import { cursor, type Cursor } from '../../../formats/apk/length-prefixed.ts';
-import { decodeLineage } from '../../../formats/apk/lineage.ts';
+import { lineageNodes } from '../../../formats/apk/lineage.ts';
 import type { AlgorithmSignature, SdkRange } from '../../../formats/apk/signer-block.ts';
 import type { PlacedPair } from '../../../formats/apk/signing-block.ts';
 import {
@@ -24,7 +24,12 @@ import {
   type StampedScheme,
 } from '../../../formats/apk/source-stamp.ts';
 import { verifyLineage } from '../lineage.ts';
-import { certificateSpki, readAnyCertificate, type ReadCertificate } from './certificate.ts';
+import {
+  certificateSpki,
+  readAnyCertificate,
+  readAnyCertificateKey,
+  type ReadCertificate,
+} from './certificate.ts';
 import type { IssueLog } from './issue.ts';
 import { judgeSignature } from './signature.ts';
 import { signaturesToVerify } from './signers.ts';
@@ -96,8 +101,7 @@ function readLineage(
   log: IssueLog,
 ): readonly Uint8Array[] {
   try {
-    const nodes = decodeLineage(value);
-    verifyLineage(nodes);
+    const nodes = verifyLineage(lineageNodes(value), readAnyCertificateKey);
     const certificates = nodes.map((node) => node.certificate);
     if (!Buffer.from(certificates.at(-1) ?? new Uint8Array(0)).equals(certificate)) {
       log.warning('SOURCE_STAMP_POR_CERT_MISMATCH');

@@ -10,7 +10,7 @@ import { equalBytes } from '../../../core/digest.ts';
 import { FormatError, VerificationError } from '../../../core/errors.ts';
 import type { Cursor } from '../../../formats/apk/length-prefixed.ts';
 import {
-  decodeLineage,
+  lineageNodes,
   PROOF_OF_ROTATION_ATTRIBUTE_ID,
   type LineageNode,
 } from '../../../formats/apk/lineage.ts';
@@ -21,6 +21,7 @@ import {
 } from '../../../formats/apk/signer-block.ts';
 import type { PlacedPair } from '../../../formats/apk/signing-block.ts';
 import { verifyLineage } from '../lineage.ts';
+import { readAnyCertificateKey } from './certificate.ts';
 import type { IssueLog } from './issue.ts';
 import { MAX_SIGNERS, parseSigners, type ParsedScheme } from './scheme.ts';
 import type { SchemeSigner, SignerDraft, SignerRules } from './signers.ts';
@@ -48,8 +49,7 @@ export const lineageIndex = (nodes: readonly LineageNode[], certificate: Uint8Ar
 function readLineage({ log, certificates }: SignerDraft, value: Cursor): LineageNode[] {
   let nodes: readonly LineageNode[];
   try {
-    nodes = decodeLineage(value.rest());
-    verifyLineage(nodes);
+    nodes = verifyLineage(lineageNodes(value.rest()), readAnyCertificateKey);
   } catch (error) {
     if (error instanceof FormatError) {
       // apksig calls a version that it does not know a mismatch.

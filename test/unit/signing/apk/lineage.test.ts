@@ -4,6 +4,7 @@ import { VerificationError } from '../../../../src/core/errors.ts';
 import {
   decodeLineageFile,
   DEFAULT_CAPABILITIES,
+  encodeLineageSignedData,
   type LineageNode,
 } from '../../../../src/formats/apk/lineage.ts';
 import {
@@ -21,7 +22,7 @@ import { corpusSigner } from './fixtures.ts';
 const read = (name: string): readonly LineageNode[] =>
   decodeLineageFile(new Uint8Array(readFileSync(corpusPath('sig-apksig', 'keys', name))));
 
-const refusal = (nodes: readonly LineageNode[]): string => {
+const refusal = (nodes: Iterable<LineageNode>): string => {
   try {
     verifyLineage(nodes);
   } catch (error) {
@@ -57,8 +58,9 @@ describe.skipIf(corpus === undefined)('verifyLineage', () => {
     const cases: readonly (readonly [readonly LineageNode[], string])[] = [
       [change(nodes, 1, ({ signature }) => ({ signature: flip(signature, 9) })), 'bad-signature'],
       [change(nodes, 2, () => ({ signature: new Uint8Array(0) })), 'bad-signature'],
-      [change(nodes, 1, () => ({ parentAlgorithm: 0x0104 })), 'algorithm-mismatch'],
-      [change(nodes, 0, () => ({ algorithm: 0x0104 })), 'algorithm-mismatch'],
+      [change(nodes, 1, () => ({ parentAlgorithm: 0x0104 })), 'bad-signature'],
+      [change(nodes, 0, () => ({ algorithm: 0x0104 })), 'bad-signature'],
+      [change(nodes, 0, () => ({ algorithm: 0 })), 'unsupported'],
       [
         change(
           change(nodes, 0, () => ({ algorithm: 0x0104 })),
@@ -82,9 +84,30 @@ describe.skipIf(corpus === undefined)('verifyLineage', () => {
         change(nodes, 1, ({ certificate }) => ({ certificate: flip(certificate, 400) })),
         'bad-signature',
       ],
-      [nodes.toReversed(), 'algorithm-mismatch'],
+      [nodes.toReversed(), 'unsupported'],
     ];
     expect(cases.map(([changed]) => refusal(changed))).toEqual(cases.map(([, code]) => code));
+  });
+
+  test('refuses a signature over another algorithm than the one it was made with', async () => {
+    const [root, child] = read('rsa-2048-lineage-2-signers');
+    if (root === undefined || child === undefined) throw new Error('empty');
+    const data = encodeLineageSignedData(child.certificate, 0x0104);
+    const options = { hash: 'sha256', scheme: 'rsa-pkcs1' } as const;
+    const signature = await corpusSigner('rsa-2048').signer.sign(data, options);
+    expect(refusal([root, { ...child, parentAlgorithm: 0x0104, signature }])).toBe(
+      'algorithm-mismatch',
+    );
+  });
+
+  test('tells what is wrong with a node before it looks at those behind it', () => {
+    function* cutOff() {
+      yield* change(read('rsa-2048-lineage-2-signers'), 1, ({ signature }) => ({
+        signature: flip(signature, 9),
+      }));
+      throw new Error('nobody should ask for more');
+    }
+    expect(refusal(cutOff())).toBe('bad-signature');
   });
 
   test('refuses a certificate that comes back, even where its signature is valid', async () => {

@@ -251,6 +251,12 @@ describe.skipIf(corpus === undefined)('lineages of v3 signers', () => {
     expect(await findings([{ key: 'rsa-2048_2', lineage: unsigned }])).toEqual([
       'V3_SIG_POR_DID_NOT_VERIFY',
     ]);
+    const unknown = encodeLineage(
+      nodes.map((node) => ({ ...node, algorithm: node.algorithm === 0 ? 0 : 7 })),
+    );
+    expect(await findings([{ key: 'rsa-2048_2', lineage: unknown }])).toEqual([
+      'V3_SIG_MALFORMED_LINEAGE',
+    ]);
     const newer = (await lineage('rsa-2048', 'rsa-2048_2')).with(0, 2);
     expect(await findings([{ key: 'rsa-2048_2', lineage: newer }])).toEqual([
       'V3_SIG_POR_CERT_MISMATCH',
