@@ -87,20 +87,33 @@ impl Chains {
 
     #[inline(never)]
     fn enter_up_to(&mut self, input: &[u8], to: usize) {
-        let from = self.entered;
-        let Some(part) = input.get(from..to + MIN_MATCH - 1) else {
-            return;
-        };
-        let mut here = self.base.wrapping_add(from as u32);
-        for (word, at) in part.windows(MIN_MATCH).zip(from..) {
-            let word = u32::from_le_bytes(word.try_into().unwrap_or_default());
-            let hash = word.wrapping_mul(HASH_FACTOR) >> (u32::BITS - HASH_BITS);
-            let distance = here.wrapping_sub(self.heads[hash as usize]);
-            self.heads[hash as usize] = here;
-            // All ones if it has more than 16 bits, by arithmetic: nobody can foresee a branch.
-            let far = 0_u32.wrapping_sub(distance >> u16::BITS).cast_signed() >> (u32::BITS - 1);
-            self.back[at % WINDOW] = (distance | far.cast_unsigned()) as u16;
-            here = here.wrapping_add(1);
+        let mut distances = [0; AHEAD];
+        let mut from = self.entered;
+        while from < to {
+            let count = AHEAD.min(to - from);
+            let Some(part) = input.get(from..from + count + MIN_MATCH - 1) else {
+                return;
+            };
+            let mut here = self.base.wrapping_add(from as u32);
+            for (word, distance) in part.windows(MIN_MATCH).zip(&mut distances) {
+                let word = u32::from_le_bytes(word.try_into().unwrap_or_default());
+                let hash = word.wrapping_mul(HASH_FACTOR) >> (u32::BITS - HASH_BITS);
+                let head = &mut self.heads[hash as usize];
+                *distance = here.wrapping_sub(*head);
+                *head = here;
+                here = here.wrapping_add(1);
+            }
+            // All at once: one by one, the compiler makes it a branch, which no processor can foresee.
+            let start = from % WINDOW;
+            let (first, second) = distances[..count].split_at(count.min(WINDOW - start));
+            let narrow = |back: &mut [u16], distances: &[u32]| {
+                for (back, &distance) in back.iter_mut().zip(distances) {
+                    *back = distance.min(u32::from(u16::MAX)) as u16;
+                }
+            };
+            narrow(&mut self.back[start..], first);
+            narrow(&mut self.back[..], second);
+            from += count;
         }
         self.entered = to;
     }
