@@ -127,12 +127,14 @@ interface Run {
 
 const malformed = (message: string): FormatError => new FormatError('apk', 'bad-value', message);
 
-/** The manifest, or why there is none: it is not always needed. */
-async function tryManifest(apk: ApkView, entries: readonly ZipEntry[]) {
+/** What was read, or why it cannot be: not everybody needs it. */
+async function attempt<T extends object>(
+  read: () => Promise<T>,
+): Promise<{ readonly value: T } | { readonly value: undefined; readonly error: FormatError }> {
   try {
-    return { facts: await readManifest(apk, entries) };
+    return { value: await read() };
   } catch (error) {
-    if (error instanceof FormatError) return { error };
+    if (error instanceof FormatError) return { value: undefined, error };
     throw error;
   }
 }
@@ -219,11 +221,14 @@ function countingCertificates({ v1, v2, v3, v31 }: VerifiedSigners): readonly Ui
 async function verify(source: ByteSource, run: Run): Promise<void> {
   const { options, log } = run;
   const apk = await openApk(source);
-  const entries = await readEntries(apk);
-  const manifest = await tryManifest(apk, entries);
+  const listed = await attempt(() => readEntries(apk));
+  const manifest = await attempt(async () => {
+    if (listed.value === undefined) throw listed.error;
+    return readManifest(apk, listed.value);
+  });
   if (options.minSdk === undefined) {
-    if (manifest.facts === undefined) throw manifest.error;
-    const min = manifest.facts.minSdk();
+    if (manifest.value === undefined) throw manifest.error;
+    const min = manifest.value.minSdk();
     run.sdk = { min, max: run.sdk.max };
     if (min > run.sdk.max) {
       throw malformed(
@@ -238,7 +243,10 @@ async function verify(source: ByteSource, run: Run): Promise<void> {
   }
   run.schemes = await verifyBlockSchemes(apk, { sdk, idsig, hasher }, log);
   const { v2, v3, found } = run.schemes;
-  if (manifest.facts !== undefined) checkManifestRules(run, manifest.facts);
+  // The signing block is looked at first, and also where nobody can tell what the entries are.
+  if (listed.value === undefined) throw listed.error;
+  const entries = listed.value;
+  if (manifest.value !== undefined) checkManifestRules(run, manifest.value);
   else if (sdk.max >= SDK_O) throw manifest.error;
   if (sdk.min < V2_SDK || found.size === 0) run.v1 = await verifyJarOf(apk, entries, run);
   run.passedOver = schemesPassedOver(apk, entries, run);

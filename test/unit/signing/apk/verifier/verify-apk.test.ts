@@ -6,6 +6,7 @@ import {
   APK_SIGNATURE_SCHEME_V2_BLOCK_ID as V2,
   APK_SIGNATURE_SCHEME_V31_BLOCK_ID as V31,
   APK_SIGNATURE_SCHEME_V3_BLOCK_ID as V3,
+  findApkSections,
 } from '../../../../../src/formats/apk/signing-block.ts';
 import { decodeSigners, encodeSigners } from '../../../../../src/formats/apk/signer-block.ts';
 import { decodeIdsig, encodeIdsigHeader } from '../../../../../src/formats/apk/idsig.ts';
@@ -249,6 +250,21 @@ describe('the signing block', () => {
       expect(errorsOf(await verify(changed))).toEqual([]);
       expect(errorsOf(await verify(changed, { strict: true }))).toEqual(['STRICT_SIGNING_BLOCK']);
     }
+  });
+
+  test('is judged also where nobody can tell what the entries are', async () => {
+    const { centralDirectoryOffset } = await findApkSections(bytesSource(apk));
+    const changed = apk.with(centralDirectoryOffset, 0);
+    const found = errorsOf(await verify(changed, { minSdk: 24 }));
+    expect(new Set(found)).toEqual(
+      new Set([
+        'V2_SIG_APK_DIGEST_DID_NOT_VERIFY',
+        'V3_SIG_APK_DIGEST_DID_NOT_VERIFY',
+        'MALFORMED_APK',
+      ]),
+    );
+    // Who asks the manifest for the range learns nothing more.
+    expect(errorsOf(await verify(changed))).toEqual(['MALFORMED_APK']);
   });
 
   test('that is too large to be read is not taken for none', async () => {
