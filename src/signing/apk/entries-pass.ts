@@ -10,6 +10,7 @@
 import { digestedEnd } from '../../formats/apk/content-digest.ts';
 import { readAhead } from '../../formats/apk/read-ahead.ts';
 import type { SectionPiece } from '../../formats/apk/section-hasher.ts';
+import { windowSource } from '../../formats/zip/window-source.ts';
 import { STREAM_CHUNK, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { HashTree } from '../../verity/hash-tree.ts';
@@ -54,6 +55,9 @@ export interface FinishedApk {
   readonly tree: HashTree | undefined;
 }
 
+/** Up to this, pieces are read together, as far as they stand together. */
+const SMALL_PIECE = 64 << 10;
+
 /** The pieces and the zeros behind them, in chunks of 1 MiB that stay as they are until the next but one. */
 async function* entryChunks(
   input: ByteSource,
@@ -78,8 +82,11 @@ async function* entryChunks(
       [buffer, spare] = [spare, buffer];
     }
   };
+  // Entries that are small, or moved, come in pieces by the thousand.
+  const near = windowSource(input);
   for (const piece of pieces) {
     if (piece.kind === 'bytes') yield* fill(piece.bytes);
+    else if (piece.size <= SMALL_PIECE) yield* fill(await near.read(piece.offset, piece.size));
     else for await (const bytes of readAhead(input, piece.offset, piece.size)) yield* fill(bytes);
   }
   yield* fill(new Uint8Array(size - done));

@@ -1,6 +1,7 @@
 /** An archive that is planned and not yet written, to be read as if it were. */
 
 import { FormatError } from '../../core/errors.ts';
+import { windowSource } from '../../formats/zip/window-source.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import type { CopyPiece } from './copy-plan.ts';
 
@@ -44,7 +45,7 @@ export function plannedSource(
   pieces: readonly CopyPiece[],
   name = input.name,
 ): ByteSource {
-  const spans = spansOf(input, pieces);
+  const spans = spansOf(windowSource(input), pieces);
   const size = spans.at(-1)?.end ?? 0;
   return {
     name,

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { openEntry } from '../../../formats/zip/entry.ts';
 import type { ZipEntry } from '../../../formats/zip/read.ts';
+import { windowSource } from '../../../formats/zip/window-source.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 import { isListedInManifest } from './names.ts';
 import type { JarDigestAlgorithm } from './sign.ts';
@@ -21,10 +22,11 @@ export async function digestEntries(
   const inFileOrder = entries
     .filter(({ name }) => isListedInManifest(name))
     .toSorted((a, b) => a.localHeaderOffset - b.localHeaderOffset);
+  const near = windowSource(source);
   const digests = new Map<string, Uint8Array>();
   for (const entry of inFileOrder) {
     const hash = createHash(algorithm);
-    for await (const chunk of (await openEntry(source, entry)).stream()) {
+    for await (const chunk of (await openEntry(near, entry)).stream()) {
       signal?.throwIfAborted();
       hash.update(chunk);
     }
