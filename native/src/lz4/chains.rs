@@ -2,7 +2,7 @@
 
 use super::block::MIN_MATCH;
 
-const HASH_BITS: u32 = 15;
+const HASH_BITS: u32 = 16;
 const WINDOW: usize = 1 << 16;
 /// So many positions are entered at once, ahead of the search.
 const AHEAD: usize = 128;
@@ -124,6 +124,14 @@ impl Chains {
         let distance = usize::from(self.back[at.wrapping_add(offset) % WINDOW]);
         // From no position is it as far as `NONE` to the lowest one.
         (at.wrapping_sub(lowest) >= distance).then(|| at.wrapping_sub(distance))
+    }
+
+    /// Whether a position has any candidate: often it has none, which is soon told.
+    #[inline(always)]
+    pub fn has_candidate(&mut self, input: &[u8], at: usize, limits: &Limits) -> bool {
+        self.enter(input, at);
+        let lowest = limits.start.max(at.saturating_sub(MAX_DISTANCE));
+        self.before(at, 0, lowest).is_some()
     }
 
     /// The longest match at a position; `None` if none has four bytes. Of several the nearest.

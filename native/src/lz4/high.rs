@@ -44,7 +44,12 @@ pub fn fill_block(
     let mut at = start;
     let mut group = [Link::default(); MAX_GROUP];
     while at <= last && !writer.is_filled_by(at - writer.anchor()) {
-        let Some(first) = chains.longest(input, at, &limits, effort) else {
+        let found = if chains.has_candidate(input, at, &limits) {
+            chains.longest(input, at, &limits, effort)
+        } else {
+            None
+        };
+        let Some(first) = found else {
             at += 1 + ((at - writer.anchor()) >> PATIENCE);
             continue;
         };

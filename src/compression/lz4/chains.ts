@@ -3,7 +3,7 @@
 import { LZ4_MIN_MATCH } from './decode.ts';
 import { commonLength, HASH_FACTOR, wordAt } from './input.ts';
 
-const HASH_BITS = 15;
+const HASH_BITS = 16;
 const WINDOW = 1 << 16;
 /** So many positions are entered at once, ahead of the search. */
 const AHEAD = 128;
