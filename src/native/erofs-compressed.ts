@@ -114,22 +114,26 @@ export async function planCompressedErofsNatively(
       const timer =
         onProgress && setInterval(() => onProgress(Number(progress(handle))), PROGRESS_INTERVAL);
       const numbers = new BigUint64Array(4);
-      const result = await callAsync(
-        library.func(
-          'int mb_erofs_write(uint64_t plan, int fd, uint64_t base, uint32_t algorithm, uint32_t level, uint32_t cluster_size, uint32_t inline_tails, uint32_t threads, _Out_ uint64_t *numbers)',
-        ),
-        handle,
-        target.fd,
-        target.offset,
-        id,
-        level,
-        clusterSize,
-        tails === 'inline' ? 1 : 0,
-        threads,
-        numbers,
-      );
-      clearInterval(timer);
-      signal?.removeEventListener('abort', cancel);
+      let result: unknown;
+      try {
+        result = await callAsync(
+          library.func(
+            'int mb_erofs_write(uint64_t plan, int fd, uint64_t base, uint32_t algorithm, uint32_t level, uint32_t cluster_size, uint32_t inline_tails, uint32_t threads, _Out_ uint64_t *numbers)',
+          ),
+          handle,
+          target.fd,
+          target.offset,
+          id,
+          level,
+          clusterSize,
+          tails === 'inline' ? 1 : 0,
+          threads,
+          numbers,
+        );
+      } finally {
+        clearInterval(timer);
+        signal?.removeEventListener('abort', cancel);
+      }
       signal?.throwIfAborted();
       const told = [...numbers].map(Number);
       if (result === 1) throw failureError(told);

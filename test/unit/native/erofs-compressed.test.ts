@@ -1,4 +1,4 @@
-import { createCipheriv, createHash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
@@ -36,6 +36,7 @@ import { scanNatively, type NativeScan } from '../../../src/native/scan-tree.ts'
 import { tmpDir } from '../../support/tmp-dir.ts';
 import { runTool } from '../../support/tools.ts';
 import { BUILD_TIME, testBytes, treeArbitrary } from '../formats/erofs/trees.ts';
+import { bytesOf, partArbitrary, parts, type Part } from './file-parts.ts';
 import { plantTree } from './plant-tree.ts';
 
 const built = await loadNativeLibrary();
@@ -66,46 +67,6 @@ const defaults: Omit<ErofsFolderOptions, 'folder' | 'compression'> & {
   deduplicate: false,
   signal: new AbortController().signal,
 };
-
-/** Text that compresses well, in which no two places are the same. */
-const text = ((): Buffer => {
-  let state = 1;
-  const words = Array.from({ length: 100_000 }, () => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return `some word ${(state >>> 16) % 500} `;
-  });
-  return Buffer.from(words.join(''));
-})();
-
-/** Parts of files: what compresses well, less so, and not at all. */
-const parts = {
-  zeros: (size: number) => new Uint8Array(size),
-  bytes: (size: number, seed: number) => testBytes(size, seed),
-  words(size: number, seed: number) {
-    const bytes = new Uint8Array(size);
-    for (let at = 0; at < size; at += text.length) {
-      bytes.set(text.subarray((seed * 997) % 100_000).subarray(0, size - at), at);
-    }
-    return bytes;
-  },
-  noise(size: number, seed: number) {
-    const key = createHash('sha256').update(`${seed}`).digest();
-    return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size));
-  },
-};
-type Part = readonly [kind: keyof typeof parts, size: number];
-
-const bytesOf = (content: readonly Part[], seed = 0): Buffer =>
-  Buffer.concat(content.map(([kind, size], index) => parts[kind](size, seed + index)));
-
-const partArbitrary: fc.Arbitrary<Part> = fc.tuple(
-  fc.constantFrom('zeros', 'bytes', 'words', 'noise'),
-  fc.oneof(
-    fc.nat(5000),
-    fc.nat(100_000),
-    fc.constantFrom(4032, 4064, 4095, 4096, 4097, 8192, 65_536, 131_072),
-  ),
-);
 
 const compressionArbitrary = (blockSize: number): fc.Arbitrary<NativeCompression> =>
   fc.record({
