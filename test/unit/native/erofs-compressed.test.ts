@@ -216,6 +216,11 @@ describe.skipIf(built === undefined)('planCompressedErofsNatively()', () => {
       ['noise', 4096],
     ],
     [['zeros', 2 * SEGMENT_SIZE]],
+    // An index of more than a block, with a tail behind it.
+    [
+      ['zeros', 12 * SEGMENT_SIZE],
+      ['words', 5000],
+    ],
     // A block of 64 KiB that would just fit behind the index, if its size had a place in the header.
     [
       ['zeros', 1 << 20],
