@@ -4,9 +4,12 @@
  *
  * Verdicts are those of apksig in Android 14, but for what it lets pass:
  * - the content digests of v3.1 are compared, as devices do;
- * - of an idsig, the digest of each signer counts, not only that of the first;
+ * - of an idsig, the digest of each signer counts, as on devices, not only that of the first;
+ * - an idsig that does not hold is an error of the APK, and it has the one form that devices read;
  * - a v3 or v3.1 block has at most ten signers, as one of v2 has;
  * - lineages hold no bytes that no signature covers, and a signer has one;
+ * - certificates of signing blocks are also such that OpenSSL can read them;
+ * - deflated data goes on to its end, also where all bytes that are declared came before;
  * - a signer has at most 64 certificates, and 1024 records of each other kind.
  * All schemes are judged although one of them is refused already, so that every error is told at once.
  *
