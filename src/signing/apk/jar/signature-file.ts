@@ -53,15 +53,26 @@ function compareDigests(
   }
 }
 
-const INTEGER = /^[+-]?[0-9]+$/;
+/** As Java trims and reads numbers: digits of every script count, of those that take one UTF-16 unit. */
+const AROUND = /^[\0- ]+|[\0- ]+$/g;
+const INTEGER = /^[+-]?(?:(?![\u{10000}-\u{10ffff}])\p{Nd})+$/u;
+const DIGIT = /\p{Nd}/u;
+
+/** Each script has its ten digits in a row. */
+function digitValue(digit: string): string {
+  const code = digit.charCodeAt(0);
+  let value = 0;
+  while (value < 9 && DIGIT.test(String.fromCharCode(code - value - 1))) value += 1;
+  return String(value);
+}
 
 /** A comma-separated list, in which whatever is no 32-bit number says nothing. */
 function schemeIds(text: string): readonly number[] {
   return text
     .split(',')
-    .map((id) => id.trim())
+    .map((id) => id.replaceAll(AROUND, ''))
     .filter((id) => INTEGER.test(id))
-    .map(Number)
+    .map((id) => Number(id.replaceAll(/\p{Nd}/gu, digitValue)))
     .filter((id) => id === (id | 0));
 }
 

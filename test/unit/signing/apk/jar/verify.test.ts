@@ -271,6 +271,23 @@ describe('verifyJar() and the schemes after v1', () => {
       text.replace('Created-By', 'X-Android-APK-Signed: x, 2x,, 99999999999\r\nCreated-By');
     expect((await verdictOn(await resigned(good, nonsense))).errors).toEqual([]);
   });
+
+  /** What a signer says who makes this of the promise. */
+  const errorsWith = async (value: string) => {
+    // Signature files are changed byte by byte.
+    const bytes = Buffer.from(`X-Android-APK-Signed: ${value}\r\n`).toString('latin1');
+    const promised = (text: string) => text.replace('Created-By', `${bytes}Created-By`);
+    return (await verdictOn(await resigned(good, promised))).errors;
+  };
+
+  it('reads numbers as Java does', async () => {
+    for (const value of ['2', ' +02 ', '\u0662', '\uff12', '1,\u0967\t,\u0968']) {
+      expect(await errorsWith(value)).toEqual(['JAR_SIG_MISSING_APK_SIG_REFERENCED']);
+    }
+    for (const value of ['\u00a02', '2\u2003', '\u{1d7d0}', '\u00b2', '0x2']) {
+      expect(await errorsWith(value)).toEqual([]);
+    }
+  });
 });
 
 describe('verifyJar() and certificates', () => {
