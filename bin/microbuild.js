@@ -7,6 +7,10 @@ if (!((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 
   );
   process.exitCode = 4;
 } else {
-  const { main } = await import('../dist/cli/main.js');
-  process.exitCode = await main(process.argv.slice(2));
+  // CommonJS, bundled: it starts sooner than modules do (scripts/build.js).
+  const { main } = require('../dist/bin/main.cjs');
+  const run = async () => {
+    process.exitCode = await main(process.argv.slice(2));
+  };
+  void run();
 }

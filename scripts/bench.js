@@ -11,7 +11,7 @@ const compile = (project) => {
   });
   if (status !== 0) process.exit(1);
 };
-if (!existsSync(join(root, 'dist/cli/main.js'))) compile('tsconfig.build.json');
+if (!existsSync(join(root, 'dist/bin/main.cjs'))) await import('./build.js');
 compile('test/bench/tsconfig.json');
 const { runBench } = await import(pathToFileURL(join(root, 'target/bench/main.js')).href);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));

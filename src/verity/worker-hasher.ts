@@ -27,7 +27,7 @@ const MIN_SHARED = 1 << 25;
  */
 export function createWorkerBlockHasher(
   threads: number,
-  script: URL = new URL('./hash-worker.js', import.meta.url),
+  script: URL = new URL('../verity/hash-worker.js', import.meta.url),
 ): WorkerBlockHasher {
   const workers: Worker[] = [];
   const buffer = new Uint8Array(SLICE);

@@ -34,7 +34,7 @@ use core::slice;
 use std::ptr::NonNull;
 
 /// Raised when a function changes or goes: the caller refuses any other.
-const ABI_VERSION: u32 = 2;
+const ABI_VERSION: u32 = 3;
 
 /// An argument is null, zero, or too large.
 pub const ERROR_ARGUMENT: i32 = -1;
