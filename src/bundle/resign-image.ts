@@ -17,6 +17,7 @@ import type { ByteSource } from '../io/byte-source.ts';
 import { openFileSource, sliceSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink, type ImageSink } from '../io/image-sink.ts';
+import { writeContent } from '../io/write-content.ts';
 import { planResign, signPlan, type ResignPlan } from '../signing/avb/resign.ts';
 import { computeHashDescriptor } from '../signing/avb/sign.ts';
 import type { Signer } from '../signing/signer.ts';
@@ -179,16 +180,7 @@ async function resignInitrd(
   const decoded = await decodeInitrd(source);
   const bootconfig = pinAnew(decoded.bootconfig, pins.vbmeta, pins.certificates);
   const content = replaceBootconfig(source, decoded, bootconfig);
-  const sink = await createFileSink(path);
-  try {
-    let at = 0;
-    for await (const chunk of content.stream()) {
-      await sink.write(at, chunk);
-      at += chunk.length;
-    }
-  } finally {
-    await sink.close();
-  }
+  await writeContent(path, content);
   const written = await openFileSource(path);
   try {
     const { hashAlgorithm, partitionName, salt, flags } = old;

@@ -9,6 +9,7 @@ import { openFileSource } from '../../io/byte-source.ts';
 import { fileContent } from '../../io/disk-tree.ts';
 import type { FileContent } from '../../io/file-tree.ts';
 import { createFileSink } from '../../io/image-sink.ts';
+import { writeContent } from '../../io/write-content.ts';
 import { AVB_PARTITIONS } from '../../bundle/layout.ts';
 import { addHashFooter, computeHashDescriptor } from '../../signing/avb/sign.ts';
 import type { BuildKeys } from '../keys.ts';
@@ -108,18 +109,5 @@ export async function writeBootFiles(
     return { kernel: descriptor, normal, debuggable };
   } finally {
     await Promise.all([vmlinux.close(), sink.close()]);
-  }
-}
-
-async function writeContent(path: string, content: FileContent): Promise<void> {
-  const sink = await createFileSink(path);
-  try {
-    let at = 0;
-    for await (const chunk of content.stream()) {
-      await sink.write(at, chunk);
-      at += chunk.length;
-    }
-  } finally {
-    await sink.close();
   }
 }

@@ -65,6 +65,47 @@ export async function findEndOfCentralDirectory(
 }
 
 /**
+ * A record and its variable parts as an entry. The caller has seen that all of it is there.
+ *
+ * @param directory The central directory, which stands at `offset` of the archive.
+ * @param at Where the record starts in it, in bytes.
+ */
+export function zipEntry(
+  record: ReturnType<typeof CentralFileHeader.decode>,
+  directory: Uint8Array,
+  at: number,
+  { name, offset }: { readonly name: string; readonly offset: number },
+): ZipEntry {
+  const { nameLength, extraLength, commentLength } = record;
+  const nameAt = at + CentralFileHeader.size;
+  const extraAt = nameAt + nameLength;
+  const commentAt = extraAt + extraLength;
+  const next = commentAt + commentLength;
+  // Field by field: an archive may have 65535 of them, and spreading costs microseconds.
+  return {
+    versionMadeBy: record.versionMadeBy,
+    versionNeeded: record.versionNeeded,
+    flags: record.flags,
+    method: record.method,
+    time: record.time,
+    date: record.date,
+    crc32: record.crc32,
+    compressedSize: record.compressedSize,
+    size: record.size,
+    diskNumber: record.diskNumber,
+    internalAttributes: record.internalAttributes,
+    externalAttributes: record.externalAttributes,
+    localHeaderOffset: record.localHeaderOffset,
+    name,
+    nameBytes: directory.subarray(nameAt, extraAt),
+    extra: extraLength === 0 ? NO_BYTES : directory.subarray(extraAt, commentAt),
+    comment: commentLength === 0 ? NO_BYTES : directory.subarray(commentAt, next),
+    recordOffset: offset + at,
+    recordSize: next - at,
+  };
+}
+
+/**
  * Reads the list of entries. It says what the archive claims: `checkStrictZip` says whether
  * every reader must agree with it.
  *
@@ -100,17 +141,15 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
     }
     const nameAt = at + CentralFileHeader.size;
     const extraAt = nameAt + nameLength;
-    const commentAt = extraAt + extraLength;
-    const next = commentAt + commentLength;
+    const next = extraAt + extraLength + commentLength;
     if (next > size) {
       throw zipError('truncated', 'a central directory record is cut off', {
         offset: recordOffset,
       });
     }
-    const nameBytes = directory.subarray(nameAt, extraAt);
     let name: string;
     try {
-      name = utf8.decode(nameBytes);
+      name = utf8.decode(directory.subarray(nameAt, extraAt));
     } catch (cause) {
       throw zipError('bad-value', 'an entry name is not UTF-8', {
         offset: offset + nameAt,
@@ -118,28 +157,7 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
         cause,
       });
     }
-    // Field by field: an archive may have 65535 of them, and spreading costs microseconds.
-    entries.push({
-      versionMadeBy: record.versionMadeBy,
-      versionNeeded: record.versionNeeded,
-      flags: record.flags,
-      method: record.method,
-      time: record.time,
-      date: record.date,
-      crc32: record.crc32,
-      compressedSize: record.compressedSize,
-      size: record.size,
-      diskNumber: record.diskNumber,
-      internalAttributes: record.internalAttributes,
-      externalAttributes: record.externalAttributes,
-      localHeaderOffset: record.localHeaderOffset,
-      name,
-      nameBytes,
-      extra: extraLength === 0 ? NO_BYTES : directory.subarray(extraAt, commentAt),
-      comment: commentLength === 0 ? NO_BYTES : directory.subarray(commentAt, next),
-      recordOffset,
-      recordSize: next - at,
-    });
+    entries.push(zipEntry(record, directory, at, { name, offset }));
     at = next;
   }
   return { entries, end, endOffset };

@@ -9,7 +9,7 @@ import { FormatError, UsageError } from '../../core/errors.ts';
 import { decodeMldsaPublicKey } from '../../formats/avb/public-key.ts';
 import { exportSpki, readPublicKey } from '../apk/public-key.ts';
 import { avbPublicKey, publicKeyOfAvb } from '../avb/public-key.ts';
-import { readCertificate, readCertificateKey } from '../x509.ts';
+import { readCertificateKey } from '../x509.ts';
 import { readPublicFile } from './bounded-file.ts';
 
 export interface TrustAnchor {
@@ -158,10 +158,17 @@ export function trustsAvbKey(anchor: TrustAnchor, blob: Uint8Array): boolean {
   }
 }
 
-/** @param der The certificate that signed. */
+/** @param der The certificate that signed. One that cannot be read is known by its digest at most. */
 export function trustsCertificate(anchor: TrustAnchor, der: Uint8Array): boolean {
-  if (anchor.certificates.some((each) => equalBytes(each, der)) || hasDigest(anchor, der))
+  if (anchor.certificates.some((each) => equalBytes(each, der)) || hasDigest(anchor, der)) {
     return true;
-  const key = readCertificate(der).publicKey;
-  return anchor.keys.some((each) => each.equals(key)) || hasDigest(anchor, exportSpki(key));
+  }
+  let spki: Uint8Array;
+  try {
+    spki = exportSpki(readCertificateKey(der));
+  } catch (error) {
+    if (error instanceof FormatError) return false;
+    throw error;
+  }
+  return anchor.keys.some((each) => equalBytes(exportSpki(each), spki)) || hasDigest(anchor, spki);
 }

@@ -4,10 +4,10 @@ import { fromHex } from '../../../core/digest.ts';
 import { UsageError } from '../../../core/errors.ts';
 import { openFileSource, type ByteSource } from '../../../io/byte-source.ts';
 import { loadApkHasher } from '../../../native/load-apk-hasher.ts';
-import { readTrustedSigners } from '../../../signing/apk/trusted-signer.ts';
 import type { Issue } from '../../../signing/apk/verifier/issue.ts';
 import { verifyApk } from '../../../signing/apk/verifier/verify-apk.ts';
 import { verifySourceStamp } from '../../../signing/apk/verifier/verify-stamp.ts';
+import { readTrustAnchor } from '../../../signing/keys/trust-anchor.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../../command.ts';
 import { EXIT } from '../../exit-code.ts';
 import { renderTree } from '../../render/tree.ts';
@@ -70,8 +70,7 @@ async function findAll(
 ): Promise<ApkFindings> {
   const sdk = sdkOptions(args);
   const named = args.optionalList('trust');
-  const trusted =
-    named && (await Promise.all(named.map((each) => readTrustedSigners(each)))).flat();
+  const trusted = named && (await Promise.all(named.map(readTrustAnchor)));
   const certificateDigest = stampDigest(args.optionalText('stamp-cert-digest'));
   const wantsStamp = args.flag('verify-source-stamp') || certificateDigest !== undefined;
   const strict = args.flag('strict');

@@ -17,7 +17,7 @@ import {
   END_OF_CENTRAL_DIRECTORY_SIGNATURE,
   EndOfCentralDirectory,
 } from '../../../formats/zip/layout.ts';
-import type { ZipEntry } from '../../../formats/zip/read.ts';
+import { zipEntry, type ZipEntry } from '../../../formats/zip/read.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
 
 /** The pairs of a signing block that were asked for. */
@@ -184,35 +184,10 @@ export async function readEntries({ source, sections }: ApkView): Promise<readon
     const record = CentralFileHeader.decode(directory, at);
     const nameAt = at + CentralFileHeader.size;
     const extraAt = nameAt + record.nameLength;
-    const commentAt = extraAt + record.extraLength;
-    const next = commentAt + record.commentLength;
+    const next = extraAt + record.extraLength + record.commentLength;
     if (record.signature !== CENTRAL_FILE_HEADER_SIGNATURE || next > size) throw malformed();
-    const nameBytes = directory.subarray(nameAt, extraAt);
-    const name = utf8.decode(nameBytes);
-    // Field by field: an archive may have 65535 of them, and spreading costs microseconds.
-    if (!name.endsWith('/')) {
-      entries.push({
-        versionMadeBy: record.versionMadeBy,
-        versionNeeded: record.versionNeeded,
-        flags: record.flags,
-        method: record.method,
-        time: record.time,
-        date: record.date,
-        crc32: record.crc32,
-        compressedSize: record.compressedSize,
-        size: record.size,
-        diskNumber: record.diskNumber,
-        internalAttributes: record.internalAttributes,
-        externalAttributes: record.externalAttributes,
-        localHeaderOffset: record.localHeaderOffset,
-        name,
-        nameBytes,
-        extra: directory.subarray(extraAt, commentAt),
-        comment: directory.subarray(commentAt, next),
-        recordOffset,
-        recordSize: next - at,
-      });
-    }
+    const name = utf8.decode(directory.subarray(nameAt, extraAt));
+    if (!name.endsWith('/')) entries.push(zipEntry(record, directory, at, { name, offset }));
     at = next;
   }
   return entries;

@@ -28,9 +28,9 @@ import {
 import type { ZipEntry } from '../../../formats/zip/read.ts';
 import { windowSource } from '../../../formats/zip/window-source.ts';
 import type { ByteSource } from '../../../io/byte-source.ts';
+import { trustsCertificate, type TrustAnchor } from '../../keys/trust-anchor.ts';
 import type { ApkHasher } from '../content-digests.ts';
 import { verifyJar, type VerifiedJar } from '../jar/verify.ts';
-import { isTrustedSigner, type TrustedSigner } from '../trusted-signer.ts';
 import { openApk, readEntries, type ApkView } from './apk-view.ts';
 import { verifyBlockSchemes, type BlockSchemes } from './block-schemes.ts';
 import { compareSigners, ownCertificate, type VerifiedSigners } from './consistency.ts';
@@ -57,7 +57,7 @@ export interface VerifyApkOptions {
    */
   readonly strict?: boolean | undefined;
   /** Who may have signed. Default: anybody, and the caller looks at who it was. */
-  readonly trusted?: readonly TrustedSigner[] | undefined;
+  readonly trusted?: readonly TrustAnchor[] | undefined;
   /** Default: node:crypto on this thread. */
   readonly hasher?: ApkHasher | undefined;
 }
@@ -207,7 +207,7 @@ function checkTrust(certificates: readonly Uint8Array[], { options, log }: Run):
   const { trusted } = options;
   if (trusted === undefined) return;
   for (const certificate of certificates) {
-    if (isTrustedSigner(certificate, trusted)) continue;
+    if (trusted.some((anchor) => trustsCertificate(anchor, certificate))) continue;
     log.error('SIGNER_NOT_TRUSTED', { certificate: toHex(sha256(certificate)) });
   }
 }

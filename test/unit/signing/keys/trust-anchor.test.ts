@@ -57,6 +57,53 @@ describe('what is trusted', () => {
     }
   });
 
+  test('is told as tools print digests, with colons and in capitals', async () => {
+    const certificate = await certificateOf(pairs[0]!.privateKey);
+    const hex = createHash('sha256').update(certificate).digest('hex');
+    const colons = hex.replaceAll(/..(?=.)/g, '$&:').toUpperCase();
+    for (const text of [hex, colons, `sha256:${hex}`, `SHA256:${colons}`]) {
+      expect(trustsCertificate(await readTrustAnchor(text), certificate)).toBe(true);
+    }
+    for (const text of [`sha512:${hex}`, `sha256:${hex.slice(2)}`, 'no-such-file', hex.slice(2)]) {
+      await expect(readTrustAnchor(text)).rejects.toMatchObject({ code: 'key' });
+    }
+  });
+
+  test('is a certificate or public key in a file, PEM or DER, and no private key', async () => {
+    const [{ publicKey, privateKey }] = pairs as [(typeof pairs)[number]];
+    const certificate = await certificateOf(privateKey);
+    for (const content of [
+      certificate,
+      encodeCertificatePem(certificate),
+      publicKey.export({ type: 'spki', format: 'der' }),
+      publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    ]) {
+      expect(trustsCertificate(await readTrustAnchor(write(content)), certificate)).toBe(true);
+    }
+    const other = write(ec.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    expect(trustsCertificate(await readTrustAnchor(other), certificate)).toBe(false);
+    const secret = write(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+    for (const [content, reason] of [
+      [secret, 'private key'],
+      [write('text'), 'no AVB public key'],
+      [write(new Uint8Array(300_000)), 'Cannot'],
+      [tmpDir(), 'Cannot'],
+    ] as const) {
+      await expect(readTrustAnchor(content)).rejects.toMatchObject({
+        code: 'key',
+        message: expect.stringContaining(reason) as string,
+      });
+    }
+  });
+
+  test('is a certificate that cannot be read by its digest only', async () => {
+    const certificate = (await certificateOf(pairs[0]!.privateKey)).subarray(0, -1);
+    const hex = createHash('sha256').update(certificate).digest('hex');
+    expect(trustsCertificate(await readTrustAnchor(hex), certificate)).toBe(true);
+    const key = write(pairs[0]!.publicKey.export({ type: 'spki', format: 'der' }));
+    expect(trustsCertificate(await readTrustAnchor(key), certificate)).toBe(false);
+  });
+
   test('is never nobody: an unsigned image has no key', async () => {
     const empty = createHash('sha256').digest('hex');
     expect(trustsAvbKey(await readTrustAnchor(`sha256:${empty}`), new Uint8Array(0))).toBe(false);

@@ -11,6 +11,9 @@ import {
 import { decodeSigners, encodeSigners } from '../../../../../src/formats/apk/signer-block.ts';
 import { decodeIdsig, encodeIdsigHeader } from '../../../../../src/formats/apk/idsig.ts';
 import { bytesSource } from '../../../../../src/io/byte-source.ts';
+import { toHex } from '../../../../../src/core/digest.ts';
+import { readTrustAnchor } from '../../../../../src/signing/keys/trust-anchor.ts';
+import { certificateDigest } from '../../../../../src/signing/x509.ts';
 import type { SignApkOptions } from '../../../../../src/signing/apk/sign.ts';
 import {
   verifyApk,
@@ -170,10 +173,9 @@ describe.skipIf(corpus === undefined)('several signers', () => {
 describe('who is trusted', () => {
   test('must have signed, all of them', async () => {
     const { certificateDer } = await testKey();
-    const { createHash } = await import('node:crypto');
-    const digest = new Uint8Array(createHash('sha512').update(certificateDer).digest());
-    const mine = { kind: 'certificate', algorithm: 'sha512', digest } as const;
-    const other = { ...mine, digest: digest.toReversed() };
+    const digest = certificateDigest(certificateDer, 'sha512');
+    const mine = await readTrustAnchor(`sha512:${toHex(digest)}`);
+    const other = await readTrustAnchor(`sha512:${toHex(digest.toReversed())}`);
     expect(errorsOf(await verify(apk, { trusted: [other, mine] }))).toEqual([]);
     expect(errorsOf(await verify(apk, { trusted: [other] }))).toEqual(['SIGNER_NOT_TRUSTED']);
     expect(errorsOf(await verify(apk, { trusted: [] }))).toEqual(['SIGNER_NOT_TRUSTED']);
