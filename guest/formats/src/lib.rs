@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod android_manifest;
 pub mod apk;
 pub mod avb;
 pub mod bootconfig;
