@@ -8,7 +8,8 @@ if (!((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 
   process.exitCode = 4;
 } else {
   // CommonJS, bundled: it starts sooner than modules do (scripts/build.js).
-  const { main } = require('../dist/bin/main.cjs');
+  const { load } = require('./load.js');
+  const { main } = load(require('node:path').join(__dirname, '../dist/bin/main.cjs'));
   const run = async () => {
     process.exitCode = await main(process.argv.slice(2));
   };

@@ -1,9 +1,11 @@
 // Compiles src into dist, each module and its types, and bundles the command line into dist/bin: a program
 // of few CommonJS files starts in three quarters of the time that its modules take to be found and linked.
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { rolldown } from 'rolldown';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -22,6 +24,21 @@ const bundle = await rolldown({
   // Only what is not JavaScript stays outside.
   external: [/^node:/, 'koffi'],
   transform: { define: { 'import.meta.url': 'moduleUrl', 'import.meta': '{}' } },
+  plugins: [
+    {
+      name: 'module-url',
+      renderChunk: (code) =>
+        code.includes('moduleUrl')
+          ? `const moduleUrl = require('node:url').pathToFileURL(__filename).href;\n${code}`
+          : undefined,
+    },
+    {
+      // Code out of V8's cache cannot import; what stays outside of the bundle can all be required.
+      name: 'no-import',
+      renderChunk: (code) =>
+        code.replaceAll(/\bimport\(("[\w:]+")\)/g, 'Promise.resolve(require($1))'),
+    },
+  ],
 });
 await bundle.write({
   dir: folder,
@@ -29,6 +46,16 @@ await bundle.write({
   exports: 'named',
   entryFileNames: '[name].cjs',
   chunkFileNames: '[name]-[hash].cjs',
-  banner: "const moduleUrl = require('node:url').pathToFileURL(__filename).href;",
 });
 await bundle.close();
+
+// Compiled here, all functions of it: V8 counts flags as part of what the result is for, so that this one is
+// set for the compiler only.
+const { CACHE_SUFFIX, compile } = createRequire(import.meta.url)('../bin/load.js');
+for (const name of readdirSync(folder)) {
+  const path = join(folder, name);
+  setFlagsFromString('--no-lazy');
+  const script = compile(path);
+  setFlagsFromString('--lazy');
+  writeFileSync(path + CACHE_SUFFIX, script.createCachedData());
+}

@@ -1,6 +1,6 @@
 /** Random-access input of known size: what every reader and parser takes. */
 
-import { constants } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { FormatError, UsageError } from '../core/errors.ts';
 
@@ -25,6 +25,12 @@ export interface ByteSource {
 
 /** How much `streamOf` reads at a time: large enough to hide the call, small enough to stay in cache. */
 export const STREAM_CHUNK = 1 << 20;
+
+/**
+ * Up to this, a read waits for the system: that takes microseconds where the file is cached, handing it to
+ * another thread and back takes a hundred.
+ */
+const SYNC_READ = 64 << 10;
 
 function checkRange(source: ByteSource, offset: number, length: number): void {
   if (offset < 0 || length < 0 || offset + length > source.size) {
@@ -101,7 +107,11 @@ export async function openFileSource(path: string, name = path): Promise<ByteSou
       checkRange(source, offset, length);
       const buffer = new Uint8Array(length);
       for (let done = 0; done < length;) {
-        const { bytesRead } = await handle.read(buffer, done, length - done, offset + done);
+        const left = length - done;
+        const bytesRead =
+          length <= SYNC_READ
+            ? readSync(handle.fd, buffer, done, left, offset + done)
+            : (await handle.read(buffer, done, left, offset + done)).bytesRead;
         if (bytesRead === 0) {
           throw new FormatError('file', 'truncated', `${name} became shorter while it was read`, {
             offset: offset + done,

@@ -213,8 +213,10 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
     const found = zip.entries.find((each) => each.name === name);
     return found && (await readSmall(source, found));
   };
+  let reading: Promise<Uint8Array | undefined> | undefined;
+  const readManifest = (): Promise<Uint8Array | undefined> => (reading ??= entry(ANDROID_MANIFEST));
   const isDebuggable = async (): Promise<boolean> => {
-    const manifest = await entry(ANDROID_MANIFEST);
+    const manifest = await readManifest();
     return manifest !== undefined && debuggableOf(manifest);
   };
   if (options.debuggablePermitted === false && (await isDebuggable())) {
@@ -225,11 +227,11 @@ export async function openInput(source: ByteSource, options: InputOptions): Prom
   const commented = zip.entries.filter(({ comment }) => comment.length > 0).length;
   return {
     zip,
-    minSdk: options.minSdk ?? minSdkOf(await entry(ANDROID_MANIFEST)),
+    minSdk: options.minSdk ?? minSdkOf(await readManifest()),
     droppedComments: options.entryComments === true ? 0 : commented,
     isDebuggable,
     async targetSdk() {
-      const manifest = await entry(ANDROID_MANIFEST);
+      const manifest = await readManifest();
       return manifest && targetSdkOf(manifest);
     },
     pairs: async () => (sections.hasSigningBlock ? await readSigningBlock(source, sections) : []),

@@ -16,7 +16,7 @@ import {
 import { SOURCE_STAMP_V2_BLOCK_ID } from '../../formats/apk/source-stamp.ts';
 import { MANIFEST_NAME } from '../../formats/jar/manifest.ts';
 import { EndOfCentralDirectory } from '../../formats/zip/layout.ts';
-import type { ByteSource } from '../../io/byte-source.ts';
+import { bytesSource, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
 import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
@@ -156,6 +156,13 @@ async function outputEntries(
   return { entries: await addEntries(stamped, files, time), jarManifest: manifest };
 }
 
+/** Up to this, in bytes, an APK is read once into memory: its headers and data are read more than once. */
+const HELD_SIZE = 8 << 20;
+
+async function heldIfSmall(input: ByteSource): Promise<ByteSource> {
+  return input.size > HELD_SIZE ? input : bytesSource(await input.read(0, input.size), input.name);
+}
+
 /** An APK that is ready to be signed: who will sign it is known, nothing is signed yet. */
 export interface PlannedApk {
   readonly plan: SignaturePlan;
@@ -189,7 +196,8 @@ export interface PlannedApk {
 export async function planApk(
   options: Omit<SignApkOptions, 'output' | 'idsig'>,
 ): Promise<PlannedApk> {
-  const opened = await openInput(options.input, options);
+  const input = await heldIfSmall(options.input);
+  const opened = await openInput(input, options);
   const plan = planFor(options, opened.minSdk);
   return {
     plan,
@@ -198,7 +206,7 @@ export async function planApk(
     isDebuggable: () => opened.isDebuggable(),
     targetSdk: () => opened.targetSdk(),
     stampCertificate: options.stamp?.signer.certificates[0],
-    sign: (outputs) => signPlanned({ ...options, ...outputs }, opened, plan),
+    sign: (outputs) => signPlanned({ ...options, ...outputs, input }, opened, plan),
   };
 }
 
@@ -222,10 +230,6 @@ async function signPlanned(
   const idsigSigners = options.idsig && planIdsig(plan);
   const kept = options.appendSignature ? keepSignatures(await opened.pairs(), plan) : NOTHING_KEPT;
   const { entries, jarManifest } = await outputEntries(options, opened, plan);
-  // For v1, the data was read already.
-  await opened.check(entries, plan.v1.length > 0 ? false : options.checkContents);
-  options.signal?.throwIfAborted();
-
   const hasBlock =
     plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined || kept.pairs.length > 0;
   const entriesSize = hasBlock ? alignUp(entries.size, SIGNING_BLOCK_ALIGNMENT) : entries.size;
@@ -237,15 +241,26 @@ async function signPlanned(
   const endAt = (offset: number): Uint8Array =>
     encodeEnd(entries, { offset, size: directory.length }, padding);
 
-  const pass = await runEntriesPass({
-    input,
-    output,
-    pieces: entries.pieces,
-    entriesSize,
-    digests: [...wantedDigests(plan), ...keptDigests(kept)],
-    tree: options.idsig !== undefined,
-    hasher: options.hasher,
-  });
+  options.signal?.throwIfAborted();
+  // Other threads copy and hash while this one checks. What is refused was copied in vain, to a file that
+  // its owner drops.
+  const [passed, checked] = await Promise.allSettled([
+    runEntriesPass({
+      input,
+      output,
+      pieces: entries.pieces,
+      entriesSize,
+      digests: [...wantedDigests(plan), ...keptDigests(kept)],
+      tree: options.idsig !== undefined,
+      hasher: options.hasher,
+    }),
+    // For v1, the data was read already.
+    opened.check(entries, plan.v1.length > 0 ? false : options.checkContents),
+  ]);
+  if (checked.status === 'rejected') throw checked.reason;
+  if (passed.status === 'rejected') throw passed.reason;
+  options.signal?.throwIfAborted();
+  const pass = passed.value;
   const digests = await pass.contentDigests(directory, endAt(entriesSize));
   options.signal?.throwIfAborted();
   checkKept(kept, digests);
