@@ -15,30 +15,31 @@ import { EnvironmentError, ToolError } from '../core/errors.ts';
 import { type OwnedChild, findProgram, readTail, startChild } from './child.ts';
 import { RpcSessionError } from './rpc/errors.ts';
 
-const PROGRAM = 'vhost-device-vsock';
+const PROGRAM = 'microbuild-vsock';
 /** An attempt that gets no answer is made again: the guest was not ready to refuse it. */
 const ATTEMPT_MILLISECONDS = 2000;
 const RETRY_MILLISECONDS = 50;
 const START_MILLISECONDS = 5000;
+const POLL_MILLISECONDS = 2;
 /** "OK 4294967295\n". */
 const MAX_ANSWER = 32;
 
 /**
- * Where the backend is: MICROBUILD_VHOST_VSOCK, `.tools/bin` of the package, PATH.
+ * Where the backend is: MICROBUILD_VSOCK, the package's own build, PATH.
  *
  * @throws {EnvironmentError} when it is in none of them.
  */
 export function findVsockBackend(env: NodeJS.ProcessEnv = process.env): string {
-  const named = env['MICROBUILD_VHOST_VSOCK'];
+  const named = env['MICROBUILD_VSOCK'];
   if (named !== undefined && named !== '') {
     if (existsSync(named)) return named;
-    throw new EnvironmentError(PROGRAM, `Cannot find MICROBUILD_VHOST_VSOCK: ${named}`);
+    throw new EnvironmentError(PROGRAM, `Cannot find MICROBUILD_VSOCK: ${named}`);
   }
-  const bundled = join(packageRoot(), '.tools', 'bin', PROGRAM);
-  const found = existsSync(bundled) ? bundled : findProgram(PROGRAM, env['PATH']);
+  const built = join(packageRoot(), 'target', 'release', PROGRAM);
+  const found = existsSync(built) ? built : findProgram(PROGRAM, env['PATH']);
   if (found !== undefined) return found;
   throw new EnvironmentError(PROGRAM, `Cannot find ${PROGRAM}`, {
-    hint: 'Run "npm run setup", or "cargo install vhost-device-vsock"',
+    hint: 'Run "npm run setup", or "cargo build --release --package microbuild-vsock"',
   });
 }
 
@@ -61,20 +62,27 @@ export interface VsockPaths {
 /**
  * Starts the backend and waits until QEMU can connect.
  *
+ * @param options.hostCid As which the host appears in connections that it begins; default 2, as it should.
  * @throws {ToolError} when it ends or does not listen in time.
  */
 export async function startVsockBackend(
   program: string,
   cid: number,
   paths: VsockPaths,
+  options: { readonly hostCid?: number | undefined } = {},
 ): Promise<OwnedChild> {
-  const vm = `guest-cid=${cid},uds-path=${paths.hostSocket},socket=${paths.vhostSocket}`;
-  const child = await startChild(program, ['--vm', vm], paths.logFile);
+  const { vhostSocket, hostSocket, logFile } = paths;
+  const hostCid = options.hostCid === undefined ? [] : ['--host-cid', String(options.hostCid)];
+  const child = await startChild(
+    program,
+    ['--cid', String(cid), '--socket', vhostSocket, '--uds', hostSocket, ...hostCid],
+    logFile,
+  );
   const deadline = Date.now() + START_MILLISECONDS;
-  while (!isListening(paths.vhostSocket)) {
+  while (!isListening(vhostSocket)) {
     if (!child.isRunning() || Date.now() > deadline) {
       const { code, signal } = await child.terminate(0);
-      const stderrTail = await readTail(paths.logFile);
+      const stderrTail = await readTail(logFile);
       throw new ToolError(`${PROGRAM} did not start${stderrTail === '' ? '' : `: ${stderrTail}`}`, {
         argv: child.argv,
         exitCode: code,
@@ -82,7 +90,7 @@ export async function startVsockBackend(
         stderrTail,
       });
     }
-    await sleep(5);
+    await sleep(POLL_MILLISECONDS);
   }
   return child;
 }
@@ -134,7 +142,7 @@ export async function connectVsock(
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true;
 
-/** The request goes out whole, in one write: a backend may block on half of it. */
+/** One attempt; undefined when the guest refused it. */
 function attempt(
   hostSocket: string,
   port: number,

@@ -13,7 +13,7 @@ const NOTIFY_PAYLOAD_STARTED: u32 = 1;
 const NOTIFY_PAYLOAD_READY: u32 = 2;
 const NOTIFY_PAYLOAD_FINISHED: u32 = 3;
 const NOTIFY_ERROR: u32 = 4;
-/// A host without a service may not even refuse: vhost-device-vsock says nothing.
+/// Not every VMM refuses for a host without a service: some say nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A host that does not answer for this long is gone; without a limit the machine would never power off.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -80,11 +80,11 @@ export const checkKvm: Checker = async () => {
 };
 
 export const checkVsock: Checker = ({ env }) => {
-  const about = { name: 'vhost-device-vsock', for: 'run' };
+  const about = { name: 'vsock backend', for: 'run' };
   try {
     return Promise.resolve({ ...about, status: 'ok', found: findVsockBackend(env) });
   } catch (error) {
-    const fix = 'cargo install --root .tools vhost-device-vsock (npm run setup does it)';
+    const fix = 'cargo build --release --package microbuild-vsock (npm run setup does it)';
     return Promise.resolve(missing(about, error, fix));
   }
 };

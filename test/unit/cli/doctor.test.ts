@@ -76,7 +76,7 @@ describe('microbuild doctor', () => {
 
   test.each([
     ['guest programs', (folder: string) => ({ MICROBUILD_GUEST: join(folder, 'no-guest') })],
-    ['vhost-device-vsock', (folder: string) => ({ MICROBUILD_VHOST_VSOCK: join(folder, 'none') })],
+    ['vsock backend', (folder: string) => ({ MICROBUILD_VSOCK: join(folder, 'none') })],
     ['cache folder', (folder: string) => ({ MICROBUILD_CACHE: join(folder, 'file', 'cache') })],
     // Where folders can neither be made nor said not to be there.
     ['cache folder', () => ({ MICROBUILD_CACHE: '/proc/none/cache' })],

@@ -77,11 +77,11 @@ test('a peer that is silent is given up on by the signal', async () => {
 test('the backend is looked for by variable, then in PATH, and missed with a hint', () => {
   const folder = join(tmpDir(), 'bin');
   mkdirSync(folder);
-  const program = join(folder, 'vhost-device-vsock');
+  const program = join(folder, 'microbuild-vsock');
   writeFileSync(program, '');
-  expect(findVsockBackend({ MICROBUILD_VHOST_VSOCK: program, PATH: '' })).toBe(program);
-  expect(findVsockBackend({ PATH: folder })).toMatch(/vhost-device-vsock$/);
-  expect(() => findVsockBackend({ MICROBUILD_VHOST_VSOCK: '/absent' })).toThrow(/Cannot find/);
+  expect(findVsockBackend({ MICROBUILD_VSOCK: program, PATH: '' })).toBe(program);
+  expect(findVsockBackend({ PATH: folder })).toMatch(/microbuild-vsock$/);
+  expect(() => findVsockBackend({ MICROBUILD_VSOCK: '/absent' })).toThrow(/Cannot find/);
 });
 
 test('QMP lines come whole however they are cut', () => {

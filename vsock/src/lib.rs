@@ -1,0 +1,16 @@
+//! The host's end of vsock, as a process beside QEMU (vhost-user): every port is a Unix socket.
+//!
+//! `frontend` speaks with QEMU, `memory` and `ring` with the guest, `stream` and `streams` carry the
+//! connections, `server` waits for all of them. All `unsafe` code is in `sys`.
+
+#![deny(unsafe_code)]
+
+pub mod frontend;
+pub mod memory;
+pub mod packet;
+pub mod ring;
+pub mod server;
+pub mod stream;
+pub mod streams;
+#[allow(unsafe_code)]
+pub mod sys;
