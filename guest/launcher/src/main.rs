@@ -11,6 +11,7 @@ use core::fmt::Display;
 use core::ptr::NonNull;
 use microbuild_sys::payload::dynamic::Library;
 use microbuild_sys::payload::process::print_error;
+use microbuild_sys::payload::stdio::print_by_lines;
 
 /// The program cannot do its part. The payload's own codes are whatever it returns.
 const EXIT_FAILURE: c_int = 1;
@@ -26,6 +27,7 @@ pub unsafe extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
         print_error(format_args!("Usage: microdroid_launcher LIBRARY"));
         return EXIT_FAILURE;
     }
+    print_by_lines();
     // SAFETY: there are two arguments, each a C string that lives as long as the process.
     let path = unsafe { CStr::from_ptr(*arguments.add(1)) };
     let library = match Library::open(path) {

@@ -1,11 +1,13 @@
-//! The APK's partition behind dm-verity: from here on every byte of it is read through the idsig's hash tree.
+//! An APK's partition behind dm-verity: from here on every byte of it is read through the idsig's hash tree.
 
 use std::fs::File;
 
+use microbuild_dice::ApkMeasurement;
+use microbuild_formats::android_manifest::{decode_manifest, MANIFEST_SIZE_MAX};
 use microbuild_formats::apk::find_sections;
 use microbuild_formats::idsig::{decode_idsig, Idsig};
 use microbuild_formats::read_at::SizedFile;
-use microbuild_formats::zip::{read_strict, Entry};
+use microbuild_formats::zip::{copy_entry, read_strict, CopyError, Entry};
 use microbuild_formats::{dm_verity, hex};
 use microbuild_manager::verify::{verify_idsig, verify_v3, PLATFORM_SDK};
 use microbuild_sys::kernel::block::{find_partition, BlockDevice};
@@ -13,22 +15,43 @@ use microbuild_sys::kernel::console::report_verity;
 use microbuild_sys::kernel::device_mapper::{create_device, Table};
 use microbuild_sys::kernel::loop_device;
 
-use crate::config::{Config, DISK_SERIAL};
 use crate::failure::Failure;
+use crate::metadata::{ApkPlace, DISK_SERIAL};
 use crate::trust::TrustedCertificates;
 
-const MAPPED_NAME: &str = "microdroid-apk";
 const IDSIG_LINK: &str = "idsig";
 const SIGNATURE_LINK: &str = "payload-signature";
 const ZIP_LINK: &str = "payload-zip";
+const MANIFEST: &str = "AndroidManifest.xml";
 
-pub struct Apk {
-    pub device: SizedFile,
+/// Mapped, and not verified yet: nothing is known of the contents, except that they cannot change any more.
+pub struct MappedApk {
+    device: SizedFile,
     idsig: Idsig,
 }
 
-/// Maps the APK. Nothing is known of the contents yet, except that they cannot change any more.
-pub fn open(config: &Config) -> Result<Apk, Failure> {
+/// Signed by somebody who is trusted, and with one way to read it.
+pub struct Apk {
+    /// Read through dm-verity.
+    pub device: SizedFile,
+    /// Its files.
+    pub entries: Vec<Entry>,
+    pub measurement: ApkMeasurement,
+}
+
+/// Maps all of them and verifies one after the other. The first is the payload's own.
+pub fn open_all(places: &[ApkPlace], trusted: &TrustedCertificates) -> Result<Vec<Apk>, Failure> {
+    let open = |place: &ApkPlace| map(place)?.verify(trusted);
+    let with_name = |(index, place)| {
+        open(place).map_err(|failure| match index {
+            0 => failure,
+            _ => failure.of(&place.mapped_name),
+        })
+    };
+    places.iter().enumerate().map(with_name).collect()
+}
+
+fn map(place: &ApkPlace) -> Result<MappedApk, Failure> {
     let refuse = |text: String| Failure::verification(IDSIG_LINK, text);
     let find = |label: &str| {
         find_partition(DISK_SERIAL, label).map_err(|error| {
@@ -38,7 +61,7 @@ pub fn open(config: &Config) -> Result<Apk, Failure> {
             )
         })
     };
-    let (apk, idsig_partition) = (find(&config.apk_label)?, find(&config.idsig_label)?);
+    let (apk, idsig_partition) = (find(&place.apk_label)?, find(&place.idsig_label)?);
     let cannot = |step: &str, error: std::io::Error| refuse(format!("cannot {step}: {error}"));
 
     let idsig_file =
@@ -46,18 +69,19 @@ pub fn open(config: &Config) -> Result<Apk, Failure> {
     let idsig_file_for_loop = idsig_file
         .try_clone()
         .map_err(|error| cannot("open the idsig", error))?;
+    // Read once: the root that is verified later is the one that is mapped now. The kernel checks the tree against it.
     let idsig = decode_idsig(&SizedFile::new(idsig_file, idsig_partition.size))
         .map_err(|error| refuse(error.to_string()))?;
     check_shape(&idsig, &apk).map_err(refuse)?;
 
-    report_verity(&apk.number, &config.apk_label);
+    report_verity(&apk.number, &place.apk_label);
     let tree = loop_device::attach(&idsig_file_for_loop, idsig.tree_offset, idsig.tree_size)
         .map_err(|error| cannot("attach the hash tree", error))?;
     let table = table(&idsig, &apk, &tree.to_string_lossy());
-    let mapped =
-        create_device(MAPPED_NAME, &table).map_err(|error| cannot("map the APK", error))?;
-    let device = File::open(mapped).map_err(|error| cannot("open the mapped APK", error))?;
-    Ok(Apk {
+    let path =
+        create_device(&place.mapped_name, &table).map_err(|error| cannot("map the APK", error))?;
+    let device = File::open(path).map_err(|error| cannot("open the mapped APK", error))?;
+    Ok(MappedApk {
         device: SizedFile::new(device, apk.size),
         idsig,
     })
@@ -101,9 +125,9 @@ fn table(idsig: &Idsig, apk: &BlockDevice, tree: &str) -> Table {
     }
 }
 
-impl Apk {
+impl MappedApk {
     /// Who signed it, is it all of it, is the signer trusted, and is there one way to read it?
-    pub fn verify(&self, trusted: &TrustedCertificates) -> Result<Vec<Entry>, Failure> {
+    fn verify(self, trusted: &TrustedCertificates) -> Result<Apk, Failure> {
         let sections = find_sections(&self.device)
             .map_err(|error| Failure::verification(SIGNATURE_LINK, error))?;
         let verified = verify_v3(&self.device, &sections, PLATFORM_SDK)
@@ -111,8 +135,56 @@ impl Apk {
         verify_idsig(&self.idsig, &verified, sections.apk_size)
             .map_err(|error| Failure::verification(IDSIG_LINK, error))?;
         trusted.check(&verified.certificate)?;
-        read_strict(&self.device, &sections).map_err(|error| Failure::verification(ZIP_LINK, error))
+        let entries = read_strict(&self.device, &sections)
+            .map_err(|error| Failure::verification(ZIP_LINK, error))?;
+        let manifest = read_entry(&self.device, &entries, MANIFEST, MANIFEST_SIZE_MAX as u64)?
+            .ok_or_else(|| Failure::verification(ZIP_LINK, format!("there is no {MANIFEST}")))?;
+        let manifest =
+            decode_manifest(&manifest).map_err(|error| Failure::verification(ZIP_LINK, error))?;
+        let measurement = ApkMeasurement {
+            package: manifest.package,
+            version_code: manifest.version_code,
+            root_hash: self.idsig.root_hash,
+            certificate: verified.certificate,
+        };
+        Ok(Apk {
+            device: self.device,
+            entries,
+            measurement,
+        })
     }
+}
+
+impl Apk {
+    /// A small file as a whole, `None` when it is not there.
+    pub fn read(&self, name: &str, size_max: u64) -> Result<Option<Vec<u8>>, Failure> {
+        read_entry(&self.device, &self.entries, name, size_max)
+    }
+}
+
+fn read_entry(
+    device: &SizedFile,
+    entries: &[Entry],
+    name: &str,
+    size_max: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+        return Ok(None);
+    };
+    let refuse = |text: String| Failure::verification(ZIP_LINK, format!("{name}: {text}"));
+    if entry.size > size_max {
+        return Err(refuse(format!("it is larger than {size_max} bytes")));
+    }
+    let mut bytes = Vec::new();
+    let copied = copy_entry(device, entry, |chunk| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    });
+    copied.map_err(|error| match error {
+        CopyError::Format(error) => refuse(error.to_string()),
+        CopyError::Sink(error) => refuse(error.to_string()),
+    })?;
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

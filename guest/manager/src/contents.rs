@@ -1,9 +1,9 @@
-//! What the payload sees of its APK: libraries for this machine and assets, copied out once and read-only from then on.
+//! What the payload sees of an APK: its files, copied out once and read-only from then on.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use microbuild_formats::zip::{copy_entry, CopyError, Entry};
 use microbuild_sys::kernel::mount::{self, mount};
@@ -11,63 +11,37 @@ use microbuild_sys::kernel::mount::{self, mount};
 use crate::apk_disk::Apk;
 use crate::failure::{Failure, Reason};
 
-const MOUNT_POINT: &str = "/mnt/apk";
-const ASSETS: &str = "assets/";
+const PROGRAMS: &str = "bin/";
 const PAGE_SIZE: u64 = 4096;
 /// Files and directories together; each costs about a kilobyte of kernel memory.
 const INODE_COUNT_MAX: usize = 16 * 1024;
-const ABI: &str = if cfg!(target_arch = "aarch64") {
-    "arm64-v8a"
-} else {
-    "x86_64"
-};
 
-/// Fills `/mnt/apk` and returns the path of the payload's library in it.
-pub fn extract(apk: &Apk, entries: &[Entry], library: &str) -> Result<PathBuf, Failure> {
-    let library = format!("lib/{ABI}/{library}");
-    let wanted: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| is_wanted(&entry.name))
-        .collect();
-    if !wanted.iter().any(|entry| entry.name == library) {
-        return Err(Failure::config(
-            "payload-config",
-            format!("the APK has no {library}"),
-        ));
-    }
-    let size = size_in_memory(&wanted);
-    check_memory(size)?;
-    mount_target(size).map_err(|error| {
-        Failure::runtime(
-            Reason::Unknown,
-            format!("cannot mount {MOUNT_POINT}: {error}"),
-        )
-    })?;
-    for entry in wanted {
-        extract_entry(apk, entry)?;
-    }
-    let flags = mount::REMOUNT | mount::READ_ONLY | mount::NOSUID | mount::NODEV;
-    mount("tmpfs", Path::new(MOUNT_POINT), "tmpfs", flags, "").map_err(|error| {
-        Failure::runtime(
-            Reason::Unknown,
-            format!("cannot make {MOUNT_POINT} read-only: {error}"),
-        )
-    })?;
-    Ok(Path::new(MOUNT_POINT).join(library))
+/// Whether files may be executed and mapped as code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    Allowed,
+    Refused,
 }
 
-/// Assets, and shared libraries for this machine.
-fn is_wanted(name: &str) -> bool {
-    let library = name
-        .strip_prefix("lib/")
-        .and_then(|rest| rest.strip_prefix(ABI))
-        .and_then(|rest| rest.strip_prefix('/'));
-    name.starts_with(ASSETS)
-        || library.is_some_and(|file| file.ends_with(".so") && !file.contains('/'))
+/// Shows the APK's files at `target`, a directory.
+pub fn show(apk: &Apk, target: &Path, programs: Programs) -> Result<(), Failure> {
+    let size = size_in_memory(&apk.entries);
+    check_memory(size)?;
+    let mut flags = mount::NOSUID | mount::NODEV;
+    if programs == Programs::Refused {
+        flags |= mount::NOEXEC;
+    }
+    let options = format!("size={size},nr_inodes={INODE_COUNT_MAX},mode=0755");
+    mount("tmpfs", target, "tmpfs", flags, &options).map_err(Failure::cannot("mount the APK"))?;
+    for entry in &apk.entries {
+        copy(apk, entry, target)?;
+    }
+    let flags = flags | mount::REMOUNT | mount::READ_ONLY;
+    mount("tmpfs", target, "tmpfs", flags, "").map_err(Failure::cannot("seal the APK"))
 }
 
 /// In whole pages, with one for each directory that a path may need.
-fn size_in_memory(entries: &[&Entry]) -> u64 {
+fn size_in_memory(entries: &[Entry]) -> u64 {
     entries
         .iter()
         .map(|entry| entry.size.div_ceil(PAGE_SIZE) * PAGE_SIZE)
@@ -77,14 +51,11 @@ fn size_in_memory(entries: &[&Entry]) -> u64 {
 
 /// Declared sizes are bounded before anything is unpacked: three quarters of what is free, so that the payload can run.
 fn check_memory(size: u64) -> Result<(), Failure> {
-    let available = available_memory().map_err(|error| {
-        Failure::runtime(
-            Reason::Unknown,
-            format!("cannot read the memory's size: {error}"),
-        )
-    })?;
+    let available = available_memory().map_err(Failure::cannot("read the memory's size"))?;
     if size > available / 4 * 3 {
-        let text = format!("the APK's libraries and assets take {size} bytes, {available} are free: give the VM more memory");
+        let text = format!(
+            "the APK's files take {size} bytes, {available} are free: give the VM more memory"
+        );
         return Err(Failure::config("payload-config", text));
     }
     Ok(())
@@ -101,19 +72,7 @@ fn available_memory() -> io::Result<u64> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn mount_target(size: u64) -> io::Result<()> {
-    fs::create_dir(MOUNT_POINT)?;
-    let options = format!("size={size},nr_inodes={INODE_COUNT_MAX},mode=0755");
-    mount(
-        "tmpfs",
-        Path::new(MOUNT_POINT),
-        "tmpfs",
-        mount::NOSUID | mount::NODEV,
-        &options,
-    )
-}
-
-fn extract_entry(apk: &Apk, entry: &Entry) -> Result<(), Failure> {
+fn copy(apk: &Apk, entry: &Entry, target: &Path) -> Result<(), Failure> {
     let cannot = |error: io::Error| {
         Failure::runtime(
             Reason::Unknown,
@@ -121,7 +80,7 @@ fn extract_entry(apk: &Apk, entry: &Entry) -> Result<(), Failure> {
         )
     };
     // The ZIP profile has seen to it that the name is relative, has no `..`, and is no other file's directory.
-    let path = Path::new(MOUNT_POINT).join(&entry.name);
+    let path = target.join(&entry.name);
     if let Some(parent) = path.parent() {
         DirBuilder::new()
             .recursive(true)
@@ -129,10 +88,15 @@ fn extract_entry(apk: &Apk, entry: &Entry) -> Result<(), Failure> {
             .create(parent)
             .map_err(cannot)?;
     }
+    let mode = if entry.name.starts_with(PROGRAMS) {
+        0o755
+    } else {
+        0o644
+    };
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o644)
+        .mode(mode)
         .open(&path)
         .map_err(cannot)?;
     copy_entry(&apk.device, entry, |bytes| file.write_all(bytes)).map_err(|error| match error {
@@ -141,29 +105,4 @@ fn extract_entry(apk: &Apk, entry: &Entry) -> Result<(), Failure> {
         }
         CopyError::Sink(error) => cannot(error),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_assets_and_libraries_for_this_machine_are_wanted() {
-        let library = format!("lib/{ABI}/libhello.so");
-        for wanted in ["assets/a", "assets/a/b.txt", &library] {
-            assert!(is_wanted(wanted), "{wanted}");
-        }
-        for other in [
-            "assets",
-            "AndroidManifest.xml",
-            "lib/armeabi-v7a/libhello.so",
-            "lib/libhello.so",
-            "res/a.so",
-        ] {
-            assert!(!is_wanted(other), "{other}");
-        }
-        assert!(!is_wanted(&format!("lib/{ABI}/sub/libhello.so")));
-        assert!(!is_wanted(&format!("lib/{ABI}/readme.txt")));
-        assert!(!is_wanted(&format!("lib/{ABI}x/libhello.so")));
-    }
 }

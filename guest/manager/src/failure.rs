@@ -1,5 +1,7 @@
 //! Why the payload does not run, in the words of Android's microdroid_manager.
 
+use std::fmt::Display;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     NoHostService,
@@ -54,6 +56,14 @@ impl Failure {
         }
     }
 
+    /// The same failure, of a part that is not the only one of its kind.
+    pub fn of(self, part: &str) -> Self {
+        Self {
+            text: format!("{part}: {}", self.text),
+            ..self
+        }
+    }
+
     /// No link of the chain broke; the machine did not do what it should.
     pub fn runtime(reason: Reason, text: impl ToString) -> Self {
         Self {
@@ -61,5 +71,10 @@ impl Failure {
             link: "runtime",
             text: text.to_string(),
         }
+    }
+
+    /// For `map_err`: a step that the machine could not do.
+    pub fn cannot<E: Display>(step: impl Display) -> impl FnOnce(E) -> Self {
+        move |error| Self::runtime(Reason::Unknown, format!("cannot {step}: {error}"))
     }
 }

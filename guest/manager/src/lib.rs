@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod json;
+pub mod payload_config;
 pub mod verify;

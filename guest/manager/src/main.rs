@@ -5,29 +5,39 @@
 #![forbid(unsafe_code)]
 
 mod apk_disk;
-mod config;
 mod contents;
 mod failure;
 mod host;
-mod launcher;
-mod mounts;
+mod metadata;
+mod payload_log;
+mod payload_process;
+mod payload_root;
 mod payload_service;
+mod plan;
+mod settings;
 mod trust;
 
+use std::panic;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use microbuild_dice::PayloadMeasurement;
+use microbuild_manager::payload_config::PayloadConfig;
 use microbuild_sys::kernel::console::{report_phase, report_refusal, say};
 use microbuild_sys::kernel::power::power_off;
 
+use apk_disk::Apk;
+use contents::Programs;
 use failure::{Failure, Reason};
 use host::Host;
+use payload_root::PayloadRoot;
 
 /// Shared with the service that the payload calls.
 pub type SharedHost = Arc<Mutex<Host>>;
 
 fn main() {
+    end_with_a_panic();
     report_phase("manager");
-    match start() {
+    match connect() {
         Err(failure) => report(&failure),
         Ok(host) => {
             if let Err(failure) = run_payload(&host) {
@@ -42,13 +52,21 @@ fn main() {
     power_off()
 }
 
+/// A panic of any thread ends the machine as every failure does: said, and powered off.
+fn end_with_a_panic() {
+    panic::set_hook(Box::new(|panic| {
+        let text = format!("the manager panicked: {panic}");
+        report(&Failure::runtime(Reason::Unknown, text));
+        power_off()
+    }));
+}
+
 fn report(failure: &Failure) {
     report_refusal(failure.reason.name(), failure.link, &failure.text);
 }
 
 /// What must work before the host can be told of anything.
-fn start() -> Result<SharedHost, Failure> {
-    mounts::mount_all()?;
+fn connect() -> Result<SharedHost, Failure> {
     let unreachable =
         |error: host::ConnectError| Failure::runtime(Reason::NoHostService, error.to_string());
     Ok(Arc::new(Mutex::new(Host::connect().map_err(unreachable)?)))
@@ -56,24 +74,47 @@ fn start() -> Result<SharedHost, Failure> {
 
 fn run_payload(host: &SharedHost) -> Result<(), Failure> {
     let trusted = trust::read()?;
-    let config = config::read()?;
+    let is_debuggable = settings::is_debuggable()?;
+    let disk = metadata::read()?;
     report_phase("metadata");
-    let apk = apk_disk::open(&config)?;
-    let entries = apk.verify(&trusted)?;
-    let library = contents::extract(&apk, &entries, &config.library)?;
+    let apks = apk_disk::open_all(&disk.apks, &trusted)?;
+    let (named_by, config) = plan::read(&disk.payload, &apks)?;
+    let _measurement = PayloadMeasurement {
+        apks: apks.iter().map(|apk| apk.measurement.clone()).collect(),
+        config: named_by,
+        debuggable: is_debuggable,
+    };
+    show_to_payload(&apks, &config)?;
     report_phase("apk");
     payload_service::start(host)?;
     let unheard =
         |error: microbuild_rpc::Error| Failure::runtime(Reason::Unknown, error.to_string());
     lock(host).notify_payload_started().map_err(unheard)?;
     report_phase("payload");
-    let code = launcher::run(&library)?;
+    let code = payload_process::run(&config.task)?;
     lock(host).notify_payload_finished(code).map_err(unheard)?;
     report_phase("finished");
     Ok(())
 }
 
-/// A thread that panics ends the machine (panic = abort), so a poisoned lock is never met.
+/// Everything that the payload will find, and nothing of it can be changed any more.
+fn show_to_payload(apks: &[Apk], config: &PayloadConfig) -> Result<(), Failure> {
+    payload_root::make_socket_directory()?;
+    let root = PayloadRoot::prepare(config.extra_apk_count)?;
+    for (index, apk) in apks.iter().enumerate() {
+        // As on Android: what extra APKs hold is data.
+        let programs = match index {
+            0 => Programs::Allowed,
+            _ => Programs::Refused,
+        };
+        contents::show(apk, &PayloadRoot::apk_mount_point(index), programs)?;
+    }
+    root.seal()?;
+    settings::prefer_huge_pages(config.hugepages);
+    Ok(())
+}
+
+/// A thread that panics ends the machine, so a poisoned lock is never met.
 fn lock(host: &SharedHost) -> std::sync::MutexGuard<'_, Host> {
     host.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,8 +15,7 @@ use microbuild_rpc::{
 use microbuild_sys::kernel::console::say;
 
 use crate::failure::{Failure, Reason};
-use crate::launcher::PAYLOAD_ID;
-use crate::mounts::SOCKET_DIRECTORY;
+use crate::payload_root::{PAYLOAD_ID, SOCKET_DIRECTORY};
 use crate::{lock, SharedHost};
 
 const SOCKET_NAME: &str = "vm_payload_service";

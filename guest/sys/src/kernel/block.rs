@@ -37,12 +37,28 @@ pub fn find_partition(serial: &str, label: &str) -> io::Result<BlockDevice> {
     }
 }
 
-fn find_once(serial: &str, label: &str) -> io::Result<BlockDevice> {
-    let disk = only(
+/// The labels of all partitions of the disk `serial`, which must be there already. In no order.
+///
+/// # Errors
+/// `NotFound` when there is no such disk, `InvalidData` when there are two.
+pub fn partition_labels(serial: &str) -> io::Result<Vec<String>> {
+    Ok(directories(&find_disk(serial)?)?
+        .filter_map(|partition| label_of(&partition))
+        .collect())
+}
+
+fn find_disk(serial: &str) -> io::Result<PathBuf> {
+    only(
         directories(Path::new(SYS_BLOCK))?
             .filter(|disk| read_line(&disk.join("serial")).as_deref() == Some(serial)),
+    )
+}
+
+fn find_once(serial: &str, label: &str) -> io::Result<BlockDevice> {
+    let disk = find_disk(serial)?;
+    let partition = only(
+        directories(&disk)?.filter(|partition| label_of(partition).as_deref() == Some(label)),
     )?;
-    let partition = only(directories(&disk)?.filter(|partition| has_label(partition, label)))?;
     let name = partition.file_name().ok_or(io::ErrorKind::NotFound)?;
     let sectors = read_line(&partition.join("size")).and_then(|text| text.parse::<u64>().ok());
     let size = sectors
@@ -67,11 +83,10 @@ fn only(mut found: impl Iterator<Item = PathBuf>) -> io::Result<PathBuf> {
     }
 }
 
-fn has_label(partition: &Path, label: &str) -> bool {
-    let uevent = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
-    uevent
-        .lines()
-        .any(|line| line.strip_prefix("PARTNAME=") == Some(label))
+fn label_of(partition: &Path) -> Option<String> {
+    let uevent = fs::read_to_string(partition.join("uevent")).ok()?;
+    let label = |line: &str| line.strip_prefix("PARTNAME=").map(str::to_owned);
+    uevent.lines().find_map(label)
 }
 
 fn read_line(path: &Path) -> Option<String> {

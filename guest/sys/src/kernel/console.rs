@@ -34,16 +34,15 @@ pub fn report_refusal(reason: &str, link: &str, text: &str) {
 
 /// One line on the console, behind the program's name.
 pub fn say(text: &str) {
-    if let Some(mut console) = open(CONSOLE) {
-        let _ = console.write_all(format!("microbuild: {}\n", one_line(text)).as_bytes());
-        drain(console.as_fd());
-    }
+    say_for("microbuild", text);
 }
 
-/// Opens the console for a child's output.
-#[must_use]
-pub fn open_console() -> Option<File> {
-    open(CONSOLE)
+/// One line on the console, behind the name of whose words they are.
+pub fn say_for(speaker: &str, text: &str) {
+    if let Some(mut console) = open(CONSOLE) {
+        let _ = console.write_all(format!("{speaker}: {}\n", one_line(text)).as_bytes());
+        drain(console.as_fd());
+    }
 }
 
 /// O_NOCTTY: the console must not become PID 1's controlling terminal, whose hang-up would be sent to it.

@@ -1,13 +1,16 @@
 //! Safe wrappers around the system calls of init and the manager, and what both need to find disks and to report.
 
 pub mod block;
+pub mod confinement;
 pub mod console;
 pub mod device_mapper;
+pub mod device_node;
 pub mod loop_device;
 pub mod module;
 pub mod mount;
 pub mod power;
 pub mod process;
+pub mod seccomp;
 pub mod vsock;
 
 use std::ffi::CString;

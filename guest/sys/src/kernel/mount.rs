@@ -7,8 +7,8 @@ use super::{c_path, c_text, check};
 
 /// Flags of mount(2); combine with `|`.
 pub use libc::{
-    MS_NODEV as NODEV, MS_NOEXEC as NOEXEC, MS_NOSUID as NOSUID, MS_RDONLY as READ_ONLY,
-    MS_REMOUNT as REMOUNT,
+    MS_BIND as BIND, MS_NODEV as NODEV, MS_NOEXEC as NOEXEC, MS_NOSUID as NOSUID,
+    MS_RDONLY as READ_ONLY, MS_REMOUNT as REMOUNT,
 };
 
 /// Mounts `source` on `target`; `data` holds the file system's own options.
@@ -39,6 +39,19 @@ pub fn mount(
         )
     })?;
     Ok(())
+}
+
+/// Shows what is at `source`, without what is mounted below it, at `target` too, with flags of its own.
+///
+/// # Errors
+/// What mount(2) says.
+pub fn bind(source: &Path, target: &Path, flags: libc::c_ulong) -> io::Result<()> {
+    let name = source
+        .to_str()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    mount(name, target, "none", BIND, "")?;
+    // The kernel ignores other flags while it binds: they are set in a second step.
+    mount("none", target, "none", BIND | REMOUNT | flags, "")
 }
 
 /// Moves a mounted file system to another place in the tree.

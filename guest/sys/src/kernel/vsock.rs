@@ -48,6 +48,17 @@ impl VsockStream {
         connect_timeout: Duration,
         timeout: Duration,
     ) -> io::Result<Self> {
+        let connected = Self::connect_unbounded(cid, port, connect_timeout)?;
+        connected.stream.set_read_timeout(Some(timeout))?;
+        connected.stream.set_write_timeout(Some(timeout))?;
+        Ok(connected)
+    }
+
+    /// Connects within `connect_timeout`; later reads and writes wait for as long as it takes.
+    ///
+    /// # Errors
+    /// What socket(2), setsockopt(2) or connect(2) says.
+    pub fn connect_unbounded(cid: u32, port: u32, connect_timeout: Duration) -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let fd = check(unsafe {
             libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0)
@@ -63,10 +74,9 @@ impl VsockStream {
         let size = size_of::<libc::sockaddr_vm>() as libc::socklen_t;
         // SAFETY: `address` is a live sockaddr_vm of `size` bytes.
         check(unsafe { libc::connect(fd.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) })?;
-        let stream = UnixStream::from(fd);
-        stream.set_read_timeout(Some(timeout))?;
-        stream.set_write_timeout(Some(timeout))?;
-        Ok(Self { stream })
+        Ok(Self {
+            stream: UnixStream::from(fd),
+        })
     }
 }
 

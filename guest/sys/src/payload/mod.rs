@@ -11,6 +11,7 @@ pub mod process;
 #[cfg(feature = "freestanding")]
 mod runtime;
 pub mod socket;
+pub mod stdio;
 pub mod thread;
 
 use core::fmt;
