@@ -13,6 +13,7 @@ extern crate std;
 pub mod client;
 pub mod error;
 pub mod parcel;
+pub mod peer;
 mod reader;
 pub mod server;
 mod session;

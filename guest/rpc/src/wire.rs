@@ -48,6 +48,12 @@ impl Address {
     /// The first object that a server sends: its root.
     pub const SERVER_ROOT: Self = Self((ADDRESS_CREATED | ADDRESS_FOR_SERVER) as u64);
 
+    /// The address that a side gives to its next object.
+    pub(crate) fn own(counter: u32, server: bool) -> Self {
+        let side = if server { ADDRESS_FOR_SERVER } else { 0 };
+        Self(u64::from(ADDRESS_CREATED | side) | u64::from(counter) << 32)
+    }
+
     fn options(self) -> u32 {
         (self.0 & 0xffff_ffff) as u32
     }

@@ -10,6 +10,7 @@ pub const SOCK_STREAM: c_int = 1;
 pub const SOCK_CLOEXEC: c_int = 0o2_000_000;
 pub const MSG_NOSIGNAL: c_int = 0x4000;
 pub const VMADDR_CID_ANY: c_uint = c_uint::MAX;
+pub const SHUT_RDWR: c_int = 2;
 
 pub const STDOUT_FILENO: c_int = 1;
 pub const STDERR_FILENO: c_int = 2;
@@ -45,6 +46,10 @@ pub struct SockaddrUn {
 #[repr(C, align(16))]
 pub struct PthreadMutex(pub [u8; 64]);
 
+/// Room for a `pthread_cond_t` (48 bytes).
+#[repr(C, align(16))]
+pub struct PthreadCond(pub [u8; 64]);
+
 /// Room for a `pthread_attr_t` (56 bytes, 64 on arm64 glibc).
 #[repr(C, align(16))]
 pub struct PthreadAttr(pub [u8; 128]);
@@ -63,6 +68,8 @@ extern "C" {
     pub fn free(pointer: *mut c_void);
 
     pub fn abort() -> !;
+    pub fn getuid() -> c_uint;
+    pub fn getpid() -> c_int;
     pub fn nanosleep(request: *const Timespec, remaining: *mut Timespec) -> c_int;
     pub fn getrandom(buffer: *mut c_void, length: usize, flags: c_uint) -> isize;
 
@@ -72,6 +79,7 @@ extern "C" {
     pub fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
     pub fn bind(fd: c_int, address: *const c_void, length: c_uint) -> c_int;
     pub fn listen(fd: c_int, backlog: c_int) -> c_int;
+    pub fn shutdown(fd: c_int, how: c_int) -> c_int;
     pub fn accept4(fd: c_int, address: *mut c_void, length: *mut c_uint, flags: c_int) -> c_int;
     pub fn connect(fd: c_int, address: *const c_void, length: c_uint) -> c_int;
     pub fn recv(fd: c_int, buffer: *mut c_void, length: usize, flags: c_int) -> isize;
@@ -91,6 +99,11 @@ extern "C" {
     pub fn pthread_mutex_lock(mutex: *mut PthreadMutex) -> c_int;
     pub fn pthread_mutex_unlock(mutex: *mut PthreadMutex) -> c_int;
     pub fn pthread_mutex_destroy(mutex: *mut PthreadMutex) -> c_int;
+    pub fn pthread_cond_init(condition: *mut PthreadCond, attributes: *const c_void) -> c_int;
+    pub fn pthread_cond_wait(condition: *mut PthreadCond, mutex: *mut PthreadMutex) -> c_int;
+    pub fn pthread_cond_broadcast(condition: *mut PthreadCond) -> c_int;
+    pub fn pthread_cond_destroy(condition: *mut PthreadCond) -> c_int;
+    pub fn pthread_self() -> Pthread;
 
     pub fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
     pub fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;

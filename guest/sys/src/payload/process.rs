@@ -61,6 +61,18 @@ pub fn abort(message: fmt::Arguments<'_>) -> ! {
     unsafe { bindings::abort() }
 }
 
+/// The user that the process runs as.
+pub fn user_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { bindings::getuid() }
+}
+
+/// The process's own number.
+pub fn process_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { bindings::getpid() }
+}
+
 /// 32 bytes of the kernel's random generator.
 pub fn random_bytes() -> Result<[u8; 32], Errno> {
     let mut bytes = [0; 32];

@@ -1,7 +1,8 @@
 //! Stream sockets: vsock to the host, unix to the manager.
 
 use super::bindings::{
-    self, SockaddrUn, SockaddrVm, AF_UNIX, AF_VSOCK, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_STREAM,
+    self, SockaddrUn, SockaddrVm, AF_UNIX, AF_VSOCK, MSG_NOSIGNAL, SHUT_RDWR, SOCK_CLOEXEC,
+    SOCK_STREAM,
 };
 use super::Errno;
 use core::ffi::{c_int, c_uint};
@@ -80,10 +81,44 @@ impl VsockListener {
     }
 }
 
-/// A connected stream.
+/// A connected stream. One thread may send while another receives.
 pub struct Socket(Descriptor);
 
 impl Socket {
+    /// Takes over a descriptor that is a connected stream socket.
+    ///
+    /// # Safety
+    /// The caller owns the descriptor and gives it up.
+    pub unsafe fn from_descriptor(fd: i32) -> Self {
+        Self(Descriptor(fd))
+    }
+
+    /// Connects to a vsock port.
+    pub fn connect_vsock(cid: u32, port: u32) -> Result<Self, Errno> {
+        let socket = stream_socket(AF_VSOCK)?;
+        let address = SockaddrVm {
+            family: AF_VSOCK as u16,
+            port,
+            cid,
+            ..SockaddrVm::default()
+        };
+        // SAFETY: the address is valid for the length given.
+        check(unsafe {
+            bindings::connect(
+                socket.0,
+                (&raw const address).cast(),
+                size_of::<SockaddrVm>() as c_uint,
+            )
+        })?;
+        Ok(Self(socket))
+    }
+
+    /// Ends the stream both ways, for whoever sends or receives on it now or later. Failure means that it has ended.
+    pub fn shut_down(&self) {
+        // SAFETY: takes numbers only.
+        unsafe { bindings::shutdown(self.0 .0, SHUT_RDWR) };
+    }
+
     /// Connects to a unix socket by its path, of at most 107 bytes.
     pub fn connect_unix(path: &str) -> Result<Self, Errno> {
         const ENAMETOOLONG: Errno = Errno(36);
@@ -111,13 +146,13 @@ impl Socket {
     }
 
     /// Receives up to a buffer; 0 at the end of the stream.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: the buffer is valid for its length.
         retry(|| unsafe { bindings::recv(self.0 .0, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
     }
 
     /// Sends some of the bytes. A peer that has gone is an error (EPIPE) and no signal.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
         // SAFETY: the buffer is valid for its length.
         retry(|| unsafe {
             bindings::send(self.0 .0, bytes.as_ptr().cast(), bytes.len(), MSG_NOSIGNAL)
@@ -150,7 +185,7 @@ mod tests {
     fn bytes_pass_both_ways_and_a_peer_that_has_gone_is_an_error() {
         let path = std::env::temp_dir().join(std::format!("microbuild-sys-{}", std::process::id()));
         let listener = UnixListener::bind(&path).unwrap();
-        let mut ours = Socket::connect_unix(path.to_str().unwrap()).unwrap();
+        let ours = Socket::connect_unix(path.to_str().unwrap()).unwrap();
         let (mut theirs, _) = listener.accept().unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!(ours.send(b"ping"), Ok(4));

@@ -1,0 +1,115 @@
+//! A parcel with its objects.
+
+use super::{Object, Session};
+use crate::parcel::{Parcel, TYPE_BINDER};
+use crate::reader::ParcelReader;
+use crate::status::StatusCode;
+use crate::wire::Address;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Bytes of a binder in a parcel: type, address, stability.
+const BINDER_SIZE: usize = 16;
+/// Of those, where the address stands.
+pub(super) const ADDRESS_OFFSET: usize = 4;
+const STABILITY_SYSTEM: i32 = 12;
+
+/// A parcel whose binders are objects: the addresses on the wire are the session's affair, when the message is sent.
+pub struct Message<O: Object> {
+    parcel: Parcel,
+    /// Objects written here, by their offsets; they hold references.
+    objects: BTreeMap<usize, Arc<O>>,
+    /// Where the parcel was received, to look up the objects in it.
+    session: Option<Arc<Session<O>>>,
+}
+
+impl<O: Object> Default for Message<O> {
+    fn default() -> Self {
+        Self::new(Parcel::new())
+    }
+}
+
+impl<O: Object> Message<O> {
+    /// A parcel without objects.
+    pub fn new(parcel: Parcel) -> Self {
+        Self {
+            parcel,
+            objects: BTreeMap::new(),
+            session: None,
+        }
+    }
+
+    pub(super) fn received(parcel: Parcel, session: &Arc<Session<O>>) -> Self {
+        Self {
+            parcel,
+            objects: BTreeMap::new(),
+            session: Some(Arc::clone(session)),
+        }
+    }
+
+    pub fn parcel(&self) -> &Parcel {
+        &self.parcel
+    }
+
+    /// For all values but objects.
+    pub fn parcel_mut(&mut self) -> &mut Parcel {
+        &mut self.parcel
+    }
+
+    /// Whether objects were written into it.
+    pub fn has_objects(&self) -> bool {
+        !self.objects.is_empty()
+    }
+
+    /// The objects written into it, by their offsets.
+    pub fn objects(&self) -> impl Iterator<Item = (usize, &Arc<O>)> {
+        self.objects.iter().map(|(at, object)| (*at, object))
+    }
+
+    /// Writes an object where the position is.
+    pub fn write_object(&mut self, object: Option<&Arc<O>>) {
+        let start = self.parcel.position();
+        let Some(object) = object else {
+            return self.parcel.write_null_binder();
+        };
+        self.parcel.write_i32(TYPE_BINDER);
+        self.parcel.write_u64(Address::NULL.0);
+        self.parcel.write_i32(STABILITY_SYSTEM);
+        // Writing over what was written before ends whatever stood there.
+        let end = start.saturating_add(BINDER_SIZE);
+        let under = start.saturating_sub(BINDER_SIZE - 1)..end;
+        let gone: Vec<usize> = self.objects.range(under).map(|(at, _)| *at).collect();
+        for at in gone {
+            self.objects.remove(&at);
+        }
+        self.objects.insert(start, Arc::clone(object));
+    }
+
+    /// Reads an object where the reader is, which reads this message's parcel.
+    ///
+    /// # Errors
+    /// `BAD_TYPE` where there is no object, `BAD_VALUE` for one that the peer cannot have, `NOT_ENOUGH_DATA` at the end.
+    pub fn read_object(&self, reader: &mut ParcelReader<'_>) -> Result<Option<Arc<O>>, StatusCode> {
+        let start = reader.position();
+        if let Some(object) = self.objects.get(&start) {
+            reader.set_position(start.saturating_add(BINDER_SIZE))?;
+            return Ok(Some(Arc::clone(object)));
+        }
+        match (reader.read_binder()?, &self.session) {
+            (None, _) => Ok(None),
+            (Some(address), Some(session)) => session.enter(address).map(Some),
+            (Some(_), None) => Err(StatusCode::BAD_TYPE),
+        }
+    }
+
+    /// The objects that still stand where they were written, and the parcel's bytes with their addresses.
+    pub(super) fn sendable(&self) -> impl Iterator<Item = (usize, &Arc<O>)> {
+        let data = self.parcel.data();
+        self.objects().filter(|(at, _)| {
+            let word = data.get(*at..at.saturating_add(4));
+            data.len() >= at.saturating_add(BINDER_SIZE)
+                && word == Some(&TYPE_BINDER.to_le_bytes()[..])
+        })
+    }
+}

@@ -1,0 +1,445 @@
+//! Sessions between two sides that both have objects, over sockets.
+
+use microbuild_rpc::peer::{
+    Call, Environment, Message, Monitor, Object, PeerServer, Remote, Session, Stream,
+};
+use microbuild_rpc::{Parcel, StatusCode, TransportError, FLAG_ONEWAY};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+struct Socket(UnixStream);
+
+fn closed(_: std::io::Error) -> TransportError {
+    TransportError::Closed
+}
+
+impl Stream for Socket {
+    fn read_exact(&self, buffer: &mut [u8]) -> Result<(), TransportError> {
+        (&self.0).read_exact(buffer).map_err(closed)
+    }
+    fn write_all(&self, bytes: &[u8]) -> Result<(), TransportError> {
+        (&self.0).write_all(bytes).map_err(closed)
+    }
+    fn has_input(&self) -> bool {
+        #[repr(C)]
+        struct PollFd(i32, i16, i16);
+        extern "C" {
+            fn poll(fds: *mut PollFd, count: u64, timeout: i32) -> i32;
+        }
+        let mut fd = PollFd(self.0.as_raw_fd(), 1, 0);
+        // SAFETY: one entry, valid while the function runs.
+        unsafe { poll(&mut fd, 1, 0) > 0 }
+    }
+    fn shut_down(&self) {
+        let _already = self.0.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+struct Waitable<T>(Mutex<T>, Condvar);
+
+impl<T: Send> Monitor<T> for Waitable<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value), Condvar::new())
+    }
+    fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let result = change(&mut self.0.lock().unwrap());
+        self.1.notify_all();
+        result
+    }
+    fn wait<R>(&self, mut attempt: impl FnMut(&mut T) -> Option<R>) -> R {
+        let mut value = self.0.lock().unwrap();
+        loop {
+            if let Some(result) = attempt(&mut value) {
+                return result;
+            }
+            value = self.1.wait(value).unwrap();
+        }
+    }
+}
+
+struct Threads;
+
+impl Environment for Threads {
+    type Stream = Socket;
+    type Monitor<T: Send + 'static> = Waitable<T>;
+    fn thread() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local!(static ID: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+        ID.with(|id| *id)
+    }
+}
+
+type Handler = Box<dyn Fn(Call<'_, Thing>) -> Result<Message<Thing>, StatusCode> + Send + Sync>;
+
+/// Counts the objects of this process that are alive, per test.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+enum Thing {
+    Own(Handler, #[allow(dead_code)] Alive),
+    Theirs(Remote<Thing>, Mutex<Option<Sender<()>>>),
+}
+
+impl Object for Thing {
+    type Environment = Threads;
+    fn from_remote(remote: Remote<Self>) -> Arc<Self> {
+        Arc::new(Self::Theirs(remote, Mutex::new(None)))
+    }
+    fn remote(&self) -> Option<&Remote<Self>> {
+        match self {
+            Self::Own(..) => None,
+            Self::Theirs(remote, _) => Some(remote),
+        }
+    }
+    fn transact(self: &Arc<Self>, call: Call<'_, Self>) -> Result<Message<Self>, StatusCode> {
+        match &**self {
+            Self::Own(handler, _) => handler(call),
+            Self::Theirs(..) => Err(StatusCode::INVALID_OPERATION),
+        }
+    }
+    fn died(self: &Arc<Self>) {
+        if let Self::Theirs(_, told) = &**self {
+            if let Some(told) = told.lock().unwrap().take() {
+                let _nobody = told.send(());
+            }
+        }
+    }
+}
+
+type Reply = Result<Message<Thing>, StatusCode>;
+
+fn own(
+    count: &Arc<AtomicUsize>,
+    handler: impl Fn(Call<'_, Thing>) -> Reply + Send + Sync + 'static,
+) -> Arc<Thing> {
+    count.fetch_add(1, Ordering::SeqCst);
+    Arc::new(Thing::Own(Box::new(handler), Alive(Arc::clone(count))))
+}
+
+fn number(value: i32) -> Message<Thing> {
+    let mut parcel = Parcel::new();
+    parcel.write_i32(value);
+    Message::new(parcel)
+}
+
+fn read_number(message: &Message<Thing>) -> i32 {
+    message.parcel().reader().read_i32().unwrap()
+}
+
+fn with_object(object: &Arc<Thing>, value: i32) -> Message<Thing> {
+    let mut message = Message::default();
+    message.write_object(Some(object));
+    message.parcel_mut().write_i32(value);
+    message
+}
+
+fn object_of(message: &Message<Thing>) -> Arc<Thing> {
+    let mut reader = message.parcel().reader();
+    message.read_object(&mut reader).unwrap().unwrap()
+}
+
+fn call(object: &Arc<Thing>, code: u32, flags: u32, data: &Message<Thing>) -> Reply {
+    object.remote().unwrap().transact(code, flags, data)
+}
+
+type TestServer = Arc<PeerServer<Thing>>;
+
+/// One more connection to a server, served by a thread of its own.
+fn dial(server: &TestServer) -> Socket {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    let server = Arc::clone(server);
+    std::thread::spawn(move || server.serve(Socket(theirs), id));
+    Socket(ours)
+}
+
+fn connect(server: &TestServer) -> (Arc<Session<Thing>>, Arc<Thing>) {
+    let session = Session::connect(dial(server)).unwrap();
+    let root = session.remote_root().unwrap().unwrap();
+    (session, root)
+}
+
+const DOUBLE: u32 = 1;
+const CALL_BACK: u32 = 2;
+const KEEP: u32 = 3;
+const CALL_KEPT: u32 = 4;
+const RETURN: u32 = 5;
+const RECORD: u32 = 6;
+const TAKE_RECORD: u32 = 7;
+
+/// A root that doubles numbers, calls what it is given, keeps it, returns it, and records one-way calls.
+fn root(count: &Arc<AtomicUsize>) -> Arc<Thing> {
+    let kept: Mutex<Option<Arc<Thing>>> = Mutex::new(None);
+    let record: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+    own(count, move |call| {
+        let mut reader = call.data.parcel().reader();
+        match call.code {
+            DOUBLE => Ok(number(reader.read_i32()? * 2)),
+            CALL_BACK => {
+                let object = call.data.read_object(&mut reader)?.unwrap();
+                let value = reader.read_i32()?;
+                self::call(&object, DOUBLE, 0, &number(value))
+            }
+            KEEP => {
+                *kept.lock().unwrap() = call.data.read_object(&mut reader)?;
+                Ok(Message::default())
+            }
+            CALL_KEPT => {
+                let object = kept.lock().unwrap().clone().unwrap();
+                let value = reader.read_i32()?;
+                let (done, result) = channel();
+                // A thread of its own: nested calls belong to the thread that executes the outer one.
+                std::thread::spawn(move || {
+                    let reply = self::call(&object, DOUBLE, 0, &number(value));
+                    done.send(reply.map(|reply| read_number(&reply))).unwrap();
+                });
+                result.recv().unwrap().map(number)
+            }
+            RETURN => {
+                let object = call.data.read_object(&mut reader)?.unwrap();
+                Ok(with_object(&object, 0))
+            }
+            RECORD => {
+                record.lock().unwrap().push(reader.read_i32()?);
+                Ok(Message::default())
+            }
+            TAKE_RECORD => {
+                let mut parcel = Parcel::new();
+                parcel.write_i32_array(&std::mem::take(&mut *record.lock().unwrap()));
+                Ok(Message::new(parcel))
+            }
+            _ => Err(StatusCode::UNKNOWN_TRANSACTION),
+        }
+    })
+}
+
+fn server(count: &Arc<AtomicUsize>, threads: u32) -> TestServer {
+    Arc::new(PeerServer::new(root(count), threads))
+}
+
+fn counter() -> Arc<AtomicUsize> {
+    Arc::new(AtomicUsize::new(0))
+}
+
+fn tripler(count: &Arc<AtomicUsize>) -> Arc<Thing> {
+    own(count, |call| {
+        Ok(number(call.data.parcel().reader().read_i32()? * 3))
+    })
+}
+
+fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    (0..500).any(|_| {
+        let met = condition();
+        if !met {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        met
+    })
+}
+
+#[test]
+fn calls_nest_on_the_one_connection_there_is() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (session, root) = connect(&server);
+    assert_eq!(session.version(), 2);
+    assert_eq!(session.remote_threads(), Ok(1));
+    assert_eq!(
+        read_number(&call(&root, DOUBLE, 0, &number(21)).unwrap()),
+        42
+    );
+    let callback = tripler(&count);
+    let reply = call(&root, CALL_BACK, 0, &with_object(&callback, 5)).unwrap();
+    assert_eq!(read_number(&reply), 15);
+    assert_eq!(
+        call(&root, 99, 0, &number(0)).err(),
+        Some(StatusCode::UNKNOWN_TRANSACTION)
+    );
+}
+
+#[test]
+fn an_object_that_comes_back_is_the_same_object() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (_session, root) = connect(&server);
+    let mine = tripler(&count);
+    let returned = object_of(&call(&root, RETURN, 0, &with_object(&mine, 0)).unwrap());
+    assert!(Arc::ptr_eq(&mine, &returned));
+    let again = object_of(&call(&root, RETURN, 0, &with_object(&root, 0)).unwrap());
+    assert!(Arc::ptr_eq(&root, &again));
+}
+
+#[test]
+fn what_the_peer_gives_up_is_freed() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (_session, root) = connect(&server);
+    for _ in 0..100 {
+        let callback = tripler(&count);
+        call(&root, CALL_BACK, 0, &with_object(&callback, 1)).unwrap();
+        call(&root, KEEP, 0, &with_object(&callback, 1)).unwrap();
+    }
+    // The root and the last callback, which it keeps.
+    assert!(eventually(|| count.load(Ordering::SeqCst) == 2));
+    let mut nothing = Message::default();
+    nothing.write_object(None);
+    call(&root, KEEP, 0, &nothing).unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_call_back_from_another_thread_needs_a_connection_for_it() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (session, root) = connect(&server);
+    call(&root, KEEP, 0, &with_object(&tripler(&count), 0)).unwrap();
+    let refused = call(&root, CALL_KEPT, 0, &number(1)).err();
+    assert_eq!(refused, Some(StatusCode::WOULD_BLOCK));
+    let id = session.remote_id().unwrap();
+    let (serving, incoming) = (Arc::clone(&session), dial(&server));
+    std::thread::spawn(move || serving.serve_incoming(incoming, id));
+    assert!(eventually(|| {
+        let reply = call(&root, CALL_KEPT, 0, &number(7));
+        reply.is_ok_and(|reply| read_number(&reply) == 21)
+    }));
+}
+
+#[test]
+fn many_threads_share_the_connections_of_a_session() {
+    let count = counter();
+    let server = server(&count, 4);
+    let (session, root) = connect(&server);
+    let id = session.remote_id().unwrap();
+    for _ in 0..3 {
+        session.add_calling(dial(&server), id).unwrap();
+    }
+    let threads: Vec<_> = (0..16)
+        .map(|thread| {
+            let (root, count) = (Arc::clone(&root), Arc::clone(&count));
+            std::thread::spawn(move || {
+                for step in 0..100 {
+                    let value = thread * 1000 + step;
+                    let reply = call(&root, DOUBLE, 0, &number(value)).unwrap();
+                    assert_eq!(read_number(&reply), value * 2);
+                    let callback = tripler(&count);
+                    let data = with_object(&callback, value);
+                    let reply = call(&root, CALL_BACK, 0, &data).unwrap();
+                    assert_eq!(read_number(&reply), value * 3);
+                }
+            })
+        })
+        .collect();
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    assert!(eventually(|| count.load(Ordering::SeqCst) == 1));
+}
+
+#[test]
+fn one_way_calls_are_executed_in_order_on_whichever_connection_they_come() {
+    let count = counter();
+    let server = server(&count, 4);
+    let (session, root) = connect(&server);
+    let id = session.remote_id().unwrap();
+    for _ in 0..3 {
+        session.add_calling(dial(&server), id).unwrap();
+    }
+    for value in 0..2000 {
+        let reply = call(&root, RECORD, FLAG_ONEWAY, &number(value)).unwrap();
+        assert!(reply.parcel().data().is_empty());
+    }
+    let mut seen = Vec::new();
+    assert!(eventually(|| {
+        let reply = call(&root, TAKE_RECORD, 0, &number(0)).unwrap();
+        seen.extend(reply.parcel().reader().read_i32_array().unwrap().unwrap());
+        seen.len() == 2000
+    }));
+    assert_eq!(seen, (0..2000).collect::<Vec<_>>());
+}
+
+fn told_of_death(object: &Arc<Thing>) -> Receiver<()> {
+    let (told, death) = channel();
+    if let Thing::Theirs(_, place) = &**object {
+        *place.lock().unwrap() = Some(told);
+    }
+    death
+}
+
+#[test]
+fn the_end_of_a_session_is_the_death_of_the_peers_objects() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (session, root) = connect(&server);
+    let death = told_of_death(&root);
+    server.end();
+    // Nobody reads on an idle connection: the next call notices.
+    assert_eq!(
+        call(&root, DOUBLE, 0, &number(1)).err(),
+        Some(StatusCode::DEAD_OBJECT)
+    );
+    assert_eq!(death.recv_timeout(Duration::from_secs(5)), Ok(()));
+    assert!(!session.is_alive());
+    assert_eq!(session.remote_id(), Err(StatusCode::DEAD_OBJECT));
+}
+
+#[test]
+fn the_server_frees_all_when_the_client_goes() {
+    let count = counter();
+    let server = server(&count, 1);
+    for _ in 0..100 {
+        let (_session, root) = connect(&server);
+        call(&root, KEEP, 0, &with_object(&tripler(&count), 0)).unwrap();
+    }
+    let (_session, root) = connect(&server);
+    let mut nothing = Message::default();
+    nothing.write_object(None);
+    call(&root, KEEP, 0, &nothing).unwrap();
+    assert!(eventually(|| count.load(Ordering::SeqCst) == 1));
+}
+
+#[test]
+fn a_message_that_is_too_large_fails_and_leaves_the_session_alive() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (_session, root) = connect(&server);
+    let mut data = with_object(&tripler(&count), 0);
+    data.parcel_mut().write_bytes(&[0; 700_000]);
+    let refused = call(&root, CALL_BACK, 0, &data).err();
+    assert_eq!(refused, Some(StatusCode::FAILED_TRANSACTION));
+    drop(data);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert_eq!(read_number(&call(&root, DOUBLE, 0, &number(2)).unwrap()), 4);
+}
+
+#[test]
+fn an_object_of_one_session_cannot_be_sent_by_another() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (_first, root) = connect(&server);
+    let (_second, other) = connect(&server);
+    let refused = call(&root, RETURN, 0, &with_object(&other, 0)).err();
+    assert_eq!(refused, Some(StatusCode::INVALID_OPERATION));
+}
+
+#[test]
+fn an_object_written_over_is_not_sent() {
+    let count = counter();
+    let server = server(&count, 1);
+    let (_session, root) = connect(&server);
+    let mut data = with_object(&tripler(&count), 0);
+    data.parcel_mut().set_position(0).unwrap();
+    data.parcel_mut().write_i32(8);
+    assert_eq!(read_number(&call(&root, DOUBLE, 0, &data).unwrap()), 16);
+}
