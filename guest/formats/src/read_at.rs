@@ -17,6 +17,16 @@ pub trait ReadAt {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.as_slice().size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.as_slice().read_exact_at(buffer, offset)
+    }
+}
+
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {
         self.len() as u64
@@ -44,6 +54,11 @@ impl SizedFile {
     #[must_use]
     pub fn new(file: File, size: u64) -> Self {
         Self { file, size }
+    }
+
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 }
 

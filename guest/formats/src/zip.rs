@@ -10,8 +10,10 @@ use crate::reader::Reader;
 
 mod extract;
 mod names;
+mod stream;
 pub use extract::{copy_entry, CopyError};
 use names::{decode_name, first_clash};
+pub use stream::EntryStream;
 
 const FORMAT: &str = "zip";
 const CENTRAL_HEADER_MAGIC: u32 = 0x0201_4b50;
@@ -34,10 +36,12 @@ pub enum Method {
     Deflated,
 }
 
-/// A file of the archive; directories are checked but not listed.
+/// A file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
+    /// Permission bits (`0o777` at most), where the archive states any.
+    pub mode: Option<u32>,
     pub method: Method,
     pub crc32: u32,
     pub compressed_size: u64,
@@ -45,14 +49,40 @@ pub struct Entry {
     pub data_offset: u64,
 }
 
-/// Checks a whole signed APK against the profile and lists its files in the order of their offsets.
+/// A directory that the archive names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Without the slash at the end.
+    pub name: String,
+    pub mode: Option<u32>,
+}
+
+/// What an archive holds, in the order of the offsets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Archive {
+    pub files: Vec<Entry>,
+    pub directories: Vec<Directory>,
+}
+
+/// The files alone of `read_archive`.
 ///
 /// # Errors
-/// When anything is there that another reader could read differently.
+/// As `read_archive`.
 pub fn read_strict(
     source: &(impl ReadAt + ?Sized),
     sections: &Sections,
 ) -> Result<Vec<Entry>, FormatError> {
+    read_archive(source, sections).map(|archive| archive.files)
+}
+
+/// Checks a whole signed APK against the profile and lists what is in it.
+///
+/// # Errors
+/// When anything is there that another reader could read differently.
+pub fn read_archive(
+    source: &(impl ReadAt + ?Sized),
+    sections: &Sections,
+) -> Result<Archive, FormatError> {
     let comment_size = sections.apk_size - sections.eocd_offset - 22;
     if comment_size != 0 {
         return Err(FormatError::new(
@@ -74,14 +104,19 @@ pub fn read_strict(
         ));
     }
     records.sort_by_key(|record| record.local_offset);
-    let mut entries = Vec::with_capacity(records.len());
+    let mut archive = Archive::default();
     let mut end = 0;
     for record in records {
         let data_offset = check_local_header(source, &record, end, sections.signing_block_offset)?;
         end = check_data_descriptor(source, &record, data_offset, sections.signing_block_offset)?;
-        if !record.name.ends_with('/') {
-            entries.push(Entry {
+        let mode = record.mode;
+        if let Some(name) = record.name.strip_suffix('/') {
+            let name = name.to_owned();
+            archive.directories.push(Directory { name, mode });
+        } else {
+            archive.files.push(Entry {
                 name: record.name,
+                mode,
                 method: record.method,
                 crc32: record.sums.crc32,
                 compressed_size: record.sums.compressed_size.into(),
@@ -91,7 +126,7 @@ pub fn read_strict(
         }
     }
     check_entries_padding(source, end, sections.signing_block_offset)?;
-    Ok(entries)
+    Ok(archive)
 }
 
 /// Bytes of unknown pairs are outside every signature, so only known ids may be there, each once.
@@ -144,6 +179,7 @@ impl Sums {
 
 struct CentralRecord {
     name: String,
+    mode: Option<u32>,
     flags: u16,
     method: Method,
     time: u32,
@@ -182,7 +218,8 @@ fn read_central_record(reader: &mut Reader<'_>) -> Result<CentralRecord, FormatE
     if reader.u32_le("central header")? != CENTRAL_HEADER_MAGIC {
         return Err(fail(ErrorCode::BadMagic, "central header"));
     }
-    reader.u32_le("versions")?;
+    let made_by = reader.u16_le("version made by")?;
+    reader.u16_le("version needed")?;
     let flags = reader.u16_le("flags")?;
     if flags & FLAGS_REFUSED != 0 {
         return Err(fail(ErrorCode::Unsupported, "flags"));
@@ -222,6 +259,7 @@ fn read_central_record(reader: &mut Reader<'_>) -> Result<CentralRecord, FormatE
         return Err(fail(ErrorCode::BadValue, "size"));
     }
     Ok(CentralRecord {
+        mode: permissions(made_by, attributes),
         name,
         flags,
         method,
@@ -230,6 +268,24 @@ fn read_central_record(reader: &mut Reader<'_>) -> Result<CentralRecord, FormatE
         local_offset,
         offset,
     })
+}
+
+/// Permissions as Android's zipfuse finds them: those of a Unix writer, or the nearest to what MS-DOS has.
+fn permissions(made_by: u16, attributes: u32) -> Option<u32> {
+    const SYSTEM_DOS: u16 = 0;
+    const SYSTEM_UNIX: u16 = 3;
+    const DOS_READ_ONLY: u32 = 0x01;
+    const DOS_DIRECTORY: u32 = 0x10;
+    match made_by >> 8 {
+        SYSTEM_UNIX => Some(attributes >> 16 & 0o777).filter(|mode| *mode != 0),
+        SYSTEM_DOS if attributes != 0 => {
+            let is_directory = attributes & DOS_DIRECTORY != 0;
+            let mode = if is_directory { 0o775 } else { 0o664 };
+            let is_read_only = attributes & DOS_READ_ONLY != 0;
+            Some(if is_read_only { mode & 0o555 } else { mode })
+        }
+        _ => None,
+    }
 }
 
 /// The type of a file or directory, or none where the writer left it out. Permissions are ours to choose, not the archive's.

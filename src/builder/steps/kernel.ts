@@ -34,6 +34,8 @@ const GUEST_MODULES = [
   'erofs',
   'vmw_vsock_virtio_transport',
   'loop',
+  // The payload's view of its APK.
+  'fuse',
   // Without a source of entropy the first random number waits a second for the kernel to gather some.
   'virtio_rng',
 ];

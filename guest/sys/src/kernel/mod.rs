@@ -5,6 +5,7 @@ pub mod confinement;
 pub mod console;
 pub mod device_mapper;
 pub mod device_node;
+pub mod fuse;
 pub mod loop_device;
 pub mod module;
 pub mod mount;
