@@ -4,7 +4,7 @@
  * The bundle is written into a folder beside the final one and renamed when it is whole.
  */
 
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
@@ -27,25 +27,17 @@ import { avbPublicKey } from '../signing/avb/public-key.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import { findGuest, guestTree } from './guest.ts';
 import { checkInputs, inputPath, isLocalDeb } from './inputs.ts';
-import {
-  keyOpener,
-  resolveKeys,
-  type BuildKeys,
-  type ChosenKeys,
-  type OpenBuildKey,
-} from './keys.ts';
+import { keyOpener, resolveKeys, type ChosenKeys, type OpenBuildKey } from './keys.ts';
 import { requireLock, updateLock } from './lock.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
 import { fetchDeb, type AptContext } from './sources/apt.ts';
 import { runStep } from './step.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
-import { buildPayload } from './steps/build-payload.ts';
 import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { writeOsImage } from './steps/os-image.ts';
 import { checkKernelMounts } from './steps/system-image.ts';
-import { writePayload } from './steps/payload-apk.ts';
-import { writePayloadImage } from './steps/payload-image.ts';
+import { writePayloadDisk } from './steps/payload.ts';
 import { systemTree } from './steps/system-tree.ts';
 
 export interface BuildOptions {
@@ -229,9 +221,13 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
         },
       );
     });
-    const apkRoot = await runStep(options, 'payload', 'Payload APK and idsig', (note) =>
-      payloadStep(options, keys, guest, cache, at, (detail) => (note.detail = detail)),
-    );
+    const made = await runStep(options, 'payload', 'Payload APK and idsig', async (note) => {
+      const context = { cache, guest, keys, certificates, library };
+      const payload = await writePayloadDisk(options, context, at(BUNDLE_FILES.payload));
+      const extra = payload.extraApkRoots.length;
+      note.detail = `${data.payload.package} ${data.payload.versionCode}${extra > 0 ? `, ${extra} extra APKs` : ''}`;
+      return payload;
+    });
     const interfaces = await copyInterfaces(recipe, at);
     const config = vmConfig({
       name: data.name,
@@ -241,7 +237,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     });
     await writeFileSynced(at(BUNDLE_FILES.vmConfig), `${JSON.stringify(config, undefined, 2)}\n`);
     return runStep(options, 'manifest', 'Manifest', async (note) => {
-      const made: Manifest = {
+      const written: Manifest = {
         schemaVersion: 1,
         name: data.name,
         arch: data.arch,
@@ -263,13 +259,16 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
           vbmetaDigest: toHex(sha256(os.vbmeta)),
           systemRootDigest: toHex(os.tree.rootDigest),
           payloadCertificates: certificates,
-          apkRootDigest: toHex(apkRoot),
+          apkRootDigest: toHex(made.apkRoot),
+          ...(made.extraApkRoots.length > 0 && {
+            extraApkRootDigests: made.extraApkRoots.map(toHex),
+          }),
           rollbackIndex: data.signing.image.rollbackIndex,
         },
         payload: {
           package: data.payload.package,
           versionCode: data.payload.versionCode,
-          entry: data.payload.entry,
+          entry: made.command,
           rpcPort: data.vm.rpcPort ?? null,
           interfaces,
         },
@@ -283,14 +282,14 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
         ].sort((a, b) => (a.name < b.name ? -1 : 1)),
         files: await listFiles(folder, interfaces),
       };
-      const text = formatManifest(made);
+      const text = formatManifest(written);
       await writeFileSynced(at(BUNDLE_FILES.manifest), text);
       if (options.manifestSignature === true) {
         const envelope = await signManifest(text, keys.image.signer);
         await writeFileSynced(at(BUNDLE_FILES.manifestSignature), envelope);
       }
-      note.detail = `${made.files.length} files`;
-      return made;
+      note.detail = `${written.files.length} files`;
+      return written;
     });
   };
   const manifest = await writeBundle(path, fill, signal);
@@ -302,46 +301,6 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     }
   }
   return { path, manifest };
-}
-
-/** Builds, signs and stores the APK. @returns the root digest of the idsig. */
-async function payloadStep(
-  { recipe, env, signal, sourceDate }: BuildOptions,
-  keys: BuildKeys,
-  guest: Awaited<ReturnType<typeof findGuest>>,
-  cache: Awaited<ReturnType<typeof openCache>>,
-  at: (name: string) => string,
-  tell: (detail: string) => void,
-): Promise<Uint8Array> {
-  const { includeFolder, libraryFolder } = guest;
-  const build = await buildPayload(recipe, {
-    cache,
-    env,
-    signal,
-    sourceDate,
-    includeFolder,
-    libraryFolder,
-  });
-  const scratch = await cache.temporaryFolder();
-  try {
-    const files = {
-      apk: join(scratch, 'payload.apk'),
-      idsig: join(scratch, 'payload.apk.idsig'),
-      unsigned: join(scratch, 'unsigned.apk'),
-    };
-    const signed = await writePayload(recipe, build?.folder, files, keys.payload);
-    if (signed.idsig === undefined) throw new TypeError('The payload was signed without an idsig');
-    await writePayloadImage(at(BUNDLE_FILES.payload), {
-      ...files,
-      name: recipe.data.name,
-      entry: recipe.data.payload.entry,
-    });
-    tell(`${recipe.data.payload.package} ${recipe.data.payload.versionCode}`);
-    return signed.idsig.rootHash;
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-    await build?.dispose();
-  }
 }
 
 /** The output replaces what was there: that must be a bundle, or nothing, or an empty folder. */

@@ -63,6 +63,14 @@ function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] 
   for (const [index, { file }] of payload.files.entries()) {
     if (!made.has(file)) add(['payload', 'files', index, 'file'], file, 'file');
   }
+  if (typeof payload.config === 'string' && !made.has(payload.config)) {
+    add(['payload', 'config'], payload.config, 'file');
+  }
+  for (const [index, { apk, idsig }] of payload.extraApks.entries()) {
+    const at = ['payload', 'extraApks', index];
+    if (!made.has(apk)) add([...at, 'apk'], apk, 'file');
+    if (idsig === undefined || !made.has(idsig)) add([...at, 'idsig'], idsig, 'file');
+  }
   for (const [index, path] of payload.interfaces.entries()) {
     add(['payload', 'interfaces', index], path, 'file');
   }
@@ -73,6 +81,22 @@ function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] 
     add(['signing', 'payload', 'certificate'], signing.payload.certificate, 'file');
   }
   return inputs;
+}
+
+/** The file names of the libraries for the guest. */
+export const libraryNames = ({ data }: Recipe): readonly string[] =>
+  (data.payload.libraries.x86_64 ?? []).map((path) => path.replace(/^.*\//, ''));
+
+/** What to say where a library is to be run that is not there. */
+export function missingLibrary(recipe: Recipe, at: RecipePath, library: string): Diagnostic {
+  const names = libraryNames(recipe);
+  return recipe.diagnosticAt(
+    at,
+    `The entry library "${library}" is not among payload.libraries`,
+    names.length === 0
+      ? 'List it under payload.libraries.x86_64'
+      : `Name one of: ${names.join(', ')}`,
+  );
 }
 
 /** @throws {RecipeError} with every input that cannot be used. */
@@ -89,15 +113,8 @@ export async function checkInputs(
     }
   }
   const { payload } = recipe.data;
-  const names = payload.libraries.x86_64.map((path) => path.replace(/^.*\//, ''));
-  if (!names.includes(payload.entry)) {
-    problems.push(
-      recipe.diagnosticAt(
-        ['payload', 'entry'],
-        `The entry library "${payload.entry}" is not among payload.libraries`,
-        `Name one of: ${names.join(', ')}`,
-      ),
-    );
+  if (payload.entry !== undefined && !libraryNames(recipe).includes(payload.entry)) {
+    problems.push(missingLibrary(recipe, ['payload', 'entry'], payload.entry));
   }
   if (problems.length > 0) throw new RecipeError(problems);
 }

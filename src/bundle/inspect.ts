@@ -171,7 +171,12 @@ const kindOfLabel = (label: string): Kind | undefined =>
     [LABELS.apk, 'apk'],
     [LABELS.idsig, 'idsig'],
     [LABELS.vbmeta, 'vbmeta'],
-  ]).get(label);
+  ]).get(label) ?? kindOfExtra(label);
+
+function kindOfExtra(label: string): Kind | undefined {
+  if (/^extra-apk-\d+$/.test(label)) return 'apk';
+  return /^extra-idsig-\d+$/.test(label) ? 'idsig' : undefined;
+}
 
 async function dumpInitrd(source: ByteSource): Promise<DumpNode> {
   const { entries, modulesOrder, bootconfig, bootconfigOffset } = await decodeInitrd(source);

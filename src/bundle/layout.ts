@@ -21,6 +21,14 @@ export const LABELS = {
   idsig: 'microdroid-apk-idsig',
 } as const;
 
+/** Of Android: further APKs of a payload, from 0 on. */
+export const extraApkLabel = (index: number): string => `extra-apk-${index}`;
+export const extraIdsigLabel = (index: number): string => `extra-idsig-${index}`;
+
+/** How many extra APKs a payload disk with these labels has: the guest counts the same way. */
+export const extraApkCount = (labels: readonly string[]): number =>
+  labels.filter((label) => label.startsWith('extra-apk-')).length;
+
 /** Partition names in AVB descriptors. */
 export const AVB_PARTITIONS = {
   kernel: 'boot',

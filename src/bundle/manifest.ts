@@ -34,11 +34,14 @@ export interface Manifest {
     readonly systemRootDigest: string;
     readonly payloadCertificates: readonly string[];
     readonly apkRootDigest: string;
+    /** When the payload has extra APKs. */
+    readonly extraApkRootDigests?: readonly string[];
     readonly rollbackIndex: number;
   };
   readonly payload: {
     readonly package: string;
     readonly versionCode: number;
+    /** The library that is started, or the program of a payload configuration. */
     readonly entry: string;
     /** vsock port that the payload serves, if the recipe says so. */
     readonly rpcPort: number | null;

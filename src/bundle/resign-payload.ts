@@ -13,8 +13,7 @@ import {
 import { decodeSignedData, decodeSigners } from '../formats/apk/signer-block.ts';
 import { decodeManifest } from '../formats/axml/manifest.ts';
 import { layoutGpt, writeGpt } from '../formats/gpt/gpt.ts';
-import { openEntry } from '../formats/zip/entry.ts';
-import { readZip } from '../formats/zip/read.ts';
+import { readEntry } from '../formats/zip/read-entry.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
@@ -50,13 +49,11 @@ export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
   if (certificate === undefined) {
     throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no v3 signer');
   }
-  const entry = (await readZip(apk)).entries.find(({ name }) => name === 'AndroidManifest.xml');
-  if (entry === undefined || entry.size > MAX_MANIFEST_SIZE) {
+  const bytes = await readEntry(apk, 'AndroidManifest.xml', MAX_MANIFEST_SIZE);
+  if (bytes === undefined) {
     throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no manifest');
   }
-  const parts: Uint8Array[] = [];
-  for await (const chunk of (await openEntry(apk, entry)).stream()) parts.push(chunk.slice());
-  const manifest = decodeManifest(new Uint8Array(Buffer.concat(parts)));
+  const manifest = decodeManifest(bytes);
   return {
     apk,
     package: manifest.package,

@@ -11,16 +11,14 @@ import { fromHex, toHex } from '../core/digest.ts';
 import { FormatError, VerificationError } from '../core/errors.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
 import type { BootconfigEntry } from '../formats/boot-image/bootconfig.ts';
-import { decodePayloadMetadata } from '../formats/payload-metadata/metadata.ts';
 import { streamOf, type ByteSource } from '../io/byte-source.ts';
 import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.ts';
 import { verifySystem } from '../signing/avb/verify-hashtree.ts';
-import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
-import { verifyPayload } from '../signing/apk/verify.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
+import { verifyPayloadDisk, type Prove } from './verify-payload.ts';
 
 /** One link that holds. */
 export interface ChainLink {
@@ -113,12 +111,6 @@ const otherInitrd = ({ config }: Bundle): string =>
     ? BUNDLE_FILES.initrdDebuggable
     : BUNDLE_FILES.initrdNormal;
 
-type Prove = <T>(
-  link: string,
-  title: string,
-  work: () => Promise<readonly [string, T]>,
-) => Promise<T>;
-
 async function verifyGuestSide(
   bundle: Bundle,
   prove: Prove,
@@ -156,46 +148,8 @@ async function verifyGuestSide(
     const digest = toHex(descriptor.rootDigest);
     return [`${descriptor.hashAlgorithm} root digest ${digest}`, undefined];
   });
-  await prove('payload-metadata', 'payload disk → what to start', async () => {
-    const partition = await bundle.payload.partition(LABELS.metadata);
-    const { payload } = decodePayloadMetadata(await partition.read(0, partition.size));
-    if (payload?.kind !== 'config') {
-      throw new FormatError('payload-metadata', 'unsupported', 'It names no payload library');
-    }
-    return [payload.payloadBinaryName, undefined];
-  });
-  const apkPartition = await asLink('payload-signature', () =>
-    bundle.payload.partition(LABELS.apk),
-  );
-  const apk = await prove('payload-signature', 'signer → every byte of the APK (v3)', async () => {
-    const verified = await verifyPayload(apkPartition, { hasher });
-    return [`content digest ${toHex(verified.contentDigest)}`, verified];
-  });
-  await prove('payload-certificate', 'bootconfig → signer’s certificate', () => {
-    const { sha256, sha512 } = apk.certificateDigests;
-    const own = [`sha256:${toHex(sha256)}`, `sha512:${toHex(sha512)}`];
-    const found = own.find((each) => pins.certificates.includes(each));
-    if (found === undefined) {
-      throw new VerificationError(
-        'payload-certificate',
-        'untrusted-certificate',
-        'Cannot trust payload: its certificate is not one that the bootconfig names',
-        {
-          expected: pins.certificates.join(' or ') || 'no certificate at all',
-          actual: own[0] ?? '',
-        },
-      );
-    }
-    return Promise.resolve([found, undefined]);
-  });
-  await prove('idsig', 'APK’s signer → idsig → every block of the APK', async () => {
-    const idsig = await bundle.payload.partition(LABELS.idsig);
-    const { rootHash } = await verifyIdsig(apkPartition, idsig, {
-      apk,
-      ...(hasher && { hasher }),
-    });
-    return [`sha256 root digest ${toHex(rootHash)}`, undefined];
-  });
+  const { certificates } = pins;
+  await verifyPayloadDisk(bundle, prove, { certificates, hasher });
   await prove('manifest', 'manifest.json → every file of the bundle', () => checkManifest(bundle));
 }
 

@@ -67,10 +67,10 @@ async function build(folder: string): Promise<{ readonly apk: string; readonly i
     unsigned: join(folder, 'unsigned.apk'),
   };
   const { signer, certificateDer } = await testKey();
-  await writePayload(recipe, undefined, paths, {
+  await writePayload(recipe, undefined, undefined, paths, {
     signer,
     certificateDer,
-  } as Parameters<typeof writePayload>[3]);
+  } as Parameters<typeof writePayload>[4]);
   return paths;
 }
 

@@ -7,7 +7,7 @@ use microbuild_formats::android_manifest::{decode_manifest, MANIFEST_SIZE_MAX};
 use microbuild_formats::apk::find_sections;
 use microbuild_formats::idsig::{decode_idsig, Idsig};
 use microbuild_formats::read_at::SizedFile;
-use microbuild_formats::zip::{copy_entry, read_strict, CopyError, Entry};
+use microbuild_formats::zip::{copy_entry, read_archive, Archive, CopyError};
 use microbuild_formats::{dm_verity, hex};
 use microbuild_manager::verify::{verify_idsig, verify_v3, PLATFORM_SDK};
 use microbuild_sys::kernel::block::{find_partition, BlockDevice};
@@ -34,8 +34,7 @@ pub struct MappedApk {
 pub struct Apk {
     /// Read through dm-verity.
     pub device: SizedFile,
-    /// Its files.
-    pub entries: Vec<Entry>,
+    pub archive: Archive,
     pub measurement: ApkMeasurement,
 }
 
@@ -135,9 +134,9 @@ impl MappedApk {
         verify_idsig(&self.idsig, &verified, sections.apk_size)
             .map_err(|error| Failure::verification(IDSIG_LINK, error))?;
         trusted.check(&verified.certificate)?;
-        let entries = read_strict(&self.device, &sections)
+        let archive = read_archive(&self.device, &sections)
             .map_err(|error| Failure::verification(ZIP_LINK, error))?;
-        let manifest = read_entry(&self.device, &entries, MANIFEST, MANIFEST_SIZE_MAX as u64)?
+        let manifest = read_entry(&self.device, &archive, MANIFEST, MANIFEST_SIZE_MAX as u64)?
             .ok_or_else(|| Failure::verification(ZIP_LINK, format!("there is no {MANIFEST}")))?;
         let manifest =
             decode_manifest(&manifest).map_err(|error| Failure::verification(ZIP_LINK, error))?;
@@ -149,7 +148,7 @@ impl MappedApk {
         };
         Ok(Apk {
             device: self.device,
-            entries,
+            archive,
             measurement,
         })
     }
@@ -158,17 +157,17 @@ impl MappedApk {
 impl Apk {
     /// A small file as a whole, `None` when it is not there.
     pub fn read(&self, name: &str, size_max: u64) -> Result<Option<Vec<u8>>, Failure> {
-        read_entry(&self.device, &self.entries, name, size_max)
+        read_entry(&self.device, &self.archive, name, size_max)
     }
 }
 
 fn read_entry(
     device: &SizedFile,
-    entries: &[Entry],
+    archive: &Archive,
     name: &str,
     size_max: u64,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+    let Some(entry) = archive.files.iter().find(|entry| entry.name == name) else {
         return Ok(None);
     };
     let refuse = |text: String| Failure::verification(ZIP_LINK, format!("{name}: {text}"));

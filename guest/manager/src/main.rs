@@ -84,7 +84,7 @@ fn run_payload(host: &SharedHost) -> Result<(), Failure> {
         config: named_by,
         debuggable: is_debuggable,
     };
-    show_to_payload(&apks, &config)?;
+    show_to_payload(apks, &config)?;
     report_phase("apk");
     payload_service::start(host)?;
     let unheard =
@@ -98,10 +98,10 @@ fn run_payload(host: &SharedHost) -> Result<(), Failure> {
 }
 
 /// Everything that the payload will find, and nothing of it can be changed any more.
-fn show_to_payload(apks: &[Apk], config: &PayloadConfig) -> Result<(), Failure> {
+fn show_to_payload(apks: Vec<Apk>, config: &PayloadConfig) -> Result<(), Failure> {
     payload_root::make_socket_directory()?;
     let root = PayloadRoot::prepare(config.extra_apk_count)?;
-    for (index, apk) in apks.iter().enumerate() {
+    for (index, apk) in apks.into_iter().enumerate() {
         // As on Android: what extra APKs hold is data.
         let programs = match index {
             0 => Programs::Allowed,

@@ -56,6 +56,6 @@ fn missing_file(task: &Task, apk: &Apk) -> Option<String> {
         Task::Launcher { library } => library_entry(library),
         Task::Executable { path, .. } => path.strip_prefix(APK_DIRECTORY)?.to_owned(),
     };
-    let is_there = apk.entries.iter().any(|entry| entry.name == name);
+    let is_there = apk.archive.files.iter().any(|entry| entry.name == name);
     (!is_there).then_some(name)
 }

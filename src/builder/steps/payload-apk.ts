@@ -2,6 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { PAYLOAD_CONFIG_ENTRY } from '../../bundle/payload-config.ts';
 import { RecipeError } from '../../core/errors.ts';
 import { buildApk } from '../../formats/apk/build.ts';
 import { encodeManifest, type Manifest } from '../../formats/axml/manifest.ts';
@@ -9,7 +10,7 @@ import { nameProblem, nameSet } from '../../formats/zip/names.ts';
 import type { ZipInput } from '../../formats/zip/write.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
-import { walk } from '../../io/file-tree.ts';
+import { bytesContent, walk } from '../../io/file-tree.ts';
 import { createFileSink } from '../../io/image-sink.ts';
 import { createNativeApkHasher } from '../../native/apk-hasher.ts';
 import { loadNativeLibrary } from '../../native/library.ts';
@@ -28,17 +29,19 @@ export interface PayloadFiles {
  * Writes the signed APK and its idsig as new files.
  *
  * @param buildFolder Where the build command left its outputs, if the recipe has one.
+ * @param config Content of the configuration file, if it has one.
  * @param unsigned Path for the unsigned APK; the caller removes it.
  */
 export async function writePayload(
   recipe: Recipe,
   buildFolder: string | undefined,
+  config: Uint8Array | undefined,
   paths: PayloadFiles & { readonly unsigned: string },
   keys: BuildKeys['payload'],
 ): Promise<SignedApk> {
   const { signing } = recipe.data;
   const manifest = encodeManifest(manifestOf(recipe));
-  const entries = await payloadEntries(recipe, buildFolder);
+  const entries = await payloadEntries(recipe, buildFolder, config);
   const unsigned = await createFileSink(paths.unsigned);
   try {
     await buildApk({ manifest, entries }, unsigned);
@@ -93,6 +96,7 @@ interface PlannedEntry extends ZipInput {
 async function payloadEntries(
   recipe: Recipe,
   buildFolder: string | undefined,
+  config: Uint8Array | undefined,
 ): Promise<readonly ZipInput[]> {
   const { payload } = recipe.data;
   const made = new Set(payload.build?.outputs);
@@ -112,6 +116,10 @@ async function payloadEntries(
     entries.push(await entryOf(to, file, ['payload', 'files', index, 'to']));
   }
   entries.push(...(await assets(recipe)));
+  if (config !== undefined) {
+    const at = ['payload', 'config'];
+    entries.push({ name: PAYLOAD_CONFIG_ENTRY, content: bytesContent(config), at });
+  }
   checkNames(recipe, entries);
   return entries;
 }

@@ -13,6 +13,7 @@ const VOUCHED_BY: Readonly<Record<string, string>> = {
   'payload-certificate': 'bootconfig',
   'payload-signature': 'payload-certificate',
   idsig: 'payload-signature',
+  'payload-config': 'payload-signature',
 };
 
 interface Broken {

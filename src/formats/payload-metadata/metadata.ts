@@ -52,7 +52,7 @@ export interface PayloadMetadata {
 }
 
 /** The metadata of a payload disk with one APK, as microbuild writes it. */
-export function payloadMetadata(payloadBinaryName: string, extraApkCount = 0): PayloadMetadata {
+export function payloadMetadata(payload: PayloadStart): PayloadMetadata {
   return {
     version: METADATA_VERSION,
     apexes: [],
@@ -61,7 +61,7 @@ export function payloadMetadata(payloadBinaryName: string, extraApkCount = 0): P
       payloadPartitionName: 'microdroid-apk',
       idsigPartitionName: 'microdroid-apk-idsig',
     },
-    payload: { kind: 'config', payloadBinaryName, extraApkCount },
+    payload,
   };
 }
 

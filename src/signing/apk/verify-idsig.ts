@@ -19,6 +19,11 @@ import { asLink, verifyApkV3, type VerifiedApk, type VerifyApkOptions } from './
 export interface VerifyIdsigOptions extends VerifyApkOptions {
   /** What `verifyApkV3` proved of the same APK; left out, it is verified here. */
   readonly apk?: VerifiedApk;
+  /**
+   * Whether one that was made without the signer's key will do. Its root hash is computed from the same bytes
+   * as the content digest that the APK's signer has signed. Default false.
+   */
+  readonly allowUnsigned?: boolean | undefined;
 }
 
 export interface VerifiedIdsig {
@@ -43,13 +48,13 @@ function fail(
   });
 }
 
+/** As the guest: nothing of a signature is there. */
+const isUnsigned = ({ signing }: Idsig): boolean =>
+  [signing.signature, signing.certificate, signing.publicKey].every(({ length }) => length === 0);
+
 function checkSignature({ hashing, signing }: Idsig, apk: VerifiedApk): void {
   if (signing.signature.length === 0 || signing.certificate.length === 0) {
     throw fail('unsigned', 'it is not signed');
-  }
-  if (hashing.salt.length > 0) {
-    // dm-verity and fs-verity hash a salt differently, and nobody writes one.
-    throw fail('unsupported', 'it has a salt');
   }
   const algorithm = findSignatureAlgorithm(signing.signatureAlgorithm);
   const key = readPublicKey(signing.publicKey);
@@ -69,8 +74,8 @@ function checkSignature({ hashing, signing }: Idsig, apk: VerifiedApk): void {
   }
 }
 
-/** It must name this APK and the signer of this APK. */
-function checkSubject({ signing }: Idsig, apk: VerifiedApk): void {
+/** It must name the signer of this APK. */
+function checkSigner({ signing }: Idsig, apk: VerifiedApk): void {
   const [certificate] = apk.signerCertificates;
   if (certificate === undefined || !equalBytes(certificate, signing.certificate)) {
     throw fail(
@@ -79,6 +84,14 @@ function checkSubject({ signing }: Idsig, apk: VerifiedApk): void {
       certificate,
       signing.certificate,
     );
+  }
+}
+
+/** It must name this APK. */
+function checkSubject({ hashing, signing }: Idsig, apk: VerifiedApk): void {
+  if (hashing.salt.length > 0) {
+    // dm-verity and fs-verity hash a salt differently, and nobody writes one.
+    throw fail('unsupported', 'it has a salt');
   }
   if (!apk.signedDigests.some(({ digest }) => equalBytes(digest, signing.apkDigest))) {
     throw fail(
@@ -134,7 +147,10 @@ export async function verifyIdsig(
   const apk = options.apk ?? (await verifyApkV3(source, options));
   return asLink(LINK, async () => {
     const idsig = await readIdsig(idsigSource);
-    checkSignature(idsig, apk);
+    if (!(options.allowUnsigned === true && isUnsigned(idsig))) {
+      checkSignature(idsig, apk);
+      checkSigner(idsig, apk);
+    }
     checkSubject(idsig, apk);
     await checkTree(source, idsigSource, idsig, { size: apk.size, hasher: options.hasher });
     const { treeOffset, treeSize, hashing } = idsig;

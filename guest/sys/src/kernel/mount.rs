@@ -51,6 +51,14 @@ pub fn bind(source: &Path, target: &Path, flags: libc::c_ulong) -> io::Result<()
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     mount(name, target, "none", BIND, "")?;
     // The kernel ignores other flags while it binds: they are set in a second step.
+    remount(target, flags)
+}
+
+/// Gives what is mounted at `target` other flags there, and only there.
+///
+/// # Errors
+/// What mount(2) says.
+pub fn remount(target: &Path, flags: libc::c_ulong) -> io::Result<()> {
     mount("none", target, "none", BIND | REMOUNT | flags, "")
 }
 

@@ -71,7 +71,13 @@ describe('payload metadata', () => {
   });
 
   test('ours is what Android writes for one APK and a library', () => {
-    expect(toHex(encodePayloadMetadata(payloadMetadata('lib.so', 2)))).toBe(
+    expect(
+      toHex(
+        encodePayloadMetadata(
+          payloadMetadata({ kind: 'config', payloadBinaryName: 'lib.so', extraApkCount: 2 }),
+        ),
+      ),
+    ).toBe(
       '0000003b' +
         '0801' +
         '1a2b0a0361706b120e6d6963726f64726f69642d61706b1a146d6963726f64726f69642d61706b2d6964736967' +
@@ -115,7 +121,11 @@ describe('payload metadata', () => {
   });
 
   test('dump names what is started', () => {
-    const dump = dumpPayloadMetadata(encodePayloadMetadata(payloadMetadata('libhello.so')));
+    const dump = dumpPayloadMetadata(
+      encodePayloadMetadata(
+        payloadMetadata({ kind: 'config', payloadBinaryName: 'libhello.so', extraApkCount: 0 }),
+      ),
+    );
     expect(dump.children.map((child) => child.name)).toEqual(['apk "apk"', 'payload']);
     expect(dump.children[1]?.fields[0]).toEqual({
       name: 'payload_binary_name',
