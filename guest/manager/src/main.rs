@@ -8,12 +8,15 @@ mod apk_disk;
 mod contents;
 mod failure;
 mod host;
+mod keystore;
+mod local_service;
 mod metadata;
 mod payload_log;
 mod payload_process;
 mod payload_root;
 mod payload_service;
 mod plan;
+mod secrets;
 mod settings;
 mod trust;
 
@@ -30,6 +33,7 @@ use contents::Programs;
 use failure::{Failure, Reason};
 use host::Host;
 use payload_root::PayloadRoot;
+use secrets::Secrets;
 
 /// Shared with the service that the payload calls.
 pub type SharedHost = Arc<Mutex<Host>>;
@@ -79,14 +83,15 @@ fn run_payload(host: &SharedHost) -> Result<(), Failure> {
     report_phase("metadata");
     let apks = apk_disk::open_all(&disk.apks, &trusted)?;
     let (named_by, config) = plan::read(&disk.payload, &apks)?;
-    let _measurement = PayloadMeasurement {
+    let measurement = PayloadMeasurement {
         apks: apks.iter().map(|apk| apk.measurement.clone()).collect(),
         config: named_by,
         debuggable: is_debuggable,
     };
+    let secrets = Secrets::derive(host, &measurement)?;
     show_to_payload(apks, &config)?;
     report_phase("apk");
-    payload_service::start(host)?;
+    payload_service::start(host, secrets)?;
     let unheard =
         |error: microbuild_rpc::Error| Failure::runtime(Reason::Unknown, error.to_string());
     lock(host).notify_payload_started().map_err(unheard)?;

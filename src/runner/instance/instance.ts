@@ -1,7 +1,44 @@
 /**
  * One virtual machine's identity over many boots: whose secrets a guest gets, and how old its parts
- * may be.
+ * may be. The runner plays the firmware of Android's guests here: it has verified the system, so it
+ * derives the system's DICE stage ("vm_entry") and hands it over, once for each boot.
  */
+
+import { hkdfSync, randomBytes } from 'node:crypto';
+import { EnvironmentError, UsageError } from '../../core/errors.ts';
+import { encodeHandover, nextHandover, rootHandover } from '../../dice/chain.ts';
+import { encodeConfigDescriptor } from '../../dice/config-descriptor.ts';
+import { CDI_SIZE, HASH_SIZE, sha512 } from '../../dice/derive.ts';
+import { makeFolder } from '../../io/make-folder.ts';
+import { ensurePrivateFolder } from '../registry.ts';
+import {
+  ID_SIZE,
+  type InstancePaths,
+  claimInstanceFolder,
+  instancePaths,
+  readVersions,
+  rootKeyPath,
+  statePath,
+  writeVersions,
+} from './folder.ts';
+import { type OwnerLock, takeLock } from './owner-lock.ts';
+import { readOrMakeSecret } from './secret-file.ts';
+import {
+  NO_VERSIONS,
+  type PayloadVersion,
+  type Versions,
+  checkPayload,
+  checkSystem,
+  withVersions,
+} from './versions.ts';
+
+export type { PayloadVersion } from './versions.ts';
+
+const ROOT_SIZE = 32;
+/** Tells this use of the root key from any other, and this way of deriving from a later one. */
+const UDS_SALT = 'microbuild-uds-v1';
+/** As Android names the stage of a guest's system. */
+const SYSTEM_NAME = 'vm_entry';
 
 /** What the runner proved about the guest's system before it starts it. */
 export interface GuestMeasurements {
@@ -14,6 +51,8 @@ export interface GuestMeasurements {
   readonly publicKey: Uint8Array;
   readonly rollbackIndex: bigint;
 }
+
+type MeasuredSystem = Pick<InstanceOptions, 'measurements' | 'debuggable'>;
 
 export interface InstanceOptions {
   /** The machine's name: which instance is meant when no folder is given. */
@@ -28,21 +67,13 @@ export interface InstanceOptions {
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
 
-/** A verified APK, as the guest reports it before it asks for the handover. */
-export interface PayloadVersion {
-  readonly package: string;
-  readonly versionCode: bigint;
-  /** SHA-256 of the signer's DER certificate, hex. */
-  readonly signer: string;
-}
-
 export interface VmInstance {
   /** No guest has been handed this instance's secrets before. */
   readonly isNew: boolean;
   /**
    * Checks the payload against the versions that this instance has run.
    *
-   * @throws {VerificationError} `rollback` for one that is older.
+   * @throws {VerificationError} `rollback` for one that is older; {UsageError} after the handover.
    */
   admitPayload(payload: readonly PayloadVersion[]): void;
   /**
@@ -54,4 +85,135 @@ export interface VmInstance {
   takeHandover(): Promise<Uint8Array>;
   /** Gives the folder back and forgets the secrets. May be called twice. */
   close(): Promise<void>;
+}
+
+/**
+ * Opens the instance, or makes it. Nobody else can open it until `close`.
+ *
+ * @throws {UsageError} for a folder that is no instance, or `lock` for one that runs.
+ * @throws {EnvironmentError} when the root key or the folder is not private to this user.
+ * @throws {VerificationError} `rollback` for a system that is older than one that ran before.
+ */
+export async function openInstance(options: InstanceOptions): Promise<VmInstance> {
+  if (options.ephemeral) {
+    if (options.folder !== undefined) {
+      throw new UsageError('usage', 'Cannot use --instance and --ephemeral: choose one');
+    }
+    return ephemeralInstance(options);
+  }
+  const state = statePath(options.env);
+  const { name, folder } = options;
+  const paths = instancePaths(state, folder === undefined ? { name } : { folder });
+  await makeFolder(state, 0o700);
+  await ensurePrivateFolder(state);
+  await claimInstanceFolder(paths);
+  const lock = await takeLock(paths.lock);
+  if ('heldBy' in lock) {
+    throw new UsageError('lock', `Cannot use ${paths.folder}: process ${lock.heldBy} runs it`, {
+      hint: 'Stop that machine, or use another instance (--instance, --ephemeral)',
+    });
+  }
+  try {
+    const seen = await readVersions(paths);
+    const { publicKey, rollbackIndex } = options.measurements;
+    checkSystem(seen ?? NO_VERSIONS, publicKey, rollbackIndex);
+    const secrets = {
+      root: await readOrMakeSecret(rootKeyPath(state), ROOT_SIZE),
+      id: await readOrMakeSecret(paths.id, ID_SIZE),
+    };
+    const handover = systemHandover(secrets, options);
+    const kept = { paths, lock };
+    return instance(handover, seen === undefined, seen ?? NO_VERSIONS, options, kept);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** What is measured of a system that nobody verified. */
+const UNMEASURED: MeasuredSystem = {
+  measurements: {
+    vbmetaDigest: new Uint8Array(0),
+    kernelDigest: new Uint8Array(0),
+    initrdDigest: new Uint8Array(0),
+    publicKey: new Uint8Array(0),
+    rollbackIndex: 0n,
+  },
+  debuggable: true,
+};
+
+/** An instance that is written nowhere and gone with the machine. */
+export function ephemeralInstance(system: MeasuredSystem = UNMEASURED): VmInstance {
+  const secrets = { root: fresh(ROOT_SIZE), id: fresh(ID_SIZE) };
+  return instance(systemHandover(secrets, system), true, NO_VERSIONS, system, undefined);
+}
+
+const fresh = (size: number): Uint8Array => new Uint8Array(randomBytes(size));
+
+/** Derives the system's stage and wipes what it was derived from. */
+function systemHandover(
+  { root, id }: { readonly root: Uint8Array; readonly id: Uint8Array },
+  { measurements, debuggable }: MeasuredSystem,
+): Uint8Array {
+  const { vbmetaDigest, kernelDigest, initrdDigest, publicKey, rollbackIndex } = measurements;
+  const uds = new Uint8Array(hkdfSync('sha512', root, UDS_SALT, id, CDI_SIZE));
+  const descriptor = encodeConfigDescriptor({
+    componentName: SYSTEM_NAME,
+    securityVersion: rollbackIndex,
+    instanceHash: sha512(id),
+  });
+  const system = nextHandover(rootHandover(uds), {
+    codeHash: sha512(vbmetaDigest, kernelDigest, initrdDigest),
+    config: { descriptor },
+    authorityHash: sha512(publicKey),
+    mode: debuggable ? 'debug' : 'normal',
+    hidden: new Uint8Array(HASH_SIZE),
+  });
+  const handover = encodeHandover(system);
+  for (const secret of [root, id, uds, system.attest, system.seal]) secret.fill(0);
+  return handover;
+}
+
+function instance(
+  handover: Uint8Array,
+  isNew: boolean,
+  seen: Versions,
+  { measurements }: MeasuredSystem,
+  kept: { readonly paths: InstancePaths; readonly lock: OwnerLock } | undefined,
+): VmInstance {
+  let admitted: readonly PayloadVersion[] | undefined;
+  let taken = false;
+  return {
+    isNew,
+    admitPayload(payload) {
+      // A payload that reaches the host cannot put itself on the list of what was verified.
+      if (taken)
+        throw new UsageError('usage', 'Cannot admit a payload: the secrets are handed over');
+      checkPayload(seen, payload);
+      admitted = payload;
+    },
+    async takeHandover() {
+      if (admitted === undefined) {
+        throw new UsageError('usage', 'Cannot hand over secrets: no payload was admitted');
+      }
+      if (taken) throw new UsageError('usage', 'Cannot hand over secrets: they were handed over');
+      taken = true;
+      if (kept !== undefined) {
+        const { publicKey, rollbackIndex } = measurements;
+        const versions = withVersions(seen, publicKey, rollbackIndex, admitted);
+        await writeVersions(kept.paths, versions).catch((cause: unknown) => {
+          const message = `Cannot write ${kept.paths.versions}`;
+          throw new EnvironmentError('instance', message, { cause });
+        });
+      }
+      const given = handover.slice();
+      handover.fill(0);
+      return given;
+    },
+    async close() {
+      taken = true;
+      handover.fill(0);
+      await kept?.lock.release();
+    },
+  };
 }
