@@ -100,16 +100,19 @@ fn find_eocd(source: &(impl ReadAt + ?Sized)) -> Result<(u64, Vec<u8>), FormatEr
         "end of central directory",
     )?;
     let fail = |code| FormatError::new(FORMAT, code, "end of central directory", base);
-    let start = tail
-        .windows(EOCD_SIZE)
-        .rposition(|record| record.starts_with(&EOCD_MAGIC));
-    let (start, record) = start
-        .and_then(|at| Some((at, tail.get(at..)?)))
+    // Four bytes that only look like the record's magic may stand behind it, in what it says.
+    let candidates = tail.windows(EOCD_SIZE).enumerate().rev();
+    let (start, size) = candidates
+        .filter(|(_, record)| record.starts_with(&EOCD_MAGIC))
+        .map(|(start, record)| {
+            let comment_size = u16::from_le_bytes([record[20], record[21]]);
+            (start, EOCD_SIZE + usize::from(comment_size))
+        })
+        .find(|(start, size)| start + size <= tail.len())
         .ok_or_else(|| fail(ErrorCode::BadMagic))?;
-    let comment_size = usize::from(u16::from_le_bytes([record[20], record[21]]));
-    let size = EOCD_SIZE + comment_size;
-    let (eocd, padding) = record
-        .split_at_checked(size)
+    let (eocd, padding) = tail
+        .get(start..)
+        .and_then(|record| record.split_at_checked(size))
         .ok_or_else(|| fail(ErrorCode::Truncated))?;
     if padding.len() as u64 >= PARTITION_BLOCK_SIZE || padding.iter().any(|byte| *byte != 0) {
         return Err(fail(ErrorCode::Trailing));

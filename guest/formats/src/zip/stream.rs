@@ -175,14 +175,27 @@ fn fail(entry: &Entry, code: ErrorCode, field: &'static str) -> FormatError {
     FormatError::new(FORMAT, code, field, entry.data_offset)
 }
 
+/// Eight bytes at a time: the tables say what each of them does to the sum after the others have passed.
 fn update_crc32(crc32: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(crc32, |crc, byte| {
-        CRC32_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
-    })
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let table = |index: usize, byte: u8| CRC32_TABLES[index][usize::from(byte)];
+    let crc32 = chunks.iter().fold(crc32, |crc, chunk| {
+        let [a, b, c, d] = crc.to_le_bytes();
+        table(7, chunk[0] ^ a)
+            ^ table(6, chunk[1] ^ b)
+            ^ table(5, chunk[2] ^ c)
+            ^ table(4, chunk[3] ^ d)
+            ^ table(3, chunk[4])
+            ^ table(2, chunk[5])
+            ^ table(1, chunk[6])
+            ^ table(0, chunk[7])
+    });
+    rest.iter()
+        .fold(crc32, |crc, byte| table(0, crc as u8 ^ byte) ^ (crc >> 8))
 }
 
-const CRC32_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
+static CRC32_TABLES: [[u32; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
     let mut index = 0;
     while index < 256 {
         let mut crc = index as u32;
@@ -195,8 +208,18 @@ const CRC32_TABLE: [u32; 256] = {
             };
             bit += 1;
         }
-        table[index] = crc;
+        tables[0][index] = crc;
         index += 1;
     }
-    table
+    let mut step = 1;
+    while step < 8 {
+        let mut index = 0;
+        while index < 256 {
+            let crc: u32 = tables[step - 1][index];
+            tables[step][index] = (crc >> 8) ^ tables[0][(crc & 0xff) as usize];
+            index += 1;
+        }
+        step += 1;
+    }
+    tables
 };
