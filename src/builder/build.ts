@@ -23,6 +23,7 @@ import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
+import { kernelSourceOf } from '../recipe/schema.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import { findGuest, guestTree } from './guest.ts';
@@ -129,8 +130,9 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     }
   };
 
-  const kernelSource = async (): Promise<{ source: KernelSource; detail: string }> => {
-    const { source: from } = data.kernel;
+  const kernelSource = async (
+    from: ReturnType<typeof kernelSourceOf>,
+  ): Promise<{ source: KernelSource; detail: string }> => {
     if ('file' in from) {
       const modules = from.modules && inputPath(recipe, from.modules);
       const path = inputPath(recipe, from.file);
@@ -144,16 +146,14 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     };
   };
   const kernel = await runStep(options, 'kernel', 'Kernel and modules', async (note) => {
-    const { source, detail } = await kernelSource();
+    const named = kernelSourceOf(data);
+    const { source, detail } = await kernelSource(named);
     const files = await kernelFiles(recipe, source, cache);
     note.cached = files.cached;
     note.detail = `${detail}, ${files.modules.length} modules`;
     return {
       ...files,
-      inputs:
-        'file' in data.kernel.source
-          ? [{ name: data.kernel.source.file, version: 'file', sha256: source.digest }]
-          : [],
+      inputs: 'file' in named ? [{ name: named.file, version: 'file', sha256: source.digest }] : [],
     };
   });
 

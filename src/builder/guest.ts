@@ -2,12 +2,14 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ARCHITECTURES, type Arch } from '../core/arch.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { bytesContent, directory, regularFile, type Directory } from '../io/file-tree.ts';
 import { addInode, ensureDirectory } from '../io/merge-tree.ts';
 
 /** Where they are, and the headers and library that payloads are built against. */
 export interface GuestFiles {
+  readonly arch: Arch;
   readonly init: string;
   readonly manager: string;
   readonly launcher: string;
@@ -25,7 +27,7 @@ export interface GuestFiles {
  */
 export async function findGuest(
   packageRoot: string,
-  arch: string,
+  arch: Arch,
   env: NodeJS.ProcessEnv,
 ): Promise<GuestFiles> {
   const folder = env['MICROBUILD_GUEST'] ?? join(packageRoot, 'target', 'guest', arch);
@@ -35,14 +37,18 @@ export async function findGuest(
     launcher: join(folder, 'microdroid_launcher'),
     vmPayload: join(folder, 'libvm_payload.so'),
   };
+  const isForThisMachine = ARCHITECTURES[arch].node === process.arch;
   for (const path of Object.values(files)) {
     if (!(await stat(path).catch(() => undefined))?.isFile()) {
       throw new EnvironmentError('guest', `Cannot find the guest's programs: ${path} is missing`, {
-        hint: 'Build them with npm run setup',
+        hint: isForThisMachine
+          ? 'Build them with npm run setup'
+          : `Build them with sh scripts/setup --aarch64 && sh scripts/build-guest ${arch}`,
       });
     }
   }
   return {
+    arch,
     ...files,
     libraryFolder: folder,
     includeFolder: join(packageRoot, 'guest', 'vm-payload', 'include'),

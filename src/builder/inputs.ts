@@ -6,9 +6,11 @@
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { ARCHITECTURES } from '../core/arch.ts';
 import { RecipeError, type Diagnostic } from '../core/errors.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import type { RecipePath } from '../recipe/issues.ts';
+import { kernelSourceOf } from '../recipe/schema.ts';
 
 type Kind = 'file' | 'folder' | 'any';
 
@@ -39,7 +41,7 @@ function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] 
   const add = (at: RecipePath, path: string | undefined, kind: Kind): void => {
     if (path !== undefined) inputs.push({ at, path, kind });
   };
-  const { source: kernel } = data.kernel;
+  const kernel = kernelSourceOf(data);
   if ('file' in kernel) {
     add(['kernel', 'source', 'file'], kernel.file, 'file');
     add(['kernel', 'source', 'modules'], kernel.modules, 'folder');
@@ -85,7 +87,9 @@ function namedInputs({ data }: Recipe, elsewhere: NamedElsewhere): NamedInput[] 
 
 /** The file names of the libraries for the guest. */
 export const libraryNames = ({ data }: Recipe): readonly string[] =>
-  (data.payload.libraries.x86_64 ?? []).map((path) => path.replace(/^.*\//, ''));
+  (data.payload.libraries[ARCHITECTURES[data.arch].abi] ?? []).map((path) =>
+    path.replace(/^.*\//, ''),
+  );
 
 /** What to say where a library is to be run that is not there. */
 export function missingLibrary(recipe: Recipe, at: RecipePath, library: string): Diagnostic {
@@ -94,7 +98,7 @@ export function missingLibrary(recipe: Recipe, at: RecipePath, library: string):
     at,
     `The entry library "${library}" is not among payload.libraries`,
     names.length === 0
-      ? 'List it under payload.libraries.x86_64'
+      ? `List it under payload.libraries.${ARCHITECTURES[recipe.data.arch].abi}: the guest is ${recipe.data.arch}`
       : `Name one of: ${names.join(', ')}`,
   );
 }

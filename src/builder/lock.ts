@@ -2,15 +2,14 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ARCHITECTURES } from '../core/arch.ts';
 import { UsageError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
 import { formatLock, LOCK_FILE, parseLock, type Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
+import { kernelSourceOf } from '../recipe/schema.ts';
 import { isLocalDeb } from './inputs.ts';
 import { openPackageIndex, type AptContext } from './sources/apt.ts';
-
-/** Debian's name for an architecture of ours. */
-const debianArchitecture = { x86_64: 'amd64' } as const;
 
 /** A pin that changed, for the report. */
 export interface LockChange {
@@ -24,7 +23,7 @@ export interface LockChange {
 /** The packages that a recipe needs pinned, and how a name leads to a package. */
 export function packagesOf(recipe: Recipe): { name: string; follow: 'kernel' | 'exact' }[] {
   const names = new Map<string, 'kernel' | 'exact'>();
-  const { source: kernel } = recipe.data.kernel;
+  const kernel = kernelSourceOf(recipe.data);
   if ('deb' in kernel) names.set(kernel.deb, 'kernel');
   for (const source of recipe.data.partitions.system.contents) {
     if ('deb' in source && !isLocalDeb(source.deb) && !names.has(source.deb)) {
@@ -47,6 +46,12 @@ export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
   return parseLock(text, file);
 }
 
+/** Whether a name is pinned to a package that the guest's architecture can use. */
+function isPinned(lock: Lock | undefined, name: string, { data }: Recipe): boolean {
+  const architecture = lock?.debs[name]?.architecture;
+  return architecture === 'all' || architecture === ARCHITECTURES[data.arch].debian;
+}
+
 /**
  * The lock beside a recipe, which must pin every package that the recipe names.
  *
@@ -54,12 +59,16 @@ export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
  */
 export async function requireLock(recipe: Recipe): Promise<Lock> {
   const lock = await readLock(recipe);
-  const missing = packagesOf(recipe).filter(({ name }) => lock?.debs[name] === undefined);
+  const missing = packagesOf(recipe).filter(({ name }) => !isPinned(lock, name, recipe));
   if (missing.length > 0) {
     const names = missing.map(({ name }) => name).join(', ');
-    throw new UsageError('lock', `microbuild.lock does not pin ${names}`, {
-      hint: `Pin it: microbuild lock ${recipe.directory}`,
-    });
+    throw new UsageError(
+      'lock',
+      `microbuild.lock does not pin ${names} for ${ARCHITECTURES[recipe.data.arch].debian}`,
+      {
+        hint: `Pin it: microbuild lock ${recipe.directory}`,
+      },
+    );
   }
   return lock ?? { version: 1, debs: {} };
 }
@@ -84,7 +93,7 @@ export async function updateLock(
     }
   }
   const stale = wanted.filter(
-    ({ name }) => before.debs[name] === undefined || update === 'all' || update.includes(name),
+    ({ name }) => !isPinned(before, name, recipe) || update === 'all' || update.includes(name),
   );
   const debs = Object.fromEntries(
     wanted.flatMap(({ name }) => {
@@ -93,7 +102,7 @@ export async function updateLock(
     }),
   );
   if (stale.length > 0) {
-    const index = await openPackageIndex(debianArchitecture[recipe.data.arch], context);
+    const index = await openPackageIndex(ARCHITECTURES[recipe.data.arch].debian, context);
     for (const { name, follow } of stale) debs[name] = await index.resolve(name, follow);
   }
   const lock: Lock = { version: 1, debs };

@@ -3,6 +3,7 @@
  * programs. It is not signed and decides nothing: `verify` computes every digest anew.
  */
 
+import { isArch, type Arch } from '../core/arch.ts';
 import { FormatError } from '../core/errors.ts';
 
 export interface ManifestFile {
@@ -21,7 +22,7 @@ export interface ManifestKey {
 export interface Manifest {
   readonly schemaVersion: 1;
   readonly name: string;
-  readonly arch: string;
+  readonly arch: Arch;
   /** `development` when any key is one. */
   readonly release: 'development' | 'release';
   readonly keys: { readonly image: ManifestKey; readonly payload: ManifestKey };
@@ -103,7 +104,7 @@ export function parseManifest(text: string): Manifest {
   };
   need('schemaVersion', (each) => each === 1, '1');
   need('name', isName, 'a name');
-  need('arch', (each) => each === 'x86_64', 'an architecture that is known');
+  need('arch', isArch, 'an architecture that is known');
   need('release', (each) => each === 'development' || each === 'release', 'development or release');
   for (const key of ['image', 'payload']) {
     need(`keys.${key}.sha256`, isHex(32), 'a SHA-256');

@@ -5,6 +5,7 @@
  * What is written here works: a key that the builder does not act on is not in the schema.
  */
 
+import { ARCHITECTURES } from '../core/arch.ts';
 import { z } from 'zod';
 
 const name = z
@@ -235,7 +236,7 @@ export const recipeSchema = z
   .strictObject({
     apiVersion: z.literal('microbuild/v1').describe('Version of this schema'),
     name,
-    arch: z.literal('x86_64').default('x86_64').describe('Architecture of the guest'),
+    arch: z.enum(['x86_64', 'aarch64']).default('x86_64').describe('Architecture of the guest'),
     kernel: z
       .strictObject({
         source: z
@@ -259,7 +260,8 @@ export const recipeSchema = z
             ],
             'Write { deb: NAME } or { file: PATH, modules: FOLDER }',
           )
-          .default({ deb: 'linux-image-cloud-amd64' }),
+          .optional()
+          .describe("Default: Debian's cloud kernel for the architecture"),
         modules: z
           .union(
             [
@@ -310,7 +312,7 @@ export const recipeSchema = z
           })
           .default({})
           .describe(
-            'Native libraries by ABI; stored page-aligned below lib/<abi>/. The guest runs x86_64',
+            'Native libraries by ABI; stored page-aligned below lib/<abi>/. The guest runs those of its architecture: x86_64, or arm64-v8a on aarch64',
           ),
         assets: relativePath.optional().describe('Folder that becomes assets/ of the APK'),
         files: z
@@ -422,6 +424,13 @@ export const recipeSchema = z
 /** A recipe with all defaults filled in. */
 export type RecipeData = z.output<typeof recipeSchema>;
 export type PartitionContent = RecipeData['partitions']['system']['contents'][number];
+
+/** Where a recipe's kernel comes from. */
+export const kernelSourceOf = ({
+  arch,
+  kernel,
+}: RecipeData): NonNullable<RecipeData['kernel']['source']> =>
+  kernel.source ?? { deb: `linux-image-cloud-${ARCHITECTURES[arch].debian}` };
 
 /** The JSON Schema (2020-12) that editors complete and check recipes with. */
 export function recipeJsonSchema(): Record<string, unknown> {

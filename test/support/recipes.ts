@@ -13,6 +13,13 @@ export function copyHello(folder: string, edits: Edits = []): string {
   return folder;
 }
 
+/** What makes hello a guest for aarch64; its lock pins other packages then. */
+export const ON_AARCH64: Edits = [
+  ['arch: x86_64', 'arch: aarch64'],
+  ['linux-image-cloud-amd64', 'linux-image-cloud-arm64'],
+  ['libraries: { x86_64:', 'libraries: { arm64-v8a:'],
+];
+
 /** A recipe whose payload is one of `test/fixtures/payloads`. */
 export function payloadRecipe(folder: string, name: string): string {
   copyHello(folder, [

@@ -5,7 +5,8 @@
 
 import { cp, readdir, rm, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
+import { muslCompiler, type Arch } from '../../core/arch.ts';
 import { RecipeError, ToolError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
 import { makeFolder } from '../../io/make-folder.ts';
@@ -18,6 +19,10 @@ export interface BuildPayloadContext {
   readonly signal?: AbortSignal | undefined;
   /** Seconds since 1970; becomes SOURCE_DATE_EPOCH and the time of every input. */
   readonly sourceDate: number;
+  /** What the guest runs on; decides the compiler. */
+  readonly arch: Arch;
+  /** Folder of the cross compiler that scripts/setup-aarch64 makes. */
+  readonly toolFolder: string;
   /** Folder of the guest's C headers. */
   readonly includeFolder: string;
   /** Folder of libvm_payload.so, to link against. */
@@ -53,11 +58,12 @@ export async function buildPayload(
       cwd: folder,
       signal: context.signal,
       env: {
-        PATH: context.env['PATH'],
+        PATH: [context.toolFolder, context.env['PATH']].join(delimiter),
         HOME: homedir(),
         LC_ALL: 'C',
         TZ: 'UTC',
-        CC: 'musl-gcc',
+        CC: muslCompiler(context.arch),
+        MICROBUILD_ARCH: context.arch,
         SOURCE_DATE_EPOCH: String(context.sourceDate),
         MICROBUILD_INCLUDE: context.includeFolder,
         MICROBUILD_LIB: context.libraryFolder,

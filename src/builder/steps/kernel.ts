@@ -1,8 +1,9 @@
 /**
- * The kernel of a bundle: the ELF vmlinux, and the modules that the guest needs, stripped and in load
+ * The kernel of a bundle: the ELF vmlinux or arm64 Image, and the modules that the guest needs, stripped and in load
  * order. Cached by the digest of what they come from and what is taken from it.
  */
 
+import { ARCHITECTURES } from '../../core/arch.ts';
 import { FormatError, RecipeError, UsageError } from '../../core/errors.ts';
 import { actionKey, type Cache } from '../../cache/store.ts';
 import { readKernelImage } from '../../formats/boot-image/kernel-image.ts';
@@ -45,7 +46,7 @@ export interface KernelFiles {
   readonly release: string;
   /** Its options for EROFS that are set, such as CONFIG_EROFS_FS_ZIP; undefined when not known. */
   readonly erofsConfig: readonly string[] | undefined;
-  /** Path of the ELF vmlinux in the cache. */
+  /** Path of what the VMM starts, in the cache: an ELF vmlinux, or an arm64 Image. */
   readonly vmlinux: string;
   /** In load order; the paths are in the cache. */
   readonly modules: readonly { readonly name: string; readonly path: string }[];
@@ -125,9 +126,11 @@ async function extract(
   } catch (error) {
     return error instanceof FormatError ? fail(error.message, error.hint) : fail(String(error));
   }
-  if (kernel.kind !== 'elf') {
+  const { arch } = recipe.data;
+  if (kernel.kind !== ARCHITECTURES[arch].kernel) {
+    const other = kernel.kind === 'elf' ? 'x86_64' : 'aarch64';
     return fail(
-      `${name} is a kernel for aarch64, the recipe says ${recipe.data.arch}`,
+      `${name} is a kernel for ${other}, the recipe says ${arch}`,
       'Name a kernel for the architecture of the recipe',
     );
   }

@@ -16,7 +16,7 @@ import { planStart } from './payload-start.ts';
 
 interface PayloadContext {
   readonly cache: Cache;
-  readonly guest: Pick<GuestFiles, 'includeFolder' | 'libraryFolder'>;
+  readonly guest: Pick<GuestFiles, 'arch' | 'includeFolder' | 'libraryFolder'>;
   readonly keys: Pick<BuildKeys, 'payload'>;
   /** Digests of the certificates that the guest accepts. */
   readonly certificates: readonly string[];
@@ -37,16 +37,18 @@ export interface WrittenPayload {
  * @throws {RecipeError} when the build fails, or the guest would refuse what comes of it.
  */
 export async function writePayloadDisk(
-  { recipe, env, signal, sourceDate }: BuildOptions,
+  { recipe, packageRoot, env, signal, sourceDate }: BuildOptions,
   { cache, guest, keys, certificates, library }: PayloadContext,
   path: string,
 ): Promise<WrittenPayload> {
-  const { includeFolder, libraryFolder } = guest;
+  const { arch, includeFolder, libraryFolder } = guest;
   const build = await buildPayload(recipe, {
     cache,
     env,
     signal,
     sourceDate,
+    arch,
+    toolFolder: join(packageRoot, '.tools', 'bin'),
     includeFolder,
     libraryFolder,
   });

@@ -31,6 +31,13 @@ describe('checkInputs()', () => {
     expect(await problems(copyOfHello())).toEqual([]);
   });
 
+  test('asks for libraries that the guest can run', async () => {
+    const [problem, ...rest] = await problems(copyOfHello('arch: x86_64', 'arch: aarch64'));
+    expect(rest).toEqual([]);
+    expect(problem?.message).toBe('The entry library "libhello.so" is not among payload.libraries');
+    expect(problem?.hint).toBe('List it under payload.libraries.arm64-v8a: the guest is aarch64');
+  });
+
   test('names a missing file at its line', async () => {
     const folder = copyOfHello();
     rmSync(join(folder, 'motd'));

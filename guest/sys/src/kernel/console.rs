@@ -1,6 +1,6 @@
 //! The lines that people and the runner read: the console, and the second serial port for the reason of a failure.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,8 +8,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::{ioctl_value, uptime_millis};
 
 const CONSOLE: &str = "/dev/console";
-/// Where Android's virtual machine manager reads why a VM gave up.
-const FAILURE_PORT: &str = "/dev/ttyS1";
+/// Where Android's virtual machine manager reads why a VM gave up: the second serial port. Where the first is of another kind, as
+/// on most boards for Arm, the second is the first of this one.
+const FAILURE_PORTS: [&str; 2] = ["/dev/ttyS1", "/dev/ttyS0"];
+/// Names of the terminals that are the console.
+const ACTIVE_CONSOLES: &str = "/sys/class/tty/console/active";
 
 /// `microbuild: phase NAME +MILLISECONDS`
 pub fn report_phase(phase: &str) {
@@ -25,11 +28,28 @@ pub fn report_verity(number: &str, label: &str) {
 pub fn report_refusal(reason: &str, link: &str, text: &str) {
     let text = one_line(text);
     say(&format!("refused {reason} {link}: {text}"));
-    if let Some(mut port) = open(FAILURE_PORT) {
-        // The console has the same words: a machine without the port is no reason to fail differently.
-        let _ = port.write_all(format!("{reason}|{text}\n").as_bytes());
-        drain(port.as_fd());
+    // The console has the same words: a machine without the port is no reason to fail differently.
+    let consoles = fs::read_to_string(ACTIVE_CONSOLES).unwrap_or_default();
+    for path in FAILURE_PORTS
+        .iter()
+        .filter(|path| !is_console(path, &consoles))
+    {
+        let Some(mut port) = open(path) else { continue };
+        // Ports that the machine lacks can be opened, and nothing be written to them.
+        if port
+            .write_all(format!("{reason}|{text}\n").as_bytes())
+            .is_ok()
+        {
+            drain(port.as_fd());
+            return;
+        }
     }
+}
+
+/// What is for machines must not come between what is for people.
+fn is_console(path: &str, active: &str) -> bool {
+    let name = path.trim_start_matches("/dev/");
+    active.split_whitespace().any(|console| console == name)
 }
 
 /// One line on the console, behind the program's name.
