@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -136,9 +136,7 @@ impl Socket {
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                let connected = UnixStream::connect(path);
-                if !matches!(connected, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
-                {
+                if !is_left_over(path) {
                     return Err(explain(error));
                 }
                 fs::remove_file(path).map_err(explain)?;
@@ -162,6 +160,13 @@ impl Drop for Socket {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a path is a socket on which nobody listens.
+fn is_left_over(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let connected = UnixStream::connect(path);
+    is_socket && matches!(connected, Err(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
