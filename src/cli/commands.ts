@@ -7,6 +7,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   image: async () => (await import('./commands/image.ts')).imageCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   call: async () => (await import('./commands/call.ts')).callCommand,
+  aidl: async (verb) => (await import('./commands/aidl/group.ts')).loadAidlGroup(verb),
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
   sign: async (verb) => (await import('./commands/sign/group.ts')).loadSignGroup(verb),

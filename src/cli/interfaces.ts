@@ -1,9 +1,9 @@
 /** Finds the AIDL interface that a call names, and parses `IFoo.method` and its JSON arguments. */
 
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { UsageError } from '../core/errors.ts';
-import { parseAidl } from '../runner/aidl/parse.ts';
+import { compileAidl } from '../runner/aidl/compile.ts';
+import { aidlSources, listAidlFiles, readAidlFiles } from '../runner/aidl/files.ts';
 import type { InterfaceDescription } from '../runner/aidl/types.ts';
 
 export interface MethodName {
@@ -37,17 +37,55 @@ export function parseArguments(texts: readonly string[]): unknown[] {
   });
 }
 
-/** The `.aidl` files of a folder, parsed; none when there is no such folder. */
-export async function readInterfaces(folder: string): Promise<InterfaceDescription[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  const found: InterfaceDescription[] = [];
-  for (const name of names.filter((each) => each.endsWith('.aidl')).sort()) {
-    found.push(parseAidl(await readFile(join(folder, name), 'utf8'), name));
+/**
+ * The arguments of a file that holds them as one JSON array.
+ *
+ * @throws {UsageError} when it holds anything else.
+ */
+export async function readArguments(path: string): Promise<unknown[]> {
+  const wrong = (cause?: unknown): UsageError =>
+    new UsageError('input', `Cannot use ${path}: it holds no JSON array of arguments`, {
+      cause,
+      hint: 'Write the arguments as in ["text", 7, {"field": true}]',
+    });
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new UsageError('input', `Cannot read ${path}`, { cause });
   }
-  return found;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrong(cause);
+  }
+  if (!Array.isArray(value)) throw wrong();
+  return value as unknown[];
+}
+
+/** The interfaces of the `.aidl` files of a folder; none when there is no such folder. */
+export async function readInterfaces(folder: string): Promise<InterfaceDescription[]> {
+  return Promise.resolve(interfacesOf(listAidlFiles(folder), []));
+}
+
+/**
+ * All interfaces that files declare or lead to. Methods that no call can carry are kept, marked: others
+ * of the same interface can be called.
+ *
+ * @param folders Searched for imports.
+ * @throws {RecipeError} with all problems of the files.
+ */
+export function interfacesOf(
+  paths: readonly string[],
+  folders: readonly string[],
+): InterfaceDescription[] {
+  const files = readAidlFiles(paths);
+  const { all } = compileAidl(files, {
+    sources: aidlSources(folders, files),
+    allowUnsupported: true,
+  });
+  return [...all.values()].filter((type) => type.kind === 'interface');
 }
 
 /** @throws {UsageError} naming the interfaces that there are. */
@@ -55,11 +93,11 @@ export function findInterface(
   interfaces: readonly InterfaceDescription[],
   name: string,
 ): InterfaceDescription {
-  const found = interfaces.find(
-    ({ descriptor }) => descriptor === name || descriptor.endsWith(`.${name}`),
-  );
+  const found =
+    interfaces.find(({ fullName, descriptor }) => fullName === name || descriptor === name) ??
+    interfaces.find(({ fullName }) => fullName.endsWith(`.${name}`));
   if (found !== undefined) return found;
-  const known = interfaces.map(({ descriptor }) => descriptor).join(', ');
+  const known = interfaces.map(({ fullName }) => fullName).join(', ');
   throw new UsageError('usage', `Cannot find the interface "${name}"`, {
     hint:
       known === ''
