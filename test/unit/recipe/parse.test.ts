@@ -61,7 +61,7 @@ describe('parseRecipe()', () => {
     ['a misspelled source', '{ deb: musl', '{ debb: musl', 'Unknown key "debb"', '"deb"'],
     ['a wrong type', 'versionCode: 1', 'versionCode: one', 'write a number', undefined],
     ['a wrong choice', 'arch: x86_64', 'arch: x86', 'cannot be the text "x86"', 'x86_64'],
-    ['a missing value', '  entry: libhello.so\n', '', '"payload.entry" is missing', undefined],
+    ['a missing value', '  versionCode: 1\n', '', '"payload.versionCode" is missing', undefined],
     ['a relative image path', 'to: /system/etc/motd', 'to: motd', 'is not valid', 'absolute path'],
     ['.. in an image path', 'to: /system/etc/motd', 'to: /a/../b', 'is not valid', 'Leave out'],
     ['a key written twice', 'cpus: 1', 'cpus: 1, cpus: 2', '"cpus" is written twice', 'Keep one'],
