@@ -20,8 +20,10 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly json: boolean;
   readonly verbose: boolean;
-  /** The command line behind `microbuild`, as it was given. */
+  /** The command line behind `microbuild`, as it was given, up to `--`. */
   readonly argv: readonly string[];
+  /** What stood behind `--`. */
+  readonly rest: readonly string[];
 }
 
 /** What a command has to say at its end. */
@@ -42,6 +44,8 @@ export interface CommandDefinition {
   readonly options: Readonly<Record<string, Options>>;
   /** Command line and what it does. */
   readonly examples: readonly (readonly [line: string, meaning: string])[];
+  /** What is given behind `--`; without it nothing can be. */
+  readonly rest?: string;
   /** Whether malformed input is a failed verification (exit 3) rather than a failure (exit 1). */
   readonly verifying?: boolean;
   run(args: CommandArguments, context: CommandContext): Promise<CommandResult>;
@@ -110,14 +114,15 @@ export async function runCommandLine(
 ): Promise<number> {
   let exitCode: number = EXIT.ok;
   try {
-    const { argv, commands } = await completeLine(given, known);
+    const { argv: words, commands } = await completeLine(given, known);
+    const { argv, rest } = splitRest(words, commands);
     const plain = readPlainly(argv, commands, globalOptions);
     if (plain !== undefined) {
-      return await runCommand(plain.command, plain.parsed, { ...world, argv });
+      return await runCommand(plain.command, plain.parsed, { ...world, argv, rest });
     }
     const { parseWithYargs } = await import('./yargs.ts');
     await parseWithYargs(argv, commands, world.version, async (command, parsed) => {
-      exitCode = await runCommand(command, parsed, { ...world, argv });
+      exitCode = await runCommand(command, parsed, { ...world, argv, rest });
     });
     return exitCode;
   } catch (error) {
@@ -143,6 +148,19 @@ async function completeLine(
   return (await group.implied?.complete(words)) ?? { argv, commands };
 }
 
+/** Cuts off what is behind `--`, for commands that take it. */
+function splitRest(
+  words: readonly string[],
+  commands: readonly Command[],
+): { argv: readonly string[]; rest: readonly string[] } {
+  const at = words.indexOf('--');
+  const name = words.find((word) => !word.startsWith('-'));
+  const command = commands.find((each) => each.name === name);
+  const takesRest = command !== undefined && 'rest' in command && command.rest !== undefined;
+  if (at < 0 || !takesRest) return { argv: words, rest: [] };
+  return { argv: words.slice(0, at), rest: words.slice(at + 1) };
+}
+
 async function runCommand(
   command: CommandDefinition,
   parsed: Readonly<Record<string, unknown>>,
@@ -151,6 +169,7 @@ async function runCommand(
     env: NodeJS.ProcessEnv;
     signal: AbortSignal;
     argv: readonly string[];
+    rest: readonly string[];
   },
 ): Promise<number> {
   const { terminal } = world;

@@ -27,7 +27,7 @@ export function cliReference(commands: readonly (CommandDefinition | CommandGrou
 }
 
 function commandSection(command: CommandDefinition, heading: string): string {
-  const { name, summary, positionals, options, examples } = command;
+  const { name, summary, positionals, options, examples, rest } = command;
   const places = Object.entries(positionals).map(([place, { required, array }]) => {
     const text = `${place.toUpperCase()}${array === true ? '...' : ''}`;
     return required === false ? `[${text}]` : text;
@@ -46,6 +46,7 @@ function commandSection(command: CommandDefinition, heading: string): string {
       ].join('');
       return row(`\`--${option}\``, `${describe}.${extra}`);
     }),
+    ...(rest === undefined ? [] : [row('`-- ...`', `${rest}.`)]),
   ];
   return [
     `${heading} ${[name, ...places].join(' ')}`,

@@ -65,6 +65,17 @@ export function formatTime(milliseconds: number): string {
     : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
+/** A stretch of time for people: `42 s`, `3 min`, `2 h 5 min`, `4 d 7 h`. */
+export function formatDuration(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
 /** A name that came from somebody else's bytes, without control characters that a terminal would obey. */
 export function printable(text: string): string {
   return text.replaceAll(

@@ -1,12 +1,14 @@
 /**
  * A program that the runner owns. It is ended by its own process id, and by the kernel when the
  * runner dies without a chance to do so: `setpriv --pdeathsig` asks for SIGKILL at the death of the
- * parent. Where util-linux' setpriv is absent only the exit handler remains.
+ * parent. A parent that died before that was asked would not be noticed, so the program is started only
+ * when its parent still is the runner. Where util-linux' setpriv is absent only the exit handler remains.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
 
@@ -18,6 +20,8 @@ export interface ExitStatus {
 export interface OwnedChild {
   readonly pid: number;
   readonly argv: readonly string[];
+  /** Our ends of the sockets that were asked for, in that order. */
+  readonly sockets: readonly Duplex[];
   /** Resolves when the process is gone. */
   readonly exited: Promise<ExitStatus>;
   /** True until the process is gone. */
@@ -26,8 +30,17 @@ export interface OwnedChild {
   terminate(graceMilliseconds: number): Promise<ExitStatus>;
 }
 
+/** What a program inherits as descriptors 3, 4 and so on: an open file of ours, or one end of a new socket pair. */
+export type Inherited = number | 'socket';
+
+/** The number of the first inherited descriptor. */
+export const FIRST_DESCRIPTOR = 3;
+
 const owned = new Set<ChildProcess>();
 let exitHandlerInstalled = false;
+
+/** Ends when the runner is no longer its parent, else becomes the program. */
+const START_SCRIPT = '[ "$PPID" = "$1" ] || exit 125; shift; exec "$@"';
 
 /** The path of a program, or undefined. */
 export function findProgram(name: string, path = process.env['PATH'] ?? ''): string | undefined {
@@ -39,6 +52,14 @@ export function findProgram(name: string, path = process.env['PATH'] ?? ''): str
     .find((candidate) => existsSync(candidate));
 }
 
+/** How a program is started so that it cannot outlive the runner. */
+export function ownedCommand(program: string, args: readonly string[]): readonly string[] {
+  const setpriv = findProgram('setpriv');
+  if (setpriv === undefined) return [program, ...args];
+  const start = ['/bin/sh', '-c', START_SCRIPT, 'sh', String(process.pid)];
+  return [setpriv, '--pdeathsig', 'KILL', '--', ...start, program, ...args];
+}
+
 /**
  * Starts a program with nothing on stdin and both outputs in a log file.
  *
@@ -48,20 +69,17 @@ export async function startChild(
   program: string,
   args: readonly string[],
   logFile: string,
-  env: NodeJS.ProcessEnv = process.env,
+  options: { readonly env?: NodeJS.ProcessEnv; readonly inherit?: readonly Inherited[] } = {},
 ): Promise<OwnedChild> {
-  const setpriv = findProgram('setpriv');
-  const argv =
-    setpriv === undefined
-      ? [program, ...args]
-      : [setpriv, '--pdeathsig', 'KILL', '--', program, ...args];
+  const { env = process.env, inherit = [] } = options;
+  const argv = ownedCommand(program, args);
   const log = await open(logFile, 'w', 0o600);
+  // On Linux Node's pipe is a pair of connected sockets, which both ends read and write.
+  const inherited = inherit.map((each) => (each === 'socket' ? 'pipe' : each));
+  const stdio: StdioOptions = ['ignore', log.fd, log.fd, ...inherited];
   let child: ChildProcess;
   try {
-    child = spawn(argv[0] ?? program, argv.slice(1), {
-      stdio: ['ignore', log.fd, log.fd],
-      env,
-    });
+    child = spawn(argv[0] ?? program, argv.slice(1), { stdio, env });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
@@ -84,6 +102,9 @@ export async function startChild(
   return {
     pid,
     argv: [program, ...args],
+    sockets: inherit.flatMap((each, i) =>
+      each === 'socket' ? [child.stdio[FIRST_DESCRIPTOR + i] as Duplex] : [],
+    ),
     exited,
     isRunning,
     async terminate(graceMilliseconds) {

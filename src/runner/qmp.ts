@@ -4,8 +4,7 @@
  * @see https://www.qemu.org/docs/master/interop/qmp-spec.html
  */
 
-import { type Socket, connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Duplex } from 'node:stream';
 import { FormatError, ToolError } from '../core/errors.ts';
 
 /** A longer line is not QEMU. */
@@ -54,12 +53,12 @@ interface Pending {
 export class QmpClient {
   /** Resolves when the socket is closed and every event has been told. */
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #lines = new QmpLines();
   readonly #pending: Pending[] = [];
   readonly #onEvent: (event: QmpEvent) => void;
 
-  private constructor(socket: Socket, onEvent: (event: QmpEvent) => void) {
+  private constructor(socket: Duplex, onEvent: (event: QmpEvent) => void) {
     this.#socket = socket;
     this.#onEvent = onEvent;
     socket.setEncoding('utf8');
@@ -69,22 +68,15 @@ export class QmpClient {
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
-  /** Connects and leaves the greeting phase. `alive` ends the attempts. */
-  static async open(
-    path: string,
-    onEvent: (event: QmpEvent) => void,
-    alive: () => boolean,
-  ): Promise<QmpClient> {
-    for (;;) {
-      const socket = await tryConnect(path);
-      if (socket !== undefined) {
-        const client = new QmpClient(socket, onEvent);
-        await client.execute('qmp_capabilities');
-        return client;
-      }
-      if (!alive()) throw failure('QEMU ended before its control socket could be used');
-      await sleep(10);
-    }
+  /**
+   * Takes over QEMU's socket and leaves the greeting phase.
+   *
+   * @throws {ToolError} when QEMU goes away.
+   */
+  static async open(socket: Duplex, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+    const client = new QmpClient(socket, onEvent);
+    await client.execute('qmp_capabilities');
+    return client;
   }
 
   /** @throws {ToolError} when QEMU refuses the command or goes away. */
@@ -127,17 +119,3 @@ export class QmpClient {
 
 const failure = (message: string): ToolError =>
   new ToolError(message, { argv: ['qemu'], exitCode: null, signal: null, stderrTail: '' });
-
-function tryConnect(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.removeAllListeners('error');
-      resolve(socket);
-    });
-    socket.once('error', () => {
-      socket.destroy();
-      resolve(undefined);
-    });
-  });
-}

@@ -1,39 +1,62 @@
 /**
  * The virtual machines of this user: one private folder each, named by the machine's name, with the
- * state that other commands need. A folder whose owner died is taken over by the next of that name.
+ * record that other commands need. A folder whose owner died is taken over by the next of that name.
  */
 
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { link, lstat, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError, UsageError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
 import { makeFolder } from '../io/make-folder.ts';
+import { LOCK_FILE, lockFolder } from './claim.ts';
+import { type DeathReason, VM_STATES, type VmState, isDeathReason } from './life-cycle.ts';
+import { isAlive } from './process-identity.ts';
+
+export { processStart } from './process-identity.ts';
 
 /** What `vm.json` in a run directory holds. */
-export interface VmState {
+export interface VmRecord {
   readonly name: string;
+  readonly state: VmState;
   /** The process of the virtual machine monitor, and when it started: ids are used again. */
   readonly pid: number;
   readonly pidStart: string;
+  readonly runnerPid: number;
+  readonly runnerStart: string;
+  /** 0 where the monitor serves vsock itself. */
+  readonly backendPid: number;
+  readonly backendStart: string;
   readonly cid: number;
   /** Where the host connects to ports of the guest. */
   readonly hostSocket: string;
   readonly consoleFile: string;
-  readonly state: string;
+  /** What the payload prints. */
+  readonly logFile: string;
+  readonly vmm: string;
+  readonly accelerator: string;
+  readonly memoryMib: number;
+  readonly cpus: number;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** The bundle's path, where there is one. */
+  readonly bundle?: string | undefined;
+  readonly debuggable: boolean;
+  readonly endedAt?: number | undefined;
+  readonly death?: DeathReason | undefined;
+  readonly exitCode?: number | undefined;
 }
 
-export interface FoundVm extends VmState {
+export interface FoundVm extends VmRecord {
   readonly runDir: string;
   readonly running: boolean;
 }
 
-const STATE_FILE = 'vm.json';
-const LOCK_FILE = 'lock';
+const RECORD_FILE = 'vm.json';
+const MAX_RECORD_BYTES = 65536;
 /** sockaddr_un holds 107 bytes and a zero; the longest socket name is "/vm.vsock_4294967295". */
 const MAX_RUN_DIR = 107 - '/vm.vsock_4294967295'.length;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/;
 
 /** `$XDG_RUNTIME_DIR/microbuild`, or `microbuild-<uid>` in the folder for temporary files. */
 export function registryPath(env: NodeJS.ProcessEnv = process.env): string {
@@ -45,7 +68,7 @@ export function registryPath(env: NodeJS.ProcessEnv = process.env): string {
 
 /** @throws {UsageError} for a name that could be a path or would make a socket path too long. */
 export function checkVmName(name: string): void {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/.test(name)) {
+  if (!NAME.test(name)) {
     throw new UsageError('usage', `Cannot use "${name}" as the name of a virtual machine`, {
       hint: 'Use at most 40 letters, digits, dots, dashes and underscores',
     });
@@ -70,8 +93,18 @@ export async function ensurePrivateFolder(path: string): Promise<void> {
 
 export interface Claim {
   readonly runDir: string;
-  /** Gives the name back; what stays in the folder are logs and the last state. */
+  /** Gives the name back; what stays in the folder are logs and the last record. */
   release(): Promise<void>;
+}
+
+/** @throws {EnvironmentError} for a folder in which sockets would have names that are too long. */
+export function runDirOf(name: string, registry = registryPath()): string {
+  checkVmName(name);
+  const runDir = join(registry, name);
+  if (Buffer.byteLength(runDir) <= MAX_RUN_DIR) return runDir;
+  throw new EnvironmentError('run directory', `Cannot use ${runDir}: too long for a socket`, {
+    hint: 'Set XDG_RUNTIME_DIR to a shorter path',
+  });
 }
 
 /**
@@ -80,68 +113,36 @@ export interface Claim {
  * @throws {UsageError} `lock` when a machine of that name runs.
  */
 export async function claimVm(name: string, registry = registryPath()): Promise<Claim> {
-  checkVmName(name);
+  const runDir = runDirOf(name, registry);
   await ensurePrivateFolder(registry);
-  const runDir = join(registry, name);
-  if (Buffer.byteLength(runDir) > MAX_RUN_DIR) {
-    throw new EnvironmentError('run directory', `Cannot use ${runDir}: too long for a socket`, {
-      hint: 'Set XDG_RUNTIME_DIR to a shorter path',
+  const release = await lockRunDir(runDir);
+  if (release === undefined) {
+    throw new UsageError('lock', `Cannot start "${name}": it is running already`, {
+      hint: `Stop it with "microbuild stop ${name}", or give another name with --name`,
     });
   }
-  await ensurePrivateFolder(runDir);
-  const lock = join(runDir, LOCK_FILE);
-  for (let attempts = 0; !(await tryLock(lock)); attempts++) {
-    if (attempts >= 10 || !(await dropStaleLock(lock))) {
-      throw new UsageError('lock', `Cannot start "${name}": it is running already`, {
-        hint: `Stop it with "microbuild stop ${name}", or give another name with --name`,
-      });
+  for (const entry of await readdir(runDir)) {
+    if (!entry.startsWith(LOCK_FILE)) {
+      await rm(join(runDir, entry), { recursive: true, force: true });
     }
   }
-  for (const entry of await readdir(runDir)) {
-    if (!entry.startsWith(LOCK_FILE))
-      await rm(join(runDir, entry), { recursive: true, force: true });
-  }
-  return { runDir, release: async () => rm(lock, { force: true }) };
+  return { runDir, release };
 }
 
-/** The lock names the runner's process; it is written before it gets its name. */
-async function tryLock(lock: string): Promise<boolean> {
-  const own = `${lock}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(own, 'w', 0o600);
-  await handle.writeFile(`${process.pid} ${processStart(process.pid) ?? ''}\n`);
-  await handle.close();
-  try {
-    await link(own, lock);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return false;
-  } finally {
-    await rm(own, { force: true });
+async function lockRunDir(runDir: string): Promise<(() => Promise<void>) | undefined> {
+  for (;;) {
+    await ensurePrivateFolder(runDir);
+    try {
+      return await lockFolder(runDir);
+    } catch (error) {
+      // Somebody who cleaned up removed the empty folder just now.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
   }
 }
 
-/** True when the lock may be tried again. */
-async function dropStaleLock(lock: string): Promise<boolean> {
-  const before = await readText(lock);
-  if (before === undefined) return true;
-  const [pid, start] = before.trim().split(' ');
-  if (isAlive(Number(pid), start ?? '')) return false;
-  const aside = `${lock}.${randomBytes(6).toString('hex')}`;
-  try {
-    await rename(lock, aside);
-  } catch {
-    return true;
-  }
-  // Somebody else may have taken over between the look and the rename: give it back.
-  const moved = await readText(aside);
-  if (moved !== before) await link(aside, lock).catch(() => undefined);
-  await rm(aside, { force: true });
-  return moved === before;
-}
-
-export async function writeVmState(runDir: string, state: VmState): Promise<void> {
-  await writeFileAtomic(join(runDir, STATE_FILE), `${JSON.stringify(state, null, 2)}\n`, 0o600);
+export async function writeVmRecord(runDir: string, record: VmRecord): Promise<void> {
+  await writeFileAtomic(join(runDir, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`, 0o600);
 }
 
 /** The machine of that name, running or not; undefined when there was none. */
@@ -153,28 +154,42 @@ export async function findVm(
   return readVm(registry, name);
 }
 
-/** Every machine that left a folder, sorted by name. */
-export async function listVms(registry = registryPath()): Promise<readonly FoundVm[]> {
-  let names: string[];
+/** Names of the folders there are, sorted. */
+export async function listVmNames(registry = registryPath()): Promise<readonly string[]> {
   try {
-    names = await readdir(registry);
+    return (await readdir(registry)).filter((name) => NAME.test(name)).sort();
   } catch {
     return [];
   }
-  const found = await Promise.all(names.sort().map(async (name) => readVm(registry, name)));
+}
+
+/** Every machine that left a record, sorted by name. */
+export async function listVms(registry = registryPath()): Promise<readonly FoundVm[]> {
+  const names = await listVmNames(registry);
+  const found = await Promise.all(names.map(async (name) => readVm(registry, name)));
   return found.filter((vm) => vm !== undefined);
 }
 
 async function readVm(registry: string, name: string): Promise<FoundVm | undefined> {
   const runDir = join(registry, name);
-  const text = await readText(join(runDir, STATE_FILE));
-  const state = text === undefined ? undefined : parseVmState(text);
-  if (state === undefined) return undefined;
-  return { ...state, runDir, running: isAlive(state.pid, state.pidStart) };
+  let text: string;
+  try {
+    text = await readFile(join(runDir, RECORD_FILE), 'utf8');
+  } catch {
+    return undefined;
+  }
+  const record = parseVmRecord(text);
+  if (record === undefined || record.name !== name) return undefined;
+  return { ...record, runDir, running: isAlive({ pid: record.pid, start: record.pidStart }) };
 }
 
+const TEXTS =
+  'name pidStart runnerStart backendStart hostSocket consoleFile logFile vmm accelerator';
+const NUMBERS = 'pid runnerPid backendPid cid memoryMib cpus startedAt';
+
 /** Undefined for anything that we did not write. */
-export function parseVmState(text: string): VmState | undefined {
+export function parseVmRecord(text: string): VmRecord | undefined {
+  if (text.length > MAX_RECORD_BYTES) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -182,36 +197,19 @@ export function parseVmState(text: string): VmState | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { name, pid, pidStart, cid, hostSocket, consoleFile, state } = value as Record<
-    string,
-    unknown
-  >;
-  const texts = [name, pidStart, hostSocket, consoleFile, state];
-  if (!texts.every((each) => typeof each === 'string')) return undefined;
-  if (!Number.isInteger(pid) || !Number.isInteger(cid)) return undefined;
-  return value as VmState;
-}
-
-/** When a process started, in the kernel's own unit; undefined when there is no such process. */
-export function processStart(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended; only its parent has not noticed.
-    return fields[0] === 'Z' ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(pid: number, start: string): boolean {
-  return Number.isInteger(pid) && pid > 0 && start !== '' && processStart(pid) === start;
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return undefined;
-  }
+  const record = value as Record<string, unknown>;
+  const { state, bundle, debuggable, endedAt, death, exitCode } = record;
+  const isOptional = (each: unknown, type: string): boolean =>
+    each === undefined || typeof each === type;
+  const isGood =
+    TEXTS.split(' ').every((key) => typeof record[key] === 'string') &&
+    NUMBERS.split(' ').every((key) => Number.isInteger(record[key])) &&
+    typeof state === 'string' &&
+    Object.hasOwn(VM_STATES, state) &&
+    typeof debuggable === 'boolean' &&
+    isOptional(bundle, 'string') &&
+    isOptional(endedAt, 'number') &&
+    isOptional(exitCode, 'number') &&
+    (death === undefined || (typeof death === 'string' && isDeathReason(death)));
+  return isGood ? (value as VmRecord) : undefined;
 }

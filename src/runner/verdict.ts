@@ -2,13 +2,22 @@
 
 import type { ConsoleLog } from './console.ts';
 import { sanitize } from './console.ts';
+import {
+  DEATH_REASONS,
+  type DeathReason,
+  ERROR_CODE_REASONS,
+  isDeathReason,
+} from './life-cycle.ts';
 
 /** The exit codes of `run` beside the payload's own. */
 export const EXIT_TIMEOUT = 124;
 export const EXIT_RUNNER_FAILED = 125;
 export const EXIT_REFUSED = 126;
 
-export type Verdict =
+/** How it ended; `death` is Android's word for it. */
+export type Verdict = { readonly death: DeathReason } & Ending;
+
+type Ending =
   | { readonly kind: 'finished'; readonly exitCode: number }
   | {
       readonly kind: 'refused';
@@ -35,14 +44,8 @@ export type Verdict =
 const REFUSALS: Readonly<Record<string, string>> = {
   MICROBUILD_OS_VERIFICATION_FAILED: 'system',
   MICRODROID_PAYLOAD_VERIFICATION_FAILED: 'payload-signature',
+  MICRODROID_PAYLOAD_HAS_CHANGED: 'payload-signature',
   MICRODROID_INVALID_PAYLOAD_CONFIG: 'payload-config',
-};
-
-/** ErrorCode of notifyError to the reason that the guest writes to its second serial port. */
-export const ERROR_CODE_REASONS: Readonly<Record<number, string>> = {
-  0: 'MICRODROID_UNKNOWN_RUNTIME_ERROR',
-  1: 'MICRODROID_PAYLOAD_VERIFICATION_FAILED',
-  3: 'MICRODROID_INVALID_PAYLOAD_CONFIG',
 };
 
 /** Which link of the chain a partition under dm-verity is. */
@@ -61,18 +64,74 @@ export interface Evidence {
   /** From notifyError. */
   readonly error: { readonly code: number; readonly message: string } | undefined;
   /** Why the runner itself ended it: it wins over what the guest did meanwhile. */
-  readonly ended: 'timeout' | 'stopped' | 'aborted' | 'hangup' | undefined;
+  readonly ended: EndedBy | undefined;
   /** QMP's SHUTDOWN reason: `guest-shutdown`, `guest-reset`, `guest-panic`, `host-...`. */
   readonly shutdown: string | undefined;
+  /** How the monitor's process ended, in Android's words, where nothing better is known. */
+  readonly monitor: DeathReason;
   /** What the monitor printed when it failed. */
   readonly vmmFailure: string | undefined;
 }
+
+/** What makes the runner end a machine. `service` is that its vsock backend died. */
+export type EndedBy = 'timeout' | 'stopped' | 'aborted' | 'hangup' | 'panicked' | 'service';
 
 /**
  * Draws the verdict. An exit code that the guest reported counts before anything else; a corrupt
  * block counts before the panic that it caused; what the guest says counts before how it went down.
  */
 export function decideVerdict(evidence: Evidence): Verdict {
+  return { ...decideEnding(evidence), death: decideDeath(evidence) };
+}
+
+/**
+ * Android's reason: what the guest wrote to its second serial port or said over RPC, else how it went
+ * down. Texts that are none of Android's reasons do not count, as with virtmgr.
+ */
+function decideDeath(evidence: Evidence): DeathReason {
+  const { exitCode, ended, shutdown, console, monitor } = evidence;
+  const said = exitCode === undefined ? stated(evidence)?.reason : undefined;
+  if (said !== undefined && isDeathReason(said)) return said;
+  if (ended === 'hangup') return 'HANGUP';
+  if (ended === 'service') return 'INFRASTRUCTURE_ERROR';
+  if (ended === 'panicked') return 'CRASH';
+  if (ended !== undefined) return 'KILLED';
+  switch (shutdown) {
+    case undefined:
+      return monitor;
+    case 'guest-shutdown':
+      return 'SHUTDOWN';
+    case 'guest-reset':
+    case 'subsystem-reset':
+      return console.panic === undefined ? 'REBOOT' : 'CRASH';
+    case 'guest-panic':
+      return 'CRASH';
+    case 'host-error':
+      return 'INFRASTRUCTURE_ERROR';
+    default:
+      return shutdown.startsWith('host-') ? 'KILLED' : 'UNKNOWN';
+  }
+}
+
+/** Signals by which processes are ended on purpose; others mean that something went wrong in them. */
+const KILLING: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
+
+/**
+ * The reason of death by the end of the monitor's process alone.
+ *
+ * @param exitReasons What the monitor's exit codes mean.
+ * @param ran Whether the machine had been running.
+ */
+export function reasonOfExit(
+  { code, signal }: { readonly code: number | null; readonly signal: string | null },
+  exitReasons: Readonly<Record<number, DeathReason>>,
+  ran: boolean,
+): DeathReason {
+  if (signal !== null) return KILLING.has(signal) ? 'KILLED' : 'CRASH';
+  return exitReasons[code ?? -1] ?? (ran ? 'UNKNOWN' : 'START_FAILED');
+}
+
+function decideEnding(evidence: Evidence): Ending {
   const { console, exitCode, ended } = evidence;
   const consoleTail = console.tail();
   const { phase } = console;
@@ -114,6 +173,7 @@ function stated({ console, error, reasonText }: Evidence): Stated | undefined {
 function deathReason(evidence: Evidence, said: Stated | undefined): string {
   const { ended, vmmFailure, shutdown, console } = evidence;
   if (ended === 'stopped') return 'it was stopped';
+  if (ended === 'service') return 'its vsock backend died';
   if (ended === 'aborted') return 'the run was interrupted';
   if (said !== undefined)
     return said.message === '' ? said.reason : `${said.reason}: ${said.message}`;
@@ -124,7 +184,7 @@ function deathReason(evidence: Evidence, said: Stated | undefined): string {
   if (shutdown === 'guest-reset' || shutdown === 'guest-panic') {
     return 'the guest reset itself without a reason';
   }
-  return `the machine ended (${shutdown ?? 'no reason given'})`;
+  return `the machine ended (${shutdown ?? evidence.monitor})`;
 }
 
 /** The exit code of `run`; a payload's code is taken modulo 256, as the system would. */
@@ -144,18 +204,23 @@ export function verdictExitCode(verdict: Verdict): number {
 /** A failure in words: what happened, how far the guest came, and its last console lines. */
 export function describeFailure(verdict: Verdict): string {
   if (verdict.kind === 'finished') return `The payload finished with exit code ${verdict.exitCode}`;
+  const death = `  death reason: ${verdict.death} (${DEATH_REASONS[verdict.death]})`;
   const lines: string[] = [];
   if (verdict.kind === 'refused') {
     lines.push(`The guest refused to run (${verdict.reason})`);
     lines.push(`  broken link: ${verdict.link}`);
     if (verdict.message !== '') lines.push(`  ${verdict.message}`);
+    lines.push(death);
   } else {
     lines.push(
       verdict.kind === 'timeout'
         ? 'The run took longer than it may'
         : `The virtual machine died: ${verdict.reason}`,
     );
-    lines.push(`  phase reached: ${verdict.phase ?? 'none, the guest printed nothing of its own'}`);
+    lines.push(
+      `  phase reached: ${verdict.phase ?? 'none, the guest printed nothing of its own'}`,
+      death,
+    );
   }
   if (verdict.consoleTail.length > 0) {
     lines.push('  last console lines:', ...verdict.consoleTail.map((line) => `    ${line}`));

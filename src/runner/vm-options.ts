@@ -2,17 +2,44 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { Accelerator, Machine, VmmDisk, VmmSpec } from './vmm/vmm.ts';
+import { FIRST_DESCRIPTOR, type Inherited } from './child.ts';
+import type {
+  Accelerator,
+  Channel,
+  GuestArch,
+  Machine,
+  Vmm,
+  VmmDisk,
+  VmmName,
+  VmmSpec,
+} from './vmm/vmm.ts';
 
 /** AVF gives guests the CIDs from 2048; those below are special or taken by others. */
 const FIRST_CID = 2048;
 const LAST_CID = 65535;
 
+/** A file by its name, or one that is open here: then it is that very file, whatever its name leads to. */
+export type VmFile = string | { readonly descriptor: number };
+
+export interface VmDisk extends Omit<VmmDisk, 'path'> {
+  readonly file: VmFile;
+}
+
+/** A port of the guest that is served at a Unix socket of the host. */
+export interface VmForward {
+  readonly port: number;
+  readonly path: string;
+}
+
 export interface VmOptions {
   readonly name: string;
-  readonly kernel: string;
-  readonly initrd: string;
-  readonly disks: readonly VmmDisk[];
+  /** Default `qemu`. */
+  readonly vmm?: VmmName | undefined;
+  /** Default `x86_64`. */
+  readonly arch?: GuestArch | undefined;
+  readonly kernel: VmFile;
+  readonly initrd: VmFile;
+  readonly disks: readonly VmDisk[];
   readonly memoryMib: number;
   readonly cpus: number;
   /** Default `auto`: KVM where a probe machine ran, else emulation. */
@@ -20,7 +47,13 @@ export interface VmOptions {
   readonly machine?: Machine | undefined;
   readonly tscKhz?: number | undefined;
   readonly kernelArguments?: readonly string[] | undefined;
+  /** For the monitor, as they are. */
   readonly extraArguments?: readonly string[] | undefined;
+  readonly forwards?: readonly VmForward[] | undefined;
+  /** Whether the guest lets people look inside: then its console takes input. */
+  readonly debuggable?: boolean | undefined;
+  /** Where it came from, for `ps`. */
+  readonly bundle?: string | undefined;
 }
 
 /** The same directory always gets the same CID. Each backend has one guest, so none can clash. */
@@ -29,22 +62,71 @@ export function chooseCid(runDir: string): number {
   return FIRST_CID + (hash % (LAST_CID - FIRST_CID + 1));
 }
 
-/** What QEMU is told for a run in `runDir`; pure, for `--print-cmd` too. */
-export function vmmSpec(
-  options: VmOptions,
+/** The names in a run directory. */
+export const runFiles = (
   runDir: string,
-  accelerator: Accelerator,
-  sandbox: boolean,
-): VmmSpec {
-  return {
-    ...options,
+): Readonly<Record<'console' | 'reason' | 'log' | 'vmmLog' | 'vsockLog', string>> => ({
+  console: join(runDir, 'console.log'),
+  reason: join(runDir, 'reason.log'),
+  log: join(runDir, 'log'),
+  vmmLog: join(runDir, 'vmm.log'),
+  vsockLog: join(runDir, 'vsock.log'),
+});
+
+export interface MonitorPlan {
+  readonly spec: VmmSpec;
+  /** What the monitor inherits, in the order of its descriptors. */
+  readonly inherit: readonly Inherited[];
+}
+
+/**
+ * What a monitor is told for a run in `runDir`.
+ *
+ * @param how `descriptors` where the monitor inherits its channels: then nothing can come between it and
+ *   the runner, and no socket stays behind. `paths` for other monitors, and to be printed.
+ */
+export function planMonitor(
+  options: VmOptions,
+  vmm: Pick<Vmm, 'limits' | 'qmp' | 'consoleIsOutput'>,
+  where: { readonly runDir: string; readonly accelerator: Accelerator; readonly sandbox: boolean },
+  how: 'descriptors' | 'paths',
+): MonitorPlan {
+  const { runDir, accelerator, sandbox } = where;
+  const inherit: Inherited[] = [];
+  const add = (each: Inherited): number => FIRST_DESCRIPTOR + inherit.push(each) - 1;
+  const inherits = how === 'descriptors' && !vmm.limits.includes('inherited-channels');
+  const channel = (path: string): Channel => (inherits ? { descriptor: add('socket') } : { path });
+  const pathOf = (file: VmFile): string =>
+    typeof file === 'string' ? file : `/proc/self/fd/${add(file.descriptor)}`;
+  const files = runFiles(runDir);
+  const {
+    disks,
+    kernel,
+    initrd,
+    forwards: _forwards,
+    debuggable,
+    bundle: _bundle,
+    ...machine
+  } = options;
+  const spec: VmmSpec = {
+    ...machine,
+    console: channel(vmm.consoleIsOutput ? files.vmmLog : files.console),
+    reason: channel(files.reason),
+    control: channel(join(runDir, vmm.qmp ? 'qmp.sock' : 'vmm.sock')),
+    kernel: pathOf(kernel),
+    initrd: pathOf(initrd),
+    disks: disks.map(({ file, ...disk }) => ({ ...disk, path: pathOf(file) })),
     accelerator,
     sandbox,
     rng: true,
-    startPaused: true,
-    vsockSocket: join(runDir, 'vhost.sock'),
-    controlSocket: join(runDir, 'qmp.sock'),
-    consoleFile: join(runDir, 'console.log'),
-    reasonFile: join(runDir, 'reason.log'),
+    startPaused: vmm.qmp && how === 'descriptors',
+    consoleInput: debuggable === true && inherits,
+    vsock: {
+      cid: chooseCid(runDir),
+      vhostSocket: join(runDir, 'vhost.sock'),
+      hostSocket: join(runDir, 'vm.vsock'),
+    },
+    configFile: join(runDir, 'vmm.json'),
   };
+  return { spec, inherit };
 }

@@ -59,6 +59,17 @@ export interface VsockPaths {
   readonly logFile: string;
 }
 
+/** How the backend is started. */
+export function vsockBackendCommand(
+  program: string,
+  cid: number,
+  { vhostSocket, hostSocket }: VsockPaths,
+  { hostCid }: { readonly hostCid?: number | undefined } = {},
+): readonly string[] {
+  const others = hostCid === undefined ? [] : ['--host-cid', String(hostCid)];
+  return [program, '--cid', String(cid), '--socket', vhostSocket, '--uds', hostSocket, ...others];
+}
+
 /**
  * Starts the backend and waits until QEMU can connect.
  *
@@ -71,13 +82,9 @@ export async function startVsockBackend(
   paths: VsockPaths,
   options: { readonly hostCid?: number | undefined } = {},
 ): Promise<OwnedChild> {
-  const { vhostSocket, hostSocket, logFile } = paths;
-  const hostCid = options.hostCid === undefined ? [] : ['--host-cid', String(options.hostCid)];
-  const child = await startChild(
-    program,
-    ['--cid', String(cid), '--socket', vhostSocket, '--uds', hostSocket, ...hostCid],
-    logFile,
-  );
+  const [, ...args] = vsockBackendCommand(program, cid, paths, options);
+  const { vhostSocket, logFile } = paths;
+  const child = await startChild(program, args, logFile);
   const deadline = Date.now() + START_MILLISECONDS;
   while (!isListening(vhostSocket)) {
     if (!child.isRunning() || Date.now() > deadline) {

@@ -7,7 +7,8 @@ import type { BuildEvent } from '../../src/core/events.ts';
 import { chooseAccelerator, runProbe } from '../../src/runner/accel.ts';
 import { callMethod } from '../../src/runner/aidl/call.ts';
 import { parseAidl } from '../../src/runner/aidl/parse.ts';
-import { findVm, listVms, processStart } from '../../src/runner/registry.ts';
+import { processStart } from '../../src/runner/process-identity.ts';
+import { findVm, listVms } from '../../src/runner/registry.ts';
 import { openRpcClient } from '../../src/runner/rpc/client.ts';
 import { type Vm, type VmContext, startVm } from '../../src/runner/session.ts';
 import type { VmOptions } from '../../src/runner/vm-options.ts';
@@ -26,7 +27,7 @@ interface Bench {
   readonly events: BuildEvent[];
 }
 
-function prepare(guest: TinyGuest): { registry: string; options: VmOptions } {
+function prepare(guest: TinyGuest): { registry: string; options: VmOptions; kernel: string } {
   const folder = tmpDir();
   const registry = join(folder, 'r');
   mkdirSync(registry, { mode: 0o700 });
@@ -35,9 +36,9 @@ function prepare(guest: TinyGuest): { registry: string; options: VmOptions } {
   writeTinyGuest(kernel, guest);
   writeFileSync(initrd, 'initrd');
   writeFileSync(disk, new Uint8Array(65536));
-  const disks = [{ path: disk, serial: 'os' }];
+  const disks = [{ file: disk, serial: 'os' }];
   const machine = { memoryMib: 64, cpus: 1, accelerator: 'tcg' } as const;
-  return { registry, options: { name: 'tiny', kernel, initrd, disks, ...machine } };
+  return { registry, kernel, options: { name: 'tiny', kernel, initrd, disks, ...machine } };
 }
 
 async function boot(
@@ -79,12 +80,13 @@ test('a guest that refuses gives its reason, its link and exit code 126', async 
   expect(processStart(vm.pid)).toBeUndefined();
   expect(readdirSync(vm.runDir).toSorted()).toEqual([
     'console.log',
-    'qemu.log',
+    'log',
     'reason.log',
     'vm.json',
+    'vmm.log',
     'vsock.log',
   ]);
-  expect(await findVm('tiny', registry)).toMatchObject({ state: 'dead', running: false });
+  expect(await findVm('tiny', registry)).toMatchObject({ state: 'DEAD', running: false });
 });
 
 test('both serial ports of a microvm reach their files', async () => {
@@ -188,7 +190,7 @@ test('what the guest reports over RPC becomes phases, and its exit code the verd
   expect(await vm.reached('ready')).toBe(true);
   await notify('notifyPayloadFinished', 7);
   const verdict = await vm.verdict;
-  expect(verdict).toEqual({ kind: 'finished', exitCode: 7 });
+  expect(verdict).toEqual({ kind: 'finished', exitCode: 7, death: 'KILLED' });
   expect(verdictExitCode(verdict)).toBe(7);
   expect(phases(events)).toEqual(['starting', 'started', 'ready', 'finished', 'dead']);
   expect(await guest.closed).toMatchObject({ code: 'rpc-closed' });
@@ -206,8 +208,8 @@ test('an error reported over RPC is a refusal when it is about verification', as
 });
 
 test('a kernel that QEMU cannot start is a failure in its words', async () => {
-  const { registry, options } = prepare({ end: 'hang' });
-  writeFileSync(options.kernel, 'no kernel');
+  const { registry, options, kernel } = prepare({ end: 'hang' });
+  writeFileSync(kernel, 'no kernel');
   const vm = await startVm(options, { registry });
   const verdict = await vm.verdict;
   expect(verdict).toMatchObject({ kind: 'died', reason: expect.stringContaining('QEMU failed') });

@@ -1,22 +1,20 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { BUNDLE_FILES, DISK_SERIALS } from '../../bundle/layout.ts';
-import { materializeBundle, type MaterializedBundle } from '../../bundle/materialize.ts';
+import { DISK_SERIALS } from '../../bundle/layout.ts';
+import { materializeInterfaces } from '../../bundle/materialize.ts';
 import { openBundle, type Bundle } from '../../bundle/open.ts';
-import { verifyBundle, type ChainLink } from '../../bundle/verify.ts';
+import { verifyBundle, type ChainLink, type VerifiedBundle } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
-import { MicrobuildError, ToolError, UsageError } from '../../core/errors.ts';
-import type { BuildEvent, Reporter } from '../../core/events.ts';
+import { UsageError } from '../../core/errors.ts';
 import { measureTscKhz } from '../../native/clock.ts';
 import { loadNativeLibrary } from '../../native/library.ts';
-import { callMethod } from '../../runner/aidl/call.ts';
-import { toJsonValue } from '../../runner/aidl/values.ts';
-import { FileFollower } from '../../runner/file-follower.ts';
+import { parseForward } from '../../runner/forward.ts';
 import { ensurePrivateFolder, registryPath } from '../../runner/registry.ts';
-import { openRpcClient } from '../../runner/rpc/client.ts';
-import { startVm, type Vm, type VmOptions } from '../../runner/session.ts';
-import { describeFailure, verdictExitCode, type Verdict } from '../../runner/verdict.ts';
+import { sealedCopy, type SealedCopy } from '../../runner/sealed-copy.ts';
+import { findPrograms, type VmOptions, type VmTimeouts } from '../../runner/session.ts';
+import { VMM_NAMES } from '../../runner/vmm/named.ts';
+import type { Machine, VmmName } from '../../runner/vmm/vmm.ts';
 import type {
   CommandArguments,
   CommandContext,
@@ -24,11 +22,10 @@ import type {
   CommandResult,
 } from '../command.ts';
 import { bundleHasher } from '../engine.ts';
-import { EXIT } from '../exit-code.ts';
-import { findInterface, parseArguments, parseMethodName, readInterfaces } from '../interfaces.ts';
-import { renderChain } from '../render/chain.ts';
-import { errorToJson, renderError } from '../render/error.ts';
-import { formatTime } from '../terminal.ts';
+import { bootVm } from '../run/boot.ts';
+import { isInBackground, runInBackground } from '../run/background.ts';
+import { planCall } from '../run/planned-call.ts';
+import { printCommand } from '../run/print.ts';
 import { trustedKey, trustOptions } from '../trust.ts';
 
 /** How long the TSC is watched to learn its frequency: long enough for six digits. */
@@ -50,6 +47,12 @@ export const runCommand: CommandDefinition = {
     name: { type: 'string', describe: 'Name of the VM; default: the bundle’s' },
     memory: { type: 'number', describe: 'Memory in MiB; default: the bundle’s' },
     cpus: { type: 'number', describe: 'Number of CPUs; default: the bundle’s' },
+    vmm: {
+      type: 'string',
+      choices: VMM_NAMES,
+      default: 'qemu',
+      describe: 'Virtual machine monitor; only qemu can emulate, the others need KVM',
+    },
     accel: {
       type: 'string',
       choices: ['auto', 'kvm', 'tcg'],
@@ -58,10 +61,34 @@ export const runCommand: CommandDefinition = {
     },
     machine: {
       type: 'string',
-      choices: ['microvm', 'q35'],
+      choices: ['microvm', 'q35', 'virt'],
       describe: 'QEMU machine; default: the fastest that is safe',
     },
+    wait: {
+      type: 'string',
+      choices: ['exit', 'ready'],
+      default: 'exit',
+      describe:
+        'Return when the VM has ended, or (ready) when its payload serves and leave it running',
+    },
+    detach: {
+      type: 'boolean',
+      default: false,
+      describe: 'Return when the VM is started and leave it running',
+    },
     timeout: { type: 'number', describe: 'End the VM after this many seconds, with exit code 124' },
+    'start-timeout': {
+      type: 'number',
+      describe:
+        'End the VM when its payload is not started after this many seconds; default 30, emulated 300',
+    },
+    forward: {
+      type: 'array',
+      string: true,
+      nargs: 1,
+      default: [],
+      describe: 'PORT:PATH: serve a vsock port of the guest at a Unix socket; may be repeated',
+    },
     console: { type: 'boolean', default: false, describe: 'Print the guest’s console on stderr' },
     call: {
       type: 'string',
@@ -74,195 +101,178 @@ export const runCommand: CommandDefinition = {
       default: [],
       describe: 'Argument of --call, as JSON; may be repeated',
     },
+    'print-cmd': {
+      type: 'boolean',
+      default: false,
+      describe: 'Print the commands that would be started, for a shell, and start nothing',
+    },
   },
+  rest: 'Arguments for the virtual machine monitor, as they are',
   examples: [
     ['run out/hello', 'verifies, boots, runs until the payload ends'],
     [`run out/hello --call IHello.hello --arg '"world"'`, 'boots, calls one method, stops'],
     ['run out/hello --trust release.avbpubkey --timeout 60', 'a release, at most a minute'],
+    ['run out/hello --wait ready --forward 5678:hello.sock', 'leaves it running, with a socket'],
+    ['run out/hello --print-cmd', 'what would be started'],
+    ['run out/hello -- -d guest_errors', 'with more arguments for QEMU'],
   ],
   verifying: true,
   async run(args, context) {
-    const path = args.text('bundle');
-    const trusted = await trustedKey(args.optionalText('trust'), path, context.env);
-    const bundle = await openBundle(path);
-    let scratch: string | undefined;
+    const inBackground = args.flag('detach') || args.text('wait') === 'ready';
+    checkCombination(args, inBackground);
+    const forwards = args.list('forward').map(parseForward);
+    if (inBackground && !isInBackground(context.env)) {
+      return runInBackground(args.text('wait') === 'ready' ? 'ready' : 'running', context);
+    }
+    const bundle = await openBundle(args.text('bundle'));
     try {
-      const started = performance.now();
-      const links: ChainLink[] = [];
-      const verified = await verifyBundle(bundle, {
-        trustedKey: trusted.key,
-        minimumRollbackIndex: BigInt(args.number('minimum-rollback-index')),
-        level: args.text('verify') === 'boot' ? 'boot' : 'full',
-        hasher: await bundleHasher(),
-        signal: context.signal,
-        onLink: (link) => links.push(link),
-      });
-      const milliseconds = performance.now() - started;
-      const detail = `${links.length} links, debug level ${verified.debugLevel}`;
-      context.reporter.report({ kind: 'vm-phase', phase: 'verified', detail, milliseconds });
-      const files = await materializeBundle(bundle, async () => {
-        const registry = registryPath(context.env);
-        await ensurePrivateFolder(registry);
-        scratch = await mkdtemp(join(registry, '.bundle-'));
-        return scratch;
-      });
-      return await boot(bundle, files, links, args, context);
+      const options = { ...(await vmOptions(bundle, args, context)), forwards };
+      if (args.flag('print-cmd')) return await printCommand(options, context);
+      // What cannot be started need not be verified.
+      findPrograms(options);
+      return await verifyAndBoot(bundle, options, args, context);
     } finally {
-      if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
       await bundle.close();
     }
   },
 };
 
-async function boot(
+/** @throws {UsageError} for options that contradict each other. */
+function checkCombination(args: CommandArguments, inBackground: boolean): void {
+  const given = ['console', 'print-cmd'].filter((name) => args.flag(name));
+  if (args.optionalText('call') !== undefined) given.push('call');
+  const [other] = given;
+  if (!inBackground || other === undefined) return;
+  const how = args.flag('detach') ? '--detach' : '--wait ready';
+  throw new UsageError('usage', `Cannot use --${other} with ${how}`, {
+    hint: 'A machine in the background is looked at with microbuild logs, console and call',
+  });
+}
+
+async function verifyAndBoot(
   bundle: Bundle,
-  files: MaterializedBundle,
-  links: readonly ChainLink[],
+  named: VmOptions,
   args: CommandArguments,
   context: CommandContext,
 ): Promise<CommandResult> {
-  const { terminal } = context;
-  const call = await plannedCall(bundle, files, args);
-  const phases = new Map<string, number>();
-  const reporter: Reporter = {
-    report(event: BuildEvent) {
-      if (event.kind === 'vm-phase') phases.set(event.phase, event.milliseconds);
-      context.reporter.report(event);
-    },
-  };
-  const timeout = args.optionalNumber('timeout');
-  const vm = await startVm(await vmOptions(bundle, files, args), {
-    reporter,
-    signal: context.signal,
-    timeouts: timeout === undefined ? {} : { totalMilliseconds: timeout * 1000 },
-  });
-  const follower = args.flag('console')
-    ? new FileFollower(vm.consoleFile, (chunk) => process.stderr.write(chunk))
-    : undefined;
+  const registry = registryPath(context.env);
+  await ensurePrivateFolder(registry);
+  const copies: SealedCopy[] = [];
+  let scratch: string | undefined;
   try {
-    await cp(files.interfaces, join(vm.runDir, BUNDLE_FILES.interfaces), {
-      recursive: true,
-    }).catch(ignoreMissing);
-    const answer = call === undefined ? undefined : await callWhenReady(vm, call);
-    const verdict = answer === undefined ? await vm.verdict : await vm.stop();
-    const timings = Object.fromEntries([...phases].map(([phase, ms]) => [phase, Math.round(ms)]));
-    const json = {
-      verdict,
-      timings,
-      links,
-      ...(answer === undefined ? {} : { answer: answer.value }),
+    // What is verified is what is started: nobody can change these copies, or the open disks' names.
+    const copy = async (source: Bundle['kernel']): Promise<SealedCopy> => {
+      const sealed = await sealedCopy(source, registry);
+      copies.push(sealed);
+      return sealed;
     };
-    if (answer !== undefined) {
-      return {
-        text: [
-          `chain of trust, checked before the start (the guest checks it again):`,
-          renderChain(links, terminal),
-          `ready after ${formatTime(phases.get('ready') ?? 0)}, answered in ${formatTime(answer.milliseconds)}`,
-          `${call?.description.descriptor}.${call?.method} answers: ${JSON.stringify(answer.value)}`,
-        ].join('\n'),
-        json,
-      };
-    }
-    if (verdict.kind !== 'finished') terminal.err(describeFailure(verdict));
-    if (context.signal.aborted) return { text: '', json, exitCode: EXIT.interrupted };
-    return { text: summary(verdict, phases), json, exitCode: verdictExitCode(verdict) };
-  } catch (error) {
-    const verdict = await vm.stop();
-    if (!isRunnerFailure(error)) throw error;
-    terminal.err(renderError(error, terminal, context.verbose));
-    return {
-      text: '',
-      json: { verdict, error: errorToJson(error, EXIT.runner) },
-      exitCode: EXIT.runner,
+    const kernel = await copy(bundle.kernel);
+    const initrd = await copy(bundle.initrd);
+    const sealed = { ...bundle, kernel: kernel.source, initrd: initrd.source };
+    const links: ChainLink[] = [];
+    const verified = await verify(sealed, links, args, context);
+    const interfaces = await materializeInterfaces(bundle, async () => {
+      scratch = await mkdtemp(join(registry, `.scratch-${process.pid}-`));
+      return scratch;
+    });
+    const wanted = args.optionalText('call');
+    const { rpcPort } = bundle.manifest.payload;
+    const call =
+      wanted === undefined
+        ? undefined
+        : await planCall(wanted, args.list('arg'), rpcPort, interfaces);
+    const options: VmOptions = {
+      ...named,
+      kernel: { descriptor: kernel.descriptor },
+      initrd: { descriptor: initrd.descriptor },
+      disks: openDisks(bundle),
+      debuggable: verified.debugLevel === 'full',
     };
+    const timeouts = vmTimeouts(args);
+    const job = { options, timeouts, links, interfaces, call, console: args.flag('console') };
+    return await bootVm(job, context);
   } finally {
-    await follower?.stop();
+    if (scratch !== undefined) await rm(scratch, { recursive: true, force: true });
+    for (const sealed of copies) await sealed.close();
   }
 }
 
-/** A program or a connection of the runner's failed, not the bundle and not the command line. */
-const isRunnerFailure = (error: unknown): boolean =>
-  error instanceof ToolError || (error instanceof MicrobuildError && error.code.startsWith('rpc-'));
-
-const ignoreMissing = (error: NodeJS.ErrnoException): void => {
-  if (error.code !== 'ENOENT') throw error;
-};
-
-function summary(verdict: Verdict, phases: ReadonlyMap<string, number>): string {
-  if (verdict.kind !== 'finished') return '';
-  const ready = phases.get('ready');
-  const when = ready === undefined ? '' : `, ready after ${formatTime(ready)}`;
-  return `payload finished with exit code ${verdict.exitCode}${when}`;
+async function verify(
+  bundle: Bundle,
+  links: ChainLink[],
+  args: CommandArguments,
+  context: CommandContext,
+): Promise<VerifiedBundle> {
+  const started = performance.now();
+  const trusted = await trustedKey(args.optionalText('trust'), bundle.path, context.env);
+  const verified = await verifyBundle(bundle, {
+    trustedKey: trusted.key,
+    minimumRollbackIndex: BigInt(args.number('minimum-rollback-index')),
+    level: args.text('verify') === 'boot' ? 'boot' : 'full',
+    hasher: await bundleHasher(),
+    signal: context.signal,
+    onLink: (link) => links.push(link),
+  });
+  const milliseconds = performance.now() - started;
+  const detail = `${links.length} links, debug level ${verified.debugLevel}`;
+  context.reporter.report({ kind: 'vm-phase', phase: 'verified', detail, milliseconds });
+  return verified;
 }
 
+const seconds = (value: number | undefined): number | undefined =>
+  value === undefined ? undefined : value * 1000;
+
+const vmTimeouts = (args: CommandArguments): VmTimeouts => ({
+  totalMilliseconds: seconds(args.optionalNumber('timeout')),
+  startMilliseconds: seconds(args.optionalNumber('start-timeout')),
+});
+
+/** The disks as they are open here, which is as they were verified. */
+function openDisks({ os, payload, isArchive }: Bundle): VmOptions['disks'] {
+  const disk = ({ source }: Bundle['os'], serial: string): VmOptions['disks'][number] => {
+    const { file, size, name } = source;
+    if (file === undefined) throw new TypeError(`${name} is not open`);
+    const part = isArchive ? { offset: file.offset, size } : {};
+    return { file: { descriptor: file.fd }, ...part, serial };
+  };
+  return [disk(os, DISK_SERIALS.os), disk(payload, DISK_SERIALS.payload)];
+}
+
+/** What the command line and the bundle say, with the bundle's files by their names. */
 async function vmOptions(
   bundle: Bundle,
-  { kernel, initrd }: MaterializedBundle,
   args: CommandArguments,
+  context: CommandContext,
 ): Promise<VmOptions> {
   const { config } = bundle;
+  const at = async (name: string): Promise<string> => (await bundle.place(name)).path;
   const disk = async (index: 0 | 1, serial: string): Promise<VmOptions['disks'][number]> => {
-    const place = await bundle.place(config.disks[index]?.image ?? '');
-    return bundle.isArchive ? { ...place, serial } : { path: place.path, serial };
+    const { path, offset, size } = await bundle.place(config.disks[index]?.image ?? '');
+    return bundle.isArchive ? { file: path, offset, size, serial } : { file: path, serial };
   };
-  const machine = args.optionalText('machine');
-  const native = await loadNativeLibrary();
-  const tscKhz = native && (await measureTscKhz(native, TSC_CALIBRATION_MS));
+  if (bundle.isArchive && args.flag('print-cmd')) {
+    throw new UsageError(
+      'usage',
+      'Cannot print the command: kernel and initrd have no names in it',
+      {
+        hint: `Unpack it first: tar -xf ${bundle.path} -C FOLDER`,
+      },
+    );
+  }
+  const vmm = args.text('vmm') as VmmName;
+  const native = vmm === 'qemu' ? await loadNativeLibrary() : undefined;
   return {
     name: args.optionalText('name') ?? config.name,
-    kernel,
-    initrd,
+    vmm,
+    kernel: await at(config.kernel),
+    initrd: await at(config.initrd),
     disks: [await disk(0, DISK_SERIALS.os), await disk(1, DISK_SERIALS.payload)],
     memoryMib: args.optionalNumber('memory') ?? config.memory_mib,
     cpus: args.optionalNumber('cpus') ?? cpuCount(config.cpu_topology, availableParallelism()),
     accelerator: args.text('accel') as 'auto' | 'kvm' | 'tcg',
-    ...(machine === undefined ? {} : { machine: machine as 'q35' | 'microvm' }),
-    ...(tscKhz === undefined ? {} : { tscKhz }),
+    machine: args.optionalText('machine') as Machine | undefined,
+    tscKhz: native && (await measureTscKhz(native, TSC_CALIBRATION_MS)),
+    extraArguments: context.rest,
+    bundle: bundle.path,
   };
-}
-
-interface PlannedCall {
-  readonly description: ReturnType<typeof findInterface>;
-  readonly method: string;
-  readonly values: readonly unknown[];
-  readonly port: number;
-}
-
-/** What `--call` asks for, checked before anything starts. */
-async function plannedCall(
-  bundle: Bundle,
-  files: MaterializedBundle,
-  args: CommandArguments,
-): Promise<PlannedCall | undefined> {
-  const wanted = args.optionalText('call');
-  if (wanted === undefined) return undefined;
-  const { iface, method } = parseMethodName(wanted);
-  const port = bundle.manifest.payload.rpcPort;
-  if (port === null) {
-    throw new UsageError('usage', 'Cannot use --call: the bundle names no RPC port', {
-      hint: 'Set vm.rpcPort in the recipe',
-    });
-  }
-  const interfaces = await readInterfaces(files.interfaces);
-  return {
-    description: findInterface(interfaces, iface),
-    method,
-    values: parseArguments(args.list('arg')),
-    port,
-  };
-}
-
-async function callWhenReady(
-  vm: Vm,
-  call: PlannedCall,
-): Promise<{ value: unknown; milliseconds: number } | undefined> {
-  if (!(await vm.reached('ready'))) return undefined;
-  const started = performance.now();
-  const client = await openRpcClient(await vm.connect(call.port));
-  try {
-    const value = await callMethod(client.root, call.description, call.method, call.values);
-    return { value: toJsonValue(value), milliseconds: performance.now() - started };
-  } finally {
-    client.close();
-  }
 }

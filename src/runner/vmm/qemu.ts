@@ -1,10 +1,15 @@
-/** QEMU's command line for a bundle. */
+/** QEMU's command line for a bundle: x86_64 (microvm, q35) and aarch64 (virt). */
 
 import { execFile } from 'node:child_process';
 import { UsageError } from '../../core/errors.ts';
-import type { Machine, Vmm, VmmSpec } from './vmm.ts';
+import { checkSerial } from './disk-serial.ts';
+import { kernelCommandLine } from './kernel-command-line.ts';
+import type { Channel, GuestArch, Machine, Vmm, VmmCommand, VmmSpec } from './vmm.ts';
 
-export const QEMU_PROGRAM = 'qemu-system-x86_64';
+/** QEMU's name for a guest's architecture is ours. */
+export const qemuProgram = (arch: GuestArch): string => `qemu-system-${arch}`;
+
+export const QEMU_PROGRAM = qemuProgram('x86_64');
 
 const PROBE_MILLISECONDS = 5000;
 
@@ -13,60 +18,57 @@ export const QEMU_SANDBOX =
   'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
 
 /**
- * Emulated: a plain CPU plus what x86-64-v2 binaries need. `max` would cost 0.1 to 0.4 s of boot,
- * most of it translating code that the extra features make the kernel take.
+ * Emulated: on x86_64 a plain CPU plus what x86-64-v2 binaries need. `max` would cost 0.1 to 0.4 s of
+ * boot, most of it translating code that the extra features make the kernel take.
  */
-const TCG_CPU = 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt';
+const TCG_CPUS: Readonly<Record<GuestArch, string>> = {
+  x86_64: 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt',
+  aarch64: 'cortex-a57',
+};
 
 export const qemu: Vmm = {
   name: 'qemu',
-  program: QEMU_PROGRAM,
-  arguments: qemuArguments,
+  program: qemuProgram,
+  install: 'apt-get install qemu-system-x86 (qemu-system-arm for aarch64 guests)',
+  limits: [],
+  vsock: 'vhost-user',
+  qmp: true,
+  consoleIsOutput: false,
+  exitReasons: {},
+  command: qemuCommand,
 };
 
 /**
  * microvm boots fastest but has no timer that an emulated kernel could measure its TSC against, and
  * hangs unless it is told the frequency. KVM has its own clock.
+ *
+ * @throws {UsageError} for a machine of another architecture.
  */
-export function chooseMachine(spec: Pick<VmmSpec, 'machine' | 'accelerator' | 'tscKhz'>): Machine {
-  if (spec.machine !== undefined) return spec.machine;
-  return spec.accelerator === 'kvm' || spec.tscKhz !== undefined ? 'microvm' : 'q35';
+export function chooseMachine(
+  spec: Pick<VmmSpec, 'arch' | 'machine' | 'accelerator' | 'tscKhz'>,
+): Machine {
+  const { arch = 'x86_64', machine, accelerator, tscKhz } = spec;
+  if (machine !== undefined && (machine === 'virt') !== (arch === 'aarch64')) {
+    throw new UsageError('usage', `Cannot use machine ${machine} for a guest of ${arch}`);
+  }
+  if (arch === 'aarch64') return 'virt';
+  return machine ?? (accelerator === 'kvm' || tscKhz !== undefined ? 'microvm' : 'q35');
 }
 
-/** Nothing here concerns the guest's checks: console, panic and reboot behaviour, and boot speed. */
-export function kernelCommandLine(
-  spec: Pick<VmmSpec, 'accelerator' | 'tscKhz' | 'kernelArguments'>,
-): string {
-  const { accelerator, tscKhz, kernelArguments = [] } = spec;
-  return [
-    'console=ttyS0',
-    'quiet',
-    // A panic must end the machine at once; with -no-reboot a reset is an exit.
-    'panic=-1',
-    'reboot=t',
-    // The self tests of the crypto API are the largest single cost of an emulated boot.
-    'cryptomgr.notests',
-    'noreplace-smp',
-    ...(accelerator === 'tcg' && tscKhz !== undefined
-      ? [`tsc_early_khz=${tscKhz}`, 'tsc=reliable']
-      : []),
-    ...kernelArguments,
-  ].join(' ');
-}
-
-function qemuArguments(spec: VmmSpec): readonly string[] {
+function qemuCommand(spec: VmmSpec): VmmCommand {
+  const { arch = 'x86_64' } = spec;
   const machine = chooseMachine(spec);
   if (machine === 'microvm' && spec.accelerator === 'tcg' && spec.tscKhz === undefined) {
     throw new UsageError('usage', 'Cannot emulate a microvm: the TSC frequency is not known', {
       hint: 'Use machine q35, which needs none',
     });
   }
-  const bus = machine === 'q35' ? 'pci' : 'device';
+  const bus = machine === 'microvm' ? 'device' : 'pci';
   const groups: readonly (readonly string[])[] = [
     // The name is for people who look at the process list.
     ['-name', `microbuild-${escape(spec.name)}`],
     ['-machine', `${machine},memory-backend=memory`, '-accel', spec.accelerator],
-    ['-cpu', spec.accelerator === 'kvm' ? 'host' : TCG_CPU, '-smp', String(spec.cpus)],
+    ['-cpu', spec.accelerator === 'kvm' ? 'host' : TCG_CPUS[arch], '-smp', String(spec.cpus)],
     // Shared, because the vsock backend is another process.
     ['-m', `${spec.memoryMib}M`],
     ['-object', `memory-backend-memfd,id=memory,size=${spec.memoryMib}M,share=on`],
@@ -83,27 +85,43 @@ function qemuArguments(spec: VmmSpec): readonly string[] {
       '-device',
       `virtio-blk-${bus},drive=disk${i},serial=${checkSerial(serial)}`,
     ]),
-    ['-chardev', `socket,id=vsock,path=${escape(spec.vsockSocket)}`],
+    ['-chardev', `socket,id=vsock,path=${escape(spec.vsock.vhostSocket)}`],
     ['-device', `vhost-user-vsock-${bus},chardev=vsock`],
-    ['-chardev', `file,id=console,path=${escape(spec.consoleFile)}`],
-    ['-device', 'isa-serial,chardev=console'],
-    ['-chardev', `file,id=reason,path=${escape(spec.reasonFile)}`],
-    ['-device', 'isa-serial,chardev=reason'],
+    ...serialPorts(spec, arch),
     spec.rng === true ? ['-device', `virtio-rng-${bus}`] : [],
-    ['-qmp', `unix:${escape(spec.controlSocket)},server=on,wait=off`],
+    controlPort(spec.control),
     spec.extraArguments ?? [],
   ];
-  return groups.flat();
+  return { arguments: groups.flat(), files: [] };
 }
+
+/** Arm's virt machine has one UART: there the reason of a failure is on the console alone. */
+function serialPorts(spec: VmmSpec, arch: GuestArch): string[][] {
+  const console = ['-chardev', outputTo(spec.console, 'console')];
+  if (arch === 'aarch64') return [console, ['-serial', 'chardev:console']];
+  return [
+    [...console, '-device', 'isa-serial,chardev=console'],
+    ['-chardev', outputTo(spec.reason, 'reason'), '-device', 'isa-serial,chardev=reason'],
+  ];
+}
+
+const outputTo = (channel: Channel, id: string): string =>
+  'path' in channel
+    ? `file,id=${id},path=${escape(channel.path)}`
+    : `socket,id=${id},fd=${channel.descriptor}`;
+
+const controlPort = (channel: Channel): string[] =>
+  'path' in channel
+    ? ['-qmp', `unix:${escape(channel.path)},server=on,wait=off`]
+    : [
+        '-chardev',
+        `socket,id=control,fd=${channel.descriptor}`,
+        '-mon',
+        'chardev=control,mode=control',
+      ];
 
 /** In QEMU's option lists a comma is written twice. */
 const escape = (value: string): string => value.replaceAll(',', ',,');
-
-/** A virtio serial has 20 bytes. */
-function checkSerial(serial: string): string {
-  if (/^[A-Za-z0-9_-]{1,20}$/.test(serial)) return serial;
-  throw new RangeError(`Cannot use "${serial}" as a disk serial`);
-}
 
 /**
  * Whether this build of QEMU can confine itself: a machine without a CPU is made and told to quit.

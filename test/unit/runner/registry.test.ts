@@ -8,11 +8,12 @@ import {
   ensurePrivateFolder,
   findVm,
   listVms,
-  parseVmState,
-  processStart,
+  parseVmRecord,
   registryPath,
-  writeVmState,
+  type VmRecord,
+  writeVmRecord,
 } from '../../../src/runner/registry.ts';
+import { processStart } from '../../../src/runner/process-identity.ts';
 import { chooseCid } from '../../../src/runner/vm-options.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
@@ -22,14 +23,25 @@ const registry = (): string => {
   return path;
 };
 
-const STATE = {
+const STATE: VmRecord = {
   name: 'a',
+  state: 'READY',
   pid: process.pid,
   pidStart: processStart(process.pid) ?? '',
+  runnerPid: process.pid,
+  runnerStart: processStart(process.pid) ?? '',
+  backendPid: 0,
+  backendStart: '',
   cid: 3000,
   hostSocket: '/s',
   consoleFile: '/c',
-  state: 'ready',
+  logFile: '/l',
+  vmm: 'qemu',
+  accelerator: 'tcg',
+  memoryMib: 128,
+  cpus: 1,
+  startedAt: 1_700_000_000_000,
+  debuggable: false,
 };
 
 test('the registry is in XDG_RUNTIME_DIR, or a folder of this user', () => {
@@ -69,9 +81,9 @@ test('a folder whose owner died is taken over and emptied', async () => {
 test('a running machine is found by name, a dead one is known as dead', async () => {
   const root = registry();
   const { runDir } = await claimVm('a', root);
-  await writeVmState(runDir, STATE);
+  await writeVmRecord(runDir, STATE);
   expect(await findVm('a', root)).toEqual({ ...STATE, runDir, running: true });
-  await writeVmState(runDir, { ...STATE, pidStart: '1' });
+  await writeVmRecord(runDir, { ...STATE, pidStart: '1' });
   expect(await findVm('a', root)).toMatchObject({ running: false });
   expect(await findVm('absent', root)).toBeUndefined();
   expect((await listVms(root)).map(({ name }) => name)).toEqual(['a']);
@@ -107,13 +119,13 @@ test('a path that is too long for its sockets is refused with the way out', asyn
 });
 
 test('a state is whole or it is none', () => {
-  expect(parseVmState(JSON.stringify(STATE))).toEqual(STATE);
+  expect(parseVmRecord(JSON.stringify(STATE))).toEqual(STATE);
   for (const key of Object.keys(STATE)) {
-    expect(parseVmState(JSON.stringify({ ...STATE, [key]: null }))).toBeUndefined();
+    expect(parseVmRecord(JSON.stringify({ ...STATE, [key]: null }))).toBeUndefined();
   }
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-      expect(parseVmState(text)).toBeUndefined();
+      expect(parseVmRecord(text)).toBeUndefined();
     }),
   );
 });

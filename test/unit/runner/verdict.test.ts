@@ -18,6 +18,7 @@ function evidence(console: string, rest: Partial<Evidence> = {}): Evidence {
     error: undefined,
     ended: undefined,
     shutdown: 'guest-shutdown',
+    monitor: 'SHUTDOWN',
     vmmFailure: undefined,
     ...rest,
   };
@@ -113,7 +114,7 @@ test('a failure is told with its phase and its last lines', () => {
     evidence('microbuild: phase vbmeta +3\nlast\n', { ended: 'timeout' }),
   );
   expect(describeFailure(verdict)).toBe(
-    'The run took longer than it may\n  phase reached: vbmeta\n  last console lines:\n' +
+    'The run took longer than it may\n  phase reached: vbmeta\n  death reason: KILLED (1)\n  last console lines:\n' +
       '    microbuild: phase vbmeta +3\n    last',
   );
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { formatCommand } from '../../../../src/runner/command-line.ts';
-import { chooseMachine, kernelCommandLine, qemu } from '../../../../src/runner/vmm/qemu.ts';
+import { kernelCommandLine } from '../../../../src/runner/vmm/kernel-command-line.ts';
+import { chooseMachine, qemu } from '../../../../src/runner/vmm/qemu.ts';
 import type { VmmSpec } from '../../../../src/runner/vmm/vmm.ts';
 
 const SPEC: VmmSpec = {
@@ -16,14 +17,17 @@ const SPEC: VmmSpec = {
   accelerator: 'tcg',
   sandbox: true,
   startPaused: true,
-  vsockSocket: '/run/vhost.sock',
-  controlSocket: '/run/qmp.sock',
-  consoleFile: '/run/console.log',
-  reasonFile: '/run/reason.log',
+  vsock: { cid: 3000, vhostSocket: '/run/vhost.sock', hostSocket: '/run/vm.vsock' },
+  control: { path: '/run/qmp.sock' },
+  console: { path: '/run/console.log' },
+  reason: { path: '/run/reason.log' },
+  configFile: '/run/vmm.json',
 };
+const argumentsFor = (more: Partial<VmmSpec>): readonly string[] =>
+  qemu.command({ ...SPEC, ...more }).arguments;
 
 test('an emulated q35 has PCI devices and asks for no TSC', () => {
-  expect(formatCommand([qemu.program, ...qemu.arguments(SPEC)]).replaceAll(' -', '\n-'))
+  expect(formatCommand([qemu.program('x86_64'), ...argumentsFor({})]).replaceAll(' -', '\n-'))
     .toBe(`qemu-system-x86_64
 -name microbuild-hello
 -machine q35,memory-backend=memory
@@ -55,7 +59,7 @@ test('an emulated q35 has PCI devices and asks for no TSC', () => {
 });
 
 test('a microvm has virtio-mmio devices and knows the TSC', () => {
-  const args = qemu.arguments({ ...SPEC, tscKhz: 2_445_426, rng: true }).join(' ');
+  const args = argumentsFor({ tscKhz: 2_445_426, rng: true }).join(' ');
   expect(args).toContain('-machine microvm,');
   expect(args).toContain('virtio-blk-device,drive=disk0,serial=os');
   expect(args).toContain('vhost-user-vsock-device');
@@ -75,23 +79,22 @@ test.each([
 });
 
 test('under KVM the CPU is the host and no TSC is named', () => {
-  const args = qemu.arguments({ ...SPEC, accelerator: 'kvm', tscKhz: 5 });
+  const args = argumentsFor({ accelerator: 'kvm', tscKhz: 5 });
   expect(args).toContain('host');
   expect(kernelCommandLine({ accelerator: 'kvm', tscKhz: 5 })).not.toContain('tsc');
 });
 
 test('an emulated microvm without a TSC would hang, so it is refused', () => {
-  expect(() => qemu.arguments({ ...SPEC, machine: 'microvm' })).toThrow(/TSC/);
+  expect(() => argumentsFor({ machine: 'microvm' })).toThrow(/TSC/);
 });
 
 test('a serial that QEMU would read as options is refused', () => {
   const disks = [{ path: '/d', serial: 'os,readonly=off' }];
-  expect(() => qemu.arguments({ ...SPEC, disks })).toThrow(RangeError);
+  expect(() => argumentsFor({ disks })).toThrow(RangeError);
 });
 
 test('a user adds words to the kernel command line and to QEMU', () => {
-  const args = qemu.arguments({
-    ...SPEC,
+  const args = argumentsFor({
     kernelArguments: ['quiet=0'],
     extraArguments: ['-d', 'int'],
   });
@@ -104,7 +107,38 @@ test('a printed command can be pasted into a shell', () => {
 
 test('a disk may be a part of a file', () => {
   const disks = [{ path: '/b/hello.mbundle', offset: 58_503_168, size: 3_911_680, serial: 'os' }];
-  expect(qemu.arguments({ ...SPEC, disks })).toContain(
+  expect(argumentsFor({ disks })).toContain(
     'file=/b/hello.mbundle,if=none,id=disk0,format=raw,readonly=on,offset=58503168,size=3911680',
   );
+});
+
+test('channels that are inherited have no names', () => {
+  const args = argumentsFor({
+    console: { descriptor: 3 },
+    reason: { descriptor: 4 },
+    control: { descriptor: 5 },
+    kernel: '/proc/self/fd/6',
+  }).join(' ');
+  expect(args).toContain('-chardev socket,id=console,fd=3 -device isa-serial,chardev=console');
+  expect(args).toContain('-chardev socket,id=reason,fd=4 -device isa-serial,chardev=reason');
+  expect(args).toContain('-chardev socket,id=control,fd=5 -mon chardev=control,mode=control');
+  expect(args).toContain('-kernel /proc/self/fd/6');
+  expect(args).not.toContain('/run/console.log');
+});
+
+test('a guest of aarch64 has Arm’s machine, PCI, one serial port', () => {
+  const args = argumentsFor({ arch: 'aarch64' }).join(' ');
+  expect(qemu.program('aarch64')).toBe('qemu-system-aarch64');
+  expect(args).toContain('-machine virt,memory-backend=memory -accel tcg -cpu cortex-a57');
+  expect(args).toContain('virtio-blk-pci');
+  expect(args).toContain('-append console=ttyAMA0 quiet panic=-1 cryptomgr.notests -drive');
+  expect(args).toContain('-chardev file,id=console,path=/run/console.log -serial chardev:console');
+  expect(args).not.toMatch(/isa-serial|reason/);
+});
+
+test.each([
+  { arch: 'aarch64', machine: 'q35' },
+  { arch: 'x86_64', machine: 'virt' },
+] as const)('%j do not go together', (given) => {
+  expect(() => argumentsFor(given)).toThrow(expect.objectContaining({ code: 'usage' }));
 });
