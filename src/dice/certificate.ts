@@ -91,6 +91,10 @@ export function publicKeyOf(value: CborValue): Uint8Array {
   }
   const algorithm = key.get(COSE_KEY.algorithm);
   if (algorithm !== undefined && algorithm !== EDDSA) throw bad('not for EdDSA', 'COSE_Key');
+  const operations = key.get(COSE_KEY.operations);
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes(VERIFY))) {
+    throw bad('the key is not for verifying', 'COSE_Key');
+  }
   if (!(x instanceof Uint8Array) || x.length !== PUBLIC_KEY_SIZE) {
     throw bad(`the key does not have ${PUBLIC_KEY_SIZE} bytes`, 'COSE_Key');
   }
