@@ -69,6 +69,9 @@ const FOLDERS = [
   '/tmp',
 ];
 
+/** Names by which payloads made for Android ask for what is in libvm_payload, and Android's log. */
+const ANDROID_LIBRARIES = ['libbinder_ndk.so', 'libbinder_rpc_unstable.so', 'liblog.so'] as const;
+
 /** The tree of the source `{ guest: runtime }`. */
 export async function guestTree(guest: GuestFiles, mtime: number): Promise<Directory> {
   const root = directory({ mtime });
@@ -80,5 +83,8 @@ export async function guestTree(guest: GuestFiles, mtime: number): Promise<Direc
   await add('/system/bin/microdroid_manager', guest.manager, 0o755);
   await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
   await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
+  for (const name of ANDROID_LIBRARIES) {
+    await add(`/system/lib64/${name}`, join(guest.libraryFolder, name), 0o644);
+  }
   return root;
 }

@@ -109,6 +109,16 @@ impl Parcel {
         self.position = end;
     }
 
+    /// Bytes as they are, such as a part of another parcel. Nothing is padded.
+    pub fn write_raw(&mut self, bytes: &[u8]) {
+        let end = self.position.saturating_add(bytes.len());
+        if end > self.data.len() {
+            self.data.resize(end, 0);
+        }
+        self.data[self.position..end].copy_from_slice(bytes);
+        self.position = end;
+    }
+
     pub fn write_i32(&mut self, value: i32) {
         self.put(&value.to_le_bytes());
     }

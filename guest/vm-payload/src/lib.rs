@@ -1,5 +1,5 @@
-//! `libvm_payload.so`: what a payload may ask of its VM, as Android's C API of level 34 with the part of libbinder_ndk that a
-//! service needs. The headers in `include/` are the documentation of the C side.
+//! `libvm_payload.so`: what a payload may ask of its VM, as Android's C API of level 36, with libbinder_ndk. The headers in
+//! `include/` are the documentation of the C side.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -10,8 +10,9 @@ extern crate std;
 
 #[allow(unsafe_code, non_snake_case, non_camel_case_types)]
 pub mod abi;
+mod client;
 mod manager;
-mod parcel;
+mod platform;
 mod server;
+mod signature;
 mod status;
-mod stream;

@@ -1,6 +1,6 @@
 //! `AStatus`: how a method of a service ended.
 
-use crate::parcel::AParcel;
+use crate::abi::parcel::AParcel;
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -100,7 +100,7 @@ impl AStatus {
     }
 
     /// The head of a reply. A failed transaction has none: its code is the error, for the reply's own status word.
-    pub fn write_header(&self, parcel: &mut AParcel<'_>) -> Result<(), StatusCode> {
+    pub fn write_header(&self, parcel: &mut AParcel) -> Result<(), StatusCode> {
         match self.exception {
             Exception::TRANSACTION_FAILED => Err(self.status),
             0 => parcel.write(|parcel| parcel.write_status(Ok(()))),
@@ -115,7 +115,7 @@ impl AStatus {
         }
     }
 
-    pub fn read_header(parcel: &mut AParcel<'_>) -> Result<Self, StatusCode> {
+    pub fn read_header(parcel: &mut AParcel) -> Result<Self, StatusCode> {
         let Err(exception) = parcel.read(|reader| reader.read_status())? else {
             return Ok(Self::ok());
         };

@@ -57,6 +57,13 @@ impl<O: Object> Message<O> {
         &mut self.parcel
     }
 
+    /// The same, to be read from its start.
+    pub fn rewound(mut self) -> Self {
+        // The start is never beyond the end.
+        let _moved = self.parcel.set_position(0);
+        self
+    }
+
     /// Whether objects were written into it.
     pub fn has_objects(&self) -> bool {
         !self.objects.is_empty()
@@ -101,6 +108,35 @@ impl<O: Object> Message<O> {
             (Some(address), Some(session)) => session.enter(address).map(Some),
             (Some(_), None) => Err(StatusCode::BAD_TYPE),
         }
+    }
+
+    /// Appends a part of another message, with the objects in it.
+    ///
+    /// # Errors
+    /// `BAD_VALUE` for a part that is not there, and whatever reading its objects gives.
+    pub fn append(&mut self, from: &Self, start: usize, size: usize) -> Result<(), StatusCode> {
+        let end = start.checked_add(size).ok_or(StatusCode::BAD_VALUE)?;
+        let bytes = from.parcel.data().get(start..end);
+        let bytes = bytes.ok_or(StatusCode::BAD_VALUE)?;
+        let listed = from.parcel.objects().iter();
+        let listed = listed.filter_map(|at| usize::try_from(*at).ok());
+        let mut objects = Vec::new();
+        for at in from.objects.keys().copied().chain(listed) {
+            if at < start || at.saturating_add(BINDER_SIZE) > end {
+                continue;
+            }
+            let mut reader = from.parcel.reader();
+            reader.set_position(at)?;
+            if let Some(object) = from.read_object(&mut reader)? {
+                objects.push((at - start, object));
+            }
+        }
+        let here = self.parcel.position();
+        self.parcel.write_raw(bytes);
+        for (at, object) in objects {
+            self.objects.insert(here + at, object);
+        }
+        Ok(())
     }
 
     /// The objects that still stand where they were written, and the parcel's bytes with their addresses.

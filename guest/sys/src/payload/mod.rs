@@ -22,6 +22,7 @@ pub struct Errno(pub i32);
 
 impl Errno {
     pub const EINTR: Self = Self(4);
+    pub const EBADF: Self = Self(9);
     pub const EAGAIN: Self = Self(11);
     pub const ENOMEM: Self = Self(12);
     pub const ENFILE: Self = Self(23);

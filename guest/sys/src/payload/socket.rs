@@ -1,8 +1,8 @@
 //! Stream sockets: vsock to the host, unix to the manager.
 
 use super::bindings::{
-    self, SockaddrUn, SockaddrVm, AF_UNIX, AF_VSOCK, MSG_NOSIGNAL, SHUT_RDWR, SOCK_CLOEXEC,
-    SOCK_STREAM,
+    self, SockaddrUn, SockaddrVm, AF_UNIX, AF_VSOCK, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK,
+    SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM,
 };
 use super::Errno;
 use core::ffi::{c_int, c_uint};
@@ -42,12 +42,12 @@ fn check(result: c_int) -> Result<(), Errno> {
     }
 }
 
-/// A listening vsock socket.
-pub struct VsockListener(Descriptor);
+/// A listening socket.
+pub struct Listener(Descriptor);
 
-impl VsockListener {
-    /// Listens on a port of this VM, whatever its CID.
-    pub fn bind(port: u32) -> Result<Self, Errno> {
+impl Listener {
+    /// Listens on a vsock port of this VM, whatever its CID.
+    pub fn bind_vsock(port: u32) -> Result<Self, Errno> {
         let socket = stream_socket(AF_VSOCK)?;
         let address = SockaddrVm {
             family: AF_VSOCK as u16,
@@ -63,13 +63,25 @@ impl VsockListener {
                 size_of::<SockaddrVm>() as c_uint,
             )
         })?;
+        Self::listen(socket)
+    }
+
+    /// Listens on a stream socket that is bound already, and takes it over.
+    ///
+    /// # Safety
+    /// The caller owns the descriptor and gives it up.
+    pub unsafe fn from_bound(fd: i32) -> Result<Self, Errno> {
+        Self::listen(Descriptor(fd))
+    }
+
+    fn listen(socket: Descriptor) -> Result<Self, Errno> {
         // SAFETY: takes numbers only.
         check(unsafe { bindings::listen(socket.0, 50) })?;
         Ok(Self(socket))
     }
 
-    /// The next connection, with the CID of its peer.
-    pub fn accept(&self) -> Result<(Socket, u32), Errno> {
+    /// The next connection, with the CID of its peer if it came by vsock.
+    pub fn accept(&self) -> Result<(Socket, Option<u32>), Errno> {
         let mut peer = SockaddrVm::default();
         let mut length = size_of::<SockaddrVm>() as c_uint;
         // SAFETY: the address is valid for the length given, which the kernel does not exceed.
@@ -77,7 +89,14 @@ impl VsockListener {
             bindings::accept4(self.0 .0, (&raw mut peer).cast(), &mut length, SOCK_CLOEXEC)
         };
         let socket = Socket(Descriptor::new(fd)?);
-        Ok((socket, peer.cid))
+        let vsock = peer.family == AF_VSOCK as u16;
+        Ok((socket, vsock.then_some(peer.cid)))
+    }
+
+    /// Makes `accept` fail, now and from now on.
+    pub fn shut_down(&self) {
+        // SAFETY: takes numbers only.
+        unsafe { bindings::shutdown(self.0 .0, SHUT_RDWR) };
     }
 }
 
@@ -145,6 +164,15 @@ impl Socket {
         Ok(Self(socket))
     }
 
+    /// Whether `receive` would return at once.
+    pub fn has_input(&self) -> bool {
+        let mut byte = 0_u8;
+        let flags = MSG_PEEK | MSG_DONTWAIT;
+        // SAFETY: the buffer is valid for its one byte, and only looked into.
+        let seen = retry(|| unsafe { bindings::recv(self.0 .0, (&raw mut byte).cast(), 1, flags) });
+        !matches!(seen, Err(Errno::EAGAIN))
+    }
+
     /// Receives up to a buffer; 0 at the end of the stream.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: the buffer is valid for its length.
@@ -193,7 +221,9 @@ mod tests {
         theirs.read_exact(&mut buffer).unwrap();
         assert_eq!(&buffer, b"ping");
         theirs.write_all(b"ok").unwrap();
+        assert!(ours.has_input());
         assert_eq!(ours.receive(&mut buffer), Ok(2));
+        assert!(!ours.has_input());
         drop(theirs);
         assert_eq!(ours.receive(&mut buffer), Ok(0));
         assert_eq!(ours.send(b"x"), Err(Errno(32)));

@@ -1,6 +1,6 @@
 /**
- * Parcels: the arguments and results of calls. The names and meanings are those of Android's libbinder_ndk; what is
- * declared here is what libvm_payload.so implements: everything but binders, file descriptors and marshalling.
+ * Parcels: the arguments and results of calls. The names and meanings are those of Android's libbinder_ndk, level 36. File
+ * descriptors cannot leave the VM: writing one gives STATUS_FDS_NOT_ALLOWED.
  *
  * Values are read in the order in which they were written. A function that cannot read returns STATUS_NOT_ENOUGH_DATA at
  * the end of the parcel, STATUS_BAD_VALUE for what cannot be the value asked for, STATUS_UNEXPECTED_NULL for a null that
@@ -27,10 +27,13 @@ extern "C" {
 /** A sequence of values with a position, at which the next one is read or written. */
 typedef struct AParcel AParcel;
 
+/** An object; see android/binder_ibinder.h. */
+typedef struct AIBinder AIBinder;
+
 /** Makes an empty parcel, to be deleted by AParcel_delete. */
 AParcel* AParcel_create(void);
 
-/** Deletes a parcel that AParcel_create made; null is allowed. */
+/** Deletes a parcel of AParcel_create, AIBinder_prepareTransaction or AIBinder_transact; null is allowed. */
 void AParcel_delete(AParcel* parcel);
 
 /** Moves the position, to at most the size; STATUS_BAD_VALUE beyond. */
@@ -41,6 +44,33 @@ int32_t AParcel_getDataPosition(const AParcel* parcel);
 
 /** The size in bytes. */
 int32_t AParcel_getDataSize(const AParcel* parcel);
+
+/** Empties a parcel. */
+binder_status_t AParcel_reset(AParcel* parcel);
+
+/** Writes a part of another parcel, with the objects in it; STATUS_BAD_VALUE if there is no such part. */
+binder_status_t AParcel_appendFrom(const AParcel* from, AParcel* to, int32_t start, int32_t size);
+
+/** Copies a part of a parcel's bytes; STATUS_INVALID_OPERATION if it holds objects, STATUS_BAD_VALUE outside of it. */
+binder_status_t AParcel_marshal(const AParcel* parcel, uint8_t* buffer, size_t start, size_t len);
+
+/** Replaces what is in a parcel by bytes of AParcel_marshal; the position is then behind them. */
+binder_status_t AParcel_unmarshal(AParcel* parcel, const uint8_t* buffer, size_t len);
+
+/** Says that a parcel holds secrets. Parcels are never logged here, so it changes nothing. */
+void AParcel_markSensitive(const AParcel* parcel);
+
+/** Writes an object, or null. The parcel holds a reference of its own. */
+binder_status_t AParcel_writeStrongBinder(AParcel* parcel, AIBinder* binder);
+
+/** Reads an object, or null. The caller gives the reference back (AIBinder_decStrong). */
+binder_status_t AParcel_readStrongBinder(const AParcel* parcel, AIBinder** binder);
+
+/** Writes the null of a ParcelFileDescriptor for -1; STATUS_FDS_NOT_ALLOWED for a descriptor. */
+binder_status_t AParcel_writeParcelFileDescriptor(AParcel* parcel, int fd);
+
+/** Reads a ParcelFileDescriptor, which is null (-1) or STATUS_BAD_TYPE. */
+binder_status_t AParcel_readParcelFileDescriptor(const AParcel* parcel, int* fd);
 
 /**
  * Writes how a method ended, which is the head of its reply.

@@ -1,8 +1,7 @@
 //! `android/binder_parcel.h`, the arrays. C code owns them: the functions here ask it for room and for elements.
 
 use super::code;
-use super::parcel::{give_string, read, text, write};
-use crate::parcel::AParcel;
+use super::parcel::{give_string, read, text, write, AParcel};
 use alloc::vec::Vec;
 use core::ffi::{c_char, c_void};
 use core::ptr;
@@ -23,12 +22,20 @@ fn length_to_write(length: i32) -> Result<Option<usize>, StatusCode> {
     }
 }
 
+/// What Android says to an array that is longer than its parcel.
+fn too_long(status: StatusCode) -> StatusCode {
+    match status {
+        StatusCode::NOT_ENOUGH_DATA => StatusCode::NO_MEMORY,
+        other => other,
+    }
+}
+
 /// Writes an array that lies in memory as C arrays do.
 ///
 /// # Safety
 /// `parcel` is null or a parcel of the caller's; `data` is null or has `length` elements.
 unsafe fn write_array<T>(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     data: *const T,
     length: i32,
     write_elements: impl FnOnce(&mut Parcel, &[T]),
@@ -54,14 +61,14 @@ unsafe fn write_array<T>(
 /// # Safety
 /// `parcel` is null or a parcel of the caller's; `allocator` is what its type says and takes `array_data`.
 unsafe fn read_array<T: Copy>(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     array_data: *mut c_void,
     allocator: Option<Allocator<T>>,
     read_elements: impl FnOnce(&mut ParcelReader<'_>) -> Result<Option<Vec<T>>, StatusCode>,
 ) -> Result<(), StatusCode> {
     let allocator = allocator.ok_or(StatusCode::UNEXPECTED_NULL)?;
     // SAFETY: the caller's promise.
-    let elements = unsafe { read(parcel, read_elements) }?;
+    let elements = unsafe { read(parcel, read_elements) }.map_err(too_long)?;
     let mut buffer: *mut T = ptr::null_mut();
     let Some(elements) = elements else {
         // SAFETY: the caller's promise.
@@ -100,7 +107,7 @@ macro_rules! arrays {
         /// # Safety
         /// `parcel` is null or a parcel of the caller's; `data` is null or has `length` elements.
         #[no_mangle]
-        pub unsafe extern "C" fn $write_name(parcel: *mut AParcel<'_>, data: *const $type, length: i32) -> i32 {
+        pub unsafe extern "C" fn $write_name(parcel: *mut AParcel, data: *const $type, length: i32) -> i32 {
             // SAFETY: the caller's promise.
             code(unsafe { write_array(parcel, data, length, $write) })
         }
@@ -109,7 +116,7 @@ macro_rules! arrays {
         /// `parcel` is null or a parcel of the caller's; `allocator` is what its type says and takes `array_data`.
         #[no_mangle]
         pub unsafe extern "C" fn $read_name(
-            parcel: *const AParcel<'_>,
+            parcel: *const AParcel,
             array_data: *mut c_void,
             allocator: Option<Allocator<$type>>,
         ) -> i32 {
@@ -135,7 +142,7 @@ arrays! {
 /// # Safety
 /// `parcel` is null or a parcel of the caller's.
 unsafe fn write_elementwise(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     length: i32,
     mut element: impl FnMut(usize) -> Result<(), StatusCode>,
 ) -> Result<(), StatusCode> {
@@ -155,14 +162,15 @@ unsafe fn write_elementwise(
 /// # Safety
 /// `parcel` is null or a parcel of the caller's; `allocator` is what its type says and takes `array_data`.
 unsafe fn read_elementwise(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     array_data: *mut c_void,
     allocator: Option<ElementwiseAllocator>,
     mut element: impl FnMut(usize) -> Result<(), StatusCode>,
 ) -> Result<(), StatusCode> {
     let allocator = allocator.ok_or(StatusCode::UNEXPECTED_NULL)?;
     // SAFETY: the caller's promise.
-    let Some(length) = (unsafe { read(parcel, |reader| reader.read_length(4)) })? else {
+    let length = unsafe { read(parcel, |reader| reader.read_length(4)) };
+    let Some(length) = length.map_err(too_long)? else {
         // SAFETY: the caller's promise.
         let accepted = unsafe { allocator(array_data, -1) };
         return if accepted {
@@ -186,7 +194,7 @@ type BoolSetter = unsafe extern "C" fn(*mut c_void, usize, bool);
 /// `parcel` is null or a parcel of the caller's; `getter` is what its type says and takes `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_writeBoolArray(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     array_data: *const c_void,
     length: i32,
     getter: Option<BoolGetter>,
@@ -207,7 +215,7 @@ pub unsafe extern "C" fn AParcel_writeBoolArray(
 /// `parcel` is null or a parcel of the caller's; the functions are what their types say and take `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_readBoolArray(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     array_data: *mut c_void,
     allocator: Option<ElementwiseAllocator>,
     setter: Option<BoolSetter>,
@@ -233,7 +241,7 @@ type StringElementAllocator =
 /// `parcel` is null or a parcel of the caller's; `getter` is what its type says and takes `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_writeStringArray(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     array_data: *const c_void,
     length: i32,
     getter: Option<StringGetter>,
@@ -256,7 +264,7 @@ pub unsafe extern "C" fn AParcel_writeStringArray(
 /// `parcel` is null or a parcel of the caller's; the functions are what their types say and take `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_readStringArray(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     array_data: *mut c_void,
     allocator: Option<ElementwiseAllocator>,
     element_allocator: Option<StringElementAllocator>,
@@ -275,8 +283,8 @@ pub unsafe extern "C" fn AParcel_readStringArray(
     })
 }
 
-type WriteElement = for<'a> unsafe extern "C" fn(*mut AParcel<'a>, *const c_void, usize) -> i32;
-type ReadElement = for<'a> unsafe extern "C" fn(*const AParcel<'a>, *mut c_void, usize) -> i32;
+type WriteElement = unsafe extern "C" fn(*mut AParcel, *const c_void, usize) -> i32;
+type ReadElement = unsafe extern "C" fn(*const AParcel, *mut c_void, usize) -> i32;
 
 fn result(status: i32) -> Result<(), StatusCode> {
     match StatusCode(status) {
@@ -289,7 +297,7 @@ fn result(status: i32) -> Result<(), StatusCode> {
 /// `parcel` is null or a parcel of the caller's; `writer` is what its type says and takes `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_writeParcelableArray(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     array_data: *const c_void,
     length: i32,
     writer: Option<WriteElement>,
@@ -309,7 +317,7 @@ pub unsafe extern "C" fn AParcel_writeParcelableArray(
 /// `parcel` is null or a parcel of the caller's; the functions are what their types say and take `array_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_readParcelableArray(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     array_data: *mut c_void,
     allocator: Option<ElementwiseAllocator>,
     reader: Option<ReadElement>,

@@ -1,79 +1,239 @@
-//! `android/binder_ibinder.h`: classes and objects of a service.
+//! `android/binder_ibinder.h`: objects, the payload's own and the peer's.
 
-use super::c_str;
-use crate::parcel::AParcel;
+use super::class::AIBinder_Class;
+use super::code;
+use super::death::Links;
+use super::parcel::AParcel;
+use crate::platform::Process;
 use crate::status::prune_status;
-use alloc::boxed::Box;
-use alloc::ffi::CString;
 use alloc::string::String;
-use core::ffi::{c_char, c_void};
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{fence, AtomicI32, Ordering};
-use microbuild_rpc::{Parcel, ParcelReader, Service, Status, StatusCode};
+use alloc::sync::Arc;
+use core::ffi::{c_char, c_int, c_void};
+use core::mem::ManuallyDrop;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use microbuild_rpc::peer::{Call, Message, Object, Remote};
+use microbuild_rpc::{
+    Parcel, StatusCode, FIRST_CALL_TRANSACTION, INTERFACE_TRANSACTION, LAST_CALL_TRANSACTION,
+    PING_TRANSACTION,
+};
 use microbuild_sys::payload::process;
+use microbuild_sys::payload::thread::Mutex;
 
-type OnCreate = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
-type OnDestroy = unsafe extern "C" fn(*mut c_void);
-type OnTransact =
-    for<'a> unsafe extern "C" fn(*mut AIBinder, u32, *const AParcel<'a>, *mut AParcel<'a>) -> i32;
+/// `_EXT`: the object's extension, or null.
+const EXTENSION_TRANSACTION: u32 = 0x5f45_5854;
+/// `_PID`: the process that the object lives in.
+const DEBUG_PID_TRANSACTION: u32 = 0x5f50_4944;
+/// Flags that a caller may set: one-way, clear the buffers, private to vendors.
+const KNOWN_FLAGS: u32 = 0x01 | 0x20 | 0x1000_0000;
 
-pub struct AIBinder_Class {
-    descriptor: String,
-    /// The same, for C code.
-    c_descriptor: CString,
-    on_create: OnCreate,
-    on_destroy: OnDestroy,
-    on_transact: OnTransact,
-}
-
-pub struct AIBinder {
+/// An object of C code.
+struct Own {
     class: &'static AIBinder_Class,
     user_data: *mut c_void,
-    strong: AtomicI32,
+    extension: Mutex<Option<Arc<AIBinder>>>,
 }
 
-/// # Safety
-/// `descriptor` is null or a C string; the functions are what their types say.
-#[no_mangle]
-pub unsafe extern "C" fn AIBinder_Class_define(
-    descriptor: *const c_char,
-    on_create: Option<OnCreate>,
-    on_destroy: Option<OnDestroy>,
-    on_transact: Option<OnTransact>,
-) -> *mut AIBinder_Class {
-    // SAFETY: the caller's promise.
-    let c_descriptor = CString::from(unsafe { c_str(descriptor) });
-    let (Ok(text), false) = (c_descriptor.to_str(), descriptor.is_null()) else {
-        return ptr::null_mut();
-    };
-    let (Some(on_create), Some(on_destroy), Some(on_transact)) =
-        (on_create, on_destroy, on_transact)
-    else {
-        return ptr::null_mut();
-    };
-    let descriptor = text.into();
-    Box::into_raw(Box::new(AIBinder_Class {
-        descriptor,
-        c_descriptor,
-        on_create,
-        on_destroy,
-        on_transact,
-    }))
+/// What stands for an object of the peer.
+struct Theirs {
+    remote: Remote<AIBinder>,
+    /// The first class that was found to fit, or null.
+    class: AtomicPtr<AIBinder_Class>,
+    links: Links,
 }
 
-/// # Safety
-/// `class` comes from `AIBinder_Class_define`.
-#[no_mangle]
-pub unsafe extern "C" fn AIBinder_Class_getDescriptor(
-    class: *const AIBinder_Class,
-) -> *const c_char {
-    // SAFETY: the caller's promise; classes are never freed.
-    match unsafe { class.as_ref() } {
-        Some(class) => class.c_descriptor.as_ptr(),
-        None => process::abort(format_args!(
-            "AIBinder_Class_getDescriptor: the class is null"
-        )),
+enum Kind {
+    Own(Own),
+    Theirs(Theirs),
+}
+
+/// What C code holds by a pointer: the pointer of an `Arc`, whose count is the object's.
+pub struct AIBinder(Kind);
+
+// SAFETY: user data is passed to the class's functions, which are called from several threads at once by the header's word,
+// as libbinder's are; all else is safe to share by itself.
+unsafe impl Send for AIBinder {}
+// SAFETY: as above.
+unsafe impl Sync for AIBinder {}
+
+impl Drop for AIBinder {
+    fn drop(&mut self) {
+        match &self.0 {
+            // SAFETY: the class made this user data, and nobody can reach it any more.
+            Kind::Own(own) => unsafe { (own.class.on_destroy)(own.user_data) },
+            Kind::Theirs(theirs) => theirs.links.unlink_all(),
+        }
     }
+}
+
+impl Object for AIBinder {
+    type Environment = Process;
+
+    fn from_remote(remote: Remote<Self>) -> Arc<Self> {
+        Arc::new(Self(Kind::Theirs(Theirs {
+            remote,
+            class: AtomicPtr::default(),
+            links: Links::default(),
+        })))
+    }
+
+    fn remote(&self) -> Option<&Remote<Self>> {
+        match &self.0 {
+            Kind::Own(_) => None,
+            Kind::Theirs(theirs) => Some(&theirs.remote),
+        }
+    }
+
+    fn transact(self: &Arc<Self>, call: Call<'_, Self>) -> Result<Message<Self>, StatusCode> {
+        self.execute(call.code, call.data)
+    }
+
+    fn died(self: &Arc<Self>) {
+        if let Kind::Theirs(theirs) = &self.0 {
+            theirs.links.died();
+        }
+    }
+}
+
+impl AIBinder {
+    fn own(&self) -> Option<&Own> {
+        match &self.0 {
+            Kind::Own(own) => Some(own),
+            Kind::Theirs(_) => None,
+        }
+    }
+
+    /// The links to the death of an object of the peer.
+    pub fn links(&self) -> Option<&Links> {
+        match &self.0 {
+            Kind::Own(_) => None,
+            Kind::Theirs(theirs) => Some(&theirs.links),
+        }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.remote()
+            .is_none_or(|remote| remote.session().is_alive())
+    }
+
+    pub fn class(&self) -> Option<&'static AIBinder_Class> {
+        match &self.0 {
+            Kind::Own(own) => Some(own.class),
+            // SAFETY: null, or a class, and classes are never freed.
+            Kind::Theirs(theirs) => unsafe { theirs.class.load(Ordering::Acquire).as_ref() },
+        }
+    }
+
+    /// Executes a call to an object of C code: Binder's own codes here, the interface's there.
+    fn execute(
+        self: &Arc<Self>,
+        code: u32,
+        data: Message<Self>,
+    ) -> Result<Message<Self>, StatusCode> {
+        let own = self.own().ok_or(StatusCode::INVALID_OPERATION)?;
+        let mut reply = Message::default();
+        match code {
+            PING_TRANSACTION => {}
+            INTERFACE_TRANSACTION => reply = Message::new(Parcel::request(&own.class.descriptor)),
+            EXTENSION_TRANSACTION => {
+                let extension = own.extension.with(|extension| extension.clone());
+                reply.write_object(extension.as_ref());
+            }
+            DEBUG_PID_TRANSACTION => reply.parcel_mut().write_i32(process::process_id()),
+            FIRST_CALL_TRANSACTION..=LAST_CALL_TRANSACTION => {
+                return self.execute_method(own, code, data)
+            }
+            _ => return Err(StatusCode::UNKNOWN_TRANSACTION),
+        }
+        Ok(reply)
+    }
+
+    fn execute_method(
+        self: &Arc<Self>,
+        own: &Own,
+        code: u32,
+        data: Message<Self>,
+    ) -> Result<Message<Self>, StatusCode> {
+        let mut input = AParcel::received(data);
+        if own.class.has_token() {
+            input.read(|reader| reader.enforce_interface(&own.class.descriptor))?;
+        }
+        let mut output = AParcel::default();
+        let this = Arc::as_ptr(self).cast_mut();
+        // Reading moves the position of `in`, which is const to C code: hence a pointer made of a mutable borrow.
+        let input = (&raw mut input).cast_const();
+        // SAFETY: the object and both parcels live until the function returns, by when it is done with them.
+        let status = unsafe { (own.class.on_transact)(this, code, input, &raw mut output) };
+        match StatusCode(status) {
+            StatusCode::OK => Ok(output.into_message()),
+            status => Err(prune_status(status)),
+        }
+    }
+
+    /// Calls an object, wherever it lives.
+    fn call(
+        self: &Arc<Self>,
+        code: u32,
+        flags: u32,
+        data: Message<Self>,
+    ) -> Result<Message<Self>, StatusCode> {
+        match &self.0 {
+            Kind::Own(_) => self.execute(code, data),
+            Kind::Theirs(theirs) => theirs.remote.transact(code, flags, &data),
+        }
+    }
+
+    /// The name of the interface that a peer's object says it has.
+    fn remote_descriptor(self: &Arc<Self>) -> Result<String, StatusCode> {
+        let reply = self.call(INTERFACE_TRANSACTION, 0, Message::default())?;
+        let descriptor = reply.parcel().reader().read_string();
+        descriptor
+    }
+
+    /// Whether the object is of a class. A peer's object is asked for the name of its interface, once.
+    fn associate(self: &Arc<Self>, class: &'static AIBinder_Class) -> bool {
+        if self.class().is_some_and(|known| ptr::eq(known, class)) {
+            return true;
+        }
+        let Kind::Theirs(theirs) = &self.0 else {
+            return false;
+        };
+        let fits = match self.class() {
+            Some(known) => known.descriptor == class.descriptor,
+            None => match self.remote_descriptor() {
+                Ok(descriptor) => descriptor == class.descriptor,
+                Err(_) => false,
+            },
+        };
+        if fits {
+            // The first one stays; it says the same as all later ones.
+            let _kept = theirs.class.compare_exchange(
+                ptr::null_mut(),
+                ptr::from_ref(class).cast_mut(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+        }
+        fits
+    }
+}
+
+/// A reference of its own to an object of the caller's; `None` for null.
+///
+/// # Safety
+/// `binder` is null or an object to which the caller has a reference.
+pub unsafe fn share(binder: *const AIBinder) -> Option<Arc<AIBinder>> {
+    if binder.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise: every object that C code has is the pointer of an `Arc`. The caller's reference stays.
+    let theirs = ManuallyDrop::new(unsafe { Arc::from_raw(binder) });
+    Some(Arc::clone(&theirs))
+}
+
+/// Gives a reference to C code; null for `None`.
+pub fn give(binder: Option<Arc<AIBinder>>) -> *mut AIBinder {
+    binder.map_or(ptr::null_mut(), |binder| Arc::into_raw(binder).cast_mut())
 }
 
 /// # Safety
@@ -90,11 +250,11 @@ pub unsafe extern "C" fn AIBinder_new(
     };
     // SAFETY: the caller's promise.
     let user_data = unsafe { (class.on_create)(args) };
-    Box::into_raw(Box::new(AIBinder {
+    give(Some(Arc::new(AIBinder(Kind::Own(Own {
         class,
         user_data,
-        strong: AtomicI32::new(1),
-    }))
+        extension: Mutex::new(None),
+    })))))
 }
 
 /// # Safety
@@ -102,35 +262,19 @@ pub unsafe extern "C" fn AIBinder_new(
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_incStrong(binder: *mut AIBinder) {
     // SAFETY: the caller's promise.
-    if let Some(binder) = unsafe { binder.as_ref() } {
-        // A new reference is made from an existing one, so nothing has to be seen in order (as in `Arc`).
-        let before = binder.strong.fetch_add(1, Ordering::Relaxed);
-        if before == i32::MAX {
-            process::abort(format_args!("AIBinder_incStrong: too many references"));
-        }
-    }
+    give(unsafe { share(binder) });
 }
 
 /// # Safety
 /// `binder` is null or an object of which the caller gives up one reference.
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_decStrong(binder: *mut AIBinder) {
-    // SAFETY: the caller's promise. The shared borrow ends before the object is freed.
-    let Some(before) =
-        (unsafe { binder.as_ref() }).map(|binder| binder.strong.fetch_sub(1, Ordering::Release))
-    else {
+    if binder.is_null() {
         process::print_error(format_args!("AIBinder_decStrong: the binder is null"));
         return;
-    };
-    if before != 1 {
-        return;
     }
-    // What the other holders did to the object comes before its end.
-    fence(Ordering::Acquire);
-    // SAFETY: it was the last reference to a box that `AIBinder_new` gave away.
-    let binder = unsafe { Box::from_raw(binder) };
-    // SAFETY: the class made this user data, and nobody can reach it any more.
-    unsafe { (binder.class.on_destroy)(binder.user_data) };
+    // SAFETY: the caller's promise.
+    drop(unsafe { Arc::from_raw(binder.cast_const()) });
 }
 
 /// # Safety
@@ -138,7 +282,10 @@ pub unsafe extern "C" fn AIBinder_decStrong(binder: *mut AIBinder) {
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_debugGetRefCount(binder: *mut AIBinder) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { binder.as_ref() }.map_or(-1, |binder| binder.strong.load(Ordering::Relaxed))
+    match unsafe { share(binder) } {
+        Some(binder) => i32::try_from(Arc::strong_count(&binder) - 1).unwrap_or(i32::MAX),
+        None => -1,
+    }
 }
 
 /// # Safety
@@ -148,8 +295,11 @@ pub unsafe extern "C" fn AIBinder_associateClass(
     binder: *mut AIBinder,
     class: *const AIBinder_Class,
 ) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { binder.as_ref() }.is_some_and(|binder| ptr::eq(binder.class, class))
+    // SAFETY: the caller's promise; classes are never freed.
+    match unsafe { (share(binder), class.as_ref()) } {
+        (Some(binder), Some(class)) => binder.associate(class),
+        _ => false,
+    }
 }
 
 /// # Safety
@@ -157,7 +307,8 @@ pub unsafe extern "C" fn AIBinder_associateClass(
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_getClass(binder: *mut AIBinder) -> *const AIBinder_Class {
     // SAFETY: the caller's promise.
-    unsafe { binder.as_ref() }.map_or(ptr::null(), |binder| binder.class)
+    let class = unsafe { binder.as_ref() }.and_then(AIBinder::class);
+    class.map_or(ptr::null(), ptr::from_ref)
 }
 
 /// # Safety
@@ -165,84 +316,180 @@ pub unsafe extern "C" fn AIBinder_getClass(binder: *mut AIBinder) -> *const AIBi
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_getUserData(binder: *mut AIBinder) -> *mut c_void {
     // SAFETY: the caller's promise.
-    unsafe { binder.as_ref() }.map_or(ptr::null_mut(), |binder| binder.user_data)
+    let own = unsafe { binder.as_ref() }.and_then(AIBinder::own);
+    own.map_or(ptr::null_mut(), |own| own.user_data)
 }
 
 /// # Safety
 /// `binder` is null or an object to which the caller has a reference.
 #[no_mangle]
-pub unsafe extern "C" fn AIBinder_isRemote(_binder: *const AIBinder) -> bool {
-    false // every object that a payload can have is its own
+pub unsafe extern "C" fn AIBinder_isRemote(binder: *const AIBinder) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { binder.as_ref() }.is_some_and(|binder| binder.remote().is_some())
 }
 
 /// # Safety
 /// `binder` is null or an object to which the caller has a reference.
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_isAlive(binder: *const AIBinder) -> bool {
-    !binder.is_null()
+    // SAFETY: the caller's promise.
+    unsafe { binder.as_ref() }.is_some_and(AIBinder::is_alive)
 }
 
 /// # Safety
 /// `binder` is null or an object to which the caller has a reference.
 #[no_mangle]
 pub unsafe extern "C" fn AIBinder_ping(binder: *mut AIBinder) -> i32 {
-    match binder.is_null() {
-        true => StatusCode::UNEXPECTED_NULL.0,
-        false => StatusCode::OK.0,
+    // SAFETY: the caller's promise.
+    let binder = unsafe { share(binder) }.ok_or(StatusCode::UNEXPECTED_NULL);
+    code(binder.and_then(|binder| {
+        binder
+            .call(PING_TRANSACTION, 0, Message::default())
+            .map(drop)
+    }))
+}
+
+/// # Safety
+/// `binder` is null or an object to which the caller has a reference; `args` has `count` C strings.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_dump(
+    binder: *mut AIBinder,
+    fd: c_int,
+    args: *const *const c_char,
+    count: u32,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let Some(this) = (unsafe { binder.as_ref() }) else {
+        return StatusCode::UNEXPECTED_NULL.0;
+    };
+    match this.own().map(|own| own.class.on_dump()) {
+        // SAFETY: the caller's promise is what the function asks for.
+        Some(Some(dump)) => prune_status(StatusCode(unsafe { dump(binder, fd, args, count) })).0,
+        Some(None) => StatusCode::OK.0,
+        None => StatusCode::FDS_NOT_ALLOWED.0, // a peer's object cannot be given the descriptor
     }
 }
 
-/// An object of C code as a service; holds a reference.
-pub struct BinderService(NonNull<AIBinder>);
-
-// SAFETY: the count is atomic, the class never changes, and a class's functions are called from several threads at once by
-// the header's word, as libbinder's are.
-unsafe impl Send for BinderService {}
-// SAFETY: as above.
-unsafe impl Sync for BinderService {}
-
-impl BinderService {
-    /// Takes a reference of its own. `None` for null.
-    ///
-    /// # Safety
-    /// `binder` is null or an object to which the caller has a reference.
-    pub unsafe fn new(binder: *mut AIBinder) -> Option<Self> {
-        let service = Self(NonNull::new(binder)?);
-        // SAFETY: the caller's promise.
-        unsafe { AIBinder_incStrong(binder) };
-        Some(service)
+/// # Safety
+/// `binder` is null or an object to which the caller has a reference; `parcel` is null or has room for a pointer.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_prepareTransaction(
+    binder: *mut AIBinder,
+    parcel: *mut *mut AParcel,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let Some(this) = (unsafe { binder.as_ref() }).filter(|_| !parcel.is_null()) else {
+        return StatusCode::UNEXPECTED_NULL.0;
+    };
+    let Some(class) = this.class() else {
+        process::print_error(format_args!(
+            "AIBinder_prepareTransaction: the object has no class yet (AIBinder_associateClass)"
+        ));
+        return StatusCode::INVALID_OPERATION.0;
+    };
+    let mut data = AParcel::for_target(binder);
+    if class.has_token() {
+        // A new parcel takes whatever is written.
+        let _written = data.write(|parcel| parcel.write_str(&class.descriptor));
     }
-
-    fn class(&self) -> &'static AIBinder_Class {
-        // SAFETY: the reference that this value holds keeps the object alive.
-        unsafe { self.0.as_ref() }.class
-    }
+    // SAFETY: the caller's promise.
+    unsafe { parcel.write(data.give()) };
+    StatusCode::OK.0
 }
 
-impl Drop for BinderService {
-    fn drop(&mut self) {
-        // SAFETY: gives up the reference that `new` took.
-        unsafe { AIBinder_decStrong(self.0.as_ptr()) };
+/// # Safety
+/// `binder` is null or an object to which the caller has a reference; `data` and `reply` are null or point to parcels, of
+/// which `data` is given up.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_transact(
+    binder: *mut AIBinder,
+    transaction: u32,
+    data: *mut *mut AParcel,
+    reply: *mut *mut AParcel,
+    flags: u32,
+) -> i32 {
+    if data.is_null() {
+        return StatusCode::UNEXPECTED_NULL.0;
     }
+    // SAFETY: the caller's promise.
+    let input = unsafe { AParcel::take(data.replace(ptr::null_mut())) };
+    if !(FIRST_CALL_TRANSACTION..=LAST_CALL_TRANSACTION).contains(&transaction) {
+        return StatusCode::UNKNOWN_TRANSACTION.0;
+    }
+    if flags & !KNOWN_FLAGS != 0 {
+        return StatusCode::BAD_VALUE.0;
+    }
+    // SAFETY: the caller's promise.
+    let (Some(this), Some(input), false) = (unsafe { share(binder) }, input, reply.is_null())
+    else {
+        return StatusCode::UNEXPECTED_NULL.0;
+    };
+    if !input.is_for(binder) {
+        process::print_error(format_args!(
+            "AIBinder_transact: the parcel was prepared for another object"
+        ));
+        return StatusCode::BAD_VALUE.0;
+    }
+    // Flags of Android's kernel driver and its vendors end here.
+    let oneway = flags & microbuild_rpc::FLAG_ONEWAY;
+    let outcome = this.call(transaction, oneway, input.into_message());
+    let (output, status) = match outcome {
+        Ok(message) => (AParcel::received(message).give(), Ok(())),
+        Err(status) => (ptr::null_mut(), Err(status)),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { reply.write(output) };
+    code(status)
 }
 
-impl Service for BinderService {
-    fn descriptor(&self) -> &str {
-        &self.class().descriptor
+/// # Safety
+/// `binder` is null or an object to which the caller has a reference; `extension` is null or has room for a pointer.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_getExtension(
+    binder: *mut AIBinder,
+    extension: *mut *mut AIBinder,
+) -> i32 {
+    if extension.is_null() {
+        return StatusCode::UNEXPECTED_NULL.0;
     }
+    // SAFETY: the caller's promise.
+    let binder = unsafe { share(binder) }.ok_or(StatusCode::UNEXPECTED_NULL);
+    let found = binder.and_then(|binder| {
+        let reply = binder.call(EXTENSION_TRANSACTION, 0, Message::default())?;
+        let mut reader = reply.parcel().reader();
+        reply.read_object(&mut reader)
+    });
+    let (found, status) = match found {
+        Ok(found) => (found, Ok(())),
+        Err(status) => (None, Err(status)),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { extension.write(give(found)) };
+    code(status)
+}
 
-    fn on_transact(&self, code: u32, data: &mut ParcelReader<'_>) -> Result<Parcel, Status> {
-        let mut input = AParcel::In(data.clone());
-        let mut output = AParcel::Out(Parcel::new());
-        // Reading moves the position of `in`, which is const to C code: hence a pointer made of a mutable borrow.
-        let input = (&raw mut input).cast_const();
-        // SAFETY: the object and both parcels live until the function returns, by when it is done with them.
-        let status =
-            unsafe { (self.class().on_transact)(self.0.as_ptr(), code, input, &raw mut output) };
-        match (StatusCode(status), output) {
-            (StatusCode::OK, AParcel::Out(reply)) => Ok(reply),
-            (StatusCode::OK, AParcel::In(_)) => Err(StatusCode::UNKNOWN_ERROR.into()),
-            (status, _) => Err(prune_status(status).into()),
-        }
-    }
+/// # Safety
+/// `binder` and `extension` are null or objects to which the caller has a reference.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_setExtension(
+    binder: *mut AIBinder,
+    extension: *mut AIBinder,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let (Some(binder), Some(extension)) = (unsafe { (share(binder), share(extension)) }) else {
+        return StatusCode::UNEXPECTED_NULL.0;
+    };
+    let Some(own) = binder.own() else {
+        return StatusCode::INVALID_OPERATION.0;
+    };
+    let before = own.extension.with(|place| place.replace(extension));
+    drop(before); // outside of the lock: its end may call anything
+    StatusCode::OK.0
+}
+
+/// # Safety
+/// The pointers are null or objects to which the caller has references.
+#[no_mangle]
+pub unsafe extern "C" fn AIBinder_lt(left: *const AIBinder, right: *const AIBinder) -> bool {
+    left < right
 }

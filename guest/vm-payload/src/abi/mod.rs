@@ -5,9 +5,16 @@
 
 mod array;
 pub mod binder;
-mod parcel;
+mod class;
+mod death;
+pub mod parcel;
 pub mod payload;
+mod process;
+mod rpc;
+mod service_manager;
+mod stability;
 mod status;
+mod weak;
 
 use core::ffi::{c_char, CStr};
 use microbuild_rpc::StatusCode;

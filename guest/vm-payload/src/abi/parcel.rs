@@ -1,23 +1,111 @@
-//! `android/binder_parcel.h`, without the arrays: positions, scalars, strings, status headers.
+//! `android/binder_parcel.h`, without the arrays: positions, scalars, strings, objects, status headers.
 
+use super::binder::{give, share, AIBinder};
 use super::code;
-use crate::parcel::AParcel;
 use crate::status::AStatus;
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::ffi::{c_char, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
+use microbuild_rpc::peer::Message;
 use microbuild_rpc::{Parcel, ParcelReader, StatusCode};
 
 /// `AParcel_stringAllocator`: room for a string and its terminator, or for null (length -1, no buffer).
 pub type StringAllocator = unsafe extern "C" fn(*mut c_void, i32, *mut *mut c_char) -> bool;
+
+/// A parcel as C code has it: one position for reading and writing.
+pub struct AParcel {
+    message: Message<AIBinder>,
+    /// The object that the parcel was prepared for, or null. It is compared and never followed.
+    target: *const AIBinder,
+}
+
+impl Default for AParcel {
+    fn default() -> Self {
+        Self::for_target(ptr::null())
+    }
+}
+
+impl AParcel {
+    /// An empty parcel for the arguments of a call.
+    pub fn for_target(target: *const AIBinder) -> Self {
+        Self {
+            message: Message::default(),
+            target,
+        }
+    }
+
+    /// What came from a peer or an own object, to be read from its start.
+    pub fn received(message: Message<AIBinder>) -> Self {
+        Self {
+            message: message.rewound(),
+            target: ptr::null(),
+        }
+    }
+
+    pub fn into_message(self) -> Message<AIBinder> {
+        self.message
+    }
+
+    pub fn is_for(&self, target: *const AIBinder) -> bool {
+        ptr::eq(self.target, target)
+    }
+
+    /// Hands the parcel to C code.
+    pub fn give(self) -> *mut Self {
+        Box::into_raw(Box::new(self))
+    }
+
+    /// Takes a parcel back; `None` for null.
+    ///
+    /// # Safety
+    /// `parcel` is null or comes from `give` and is given up.
+    pub unsafe fn take(parcel: *mut Self) -> Option<Self> {
+        if parcel.is_null() {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        Some(*unsafe { Box::from_raw(parcel) })
+    }
+
+    /// Writes where the position is.
+    pub fn write(&mut self, write: impl FnOnce(&mut Parcel)) -> Result<(), StatusCode> {
+        write(self.message.parcel_mut());
+        Ok(())
+    }
+
+    /// Reads where the position is.
+    pub fn read<R>(
+        &mut self,
+        read: impl FnOnce(&mut ParcelReader<'_>) -> Result<R, StatusCode>,
+    ) -> Result<R, StatusCode> {
+        self.read_message(|_, reader| read(reader))
+    }
+
+    fn read_message<R>(
+        &mut self,
+        read: impl FnOnce(&Message<AIBinder>, &mut ParcelReader<'_>) -> Result<R, StatusCode>,
+    ) -> Result<R, StatusCode> {
+        let parcel = self.message.parcel();
+        let mut reader = parcel.reader();
+        reader.set_position(parcel.position())?;
+        let result = read(&self.message, &mut reader);
+        let position = reader.position();
+        self.message.parcel_mut().set_position(position)?;
+        result
+    }
+
+    fn size(&self) -> usize {
+        self.message.parcel().data().len()
+    }
+}
 
 /// Writes to a parcel of the caller's.
 ///
 /// # Safety
 /// `parcel` is null or a parcel that nobody else uses at the moment.
 pub unsafe fn write(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     write: impl FnOnce(&mut Parcel),
 ) -> Result<(), StatusCode> {
     // SAFETY: the caller's promise; the borrow ends with this function.
@@ -31,7 +119,7 @@ pub unsafe fn write(
 /// # Safety
 /// As for `write`. Every parcel that C code has a pointer to was made mutable.
 pub unsafe fn read<R>(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     read: impl FnOnce(&mut ParcelReader<'_>) -> Result<R, StatusCode>,
 ) -> Result<R, StatusCode> {
     // SAFETY: the caller's promise; the borrow ends with this function.
@@ -42,28 +130,26 @@ pub unsafe fn read<R>(
 
 /// A new parcel, empty.
 #[no_mangle]
-pub extern "C" fn AParcel_create() -> *mut AParcel<'static> {
-    Box::into_raw(Box::new(AParcel::Out(Parcel::new())))
+pub extern "C" fn AParcel_create() -> *mut AParcel {
+    AParcel::default().give()
 }
 
 /// # Safety
-/// `parcel` is null or comes from `AParcel_create` and is not deleted.
+/// `parcel` is null or a parcel of the caller's, which gives it up.
 #[no_mangle]
-pub unsafe extern "C" fn AParcel_delete(parcel: *mut AParcel<'static>) {
-    if !parcel.is_null() {
-        // SAFETY: `AParcel_create` gave it away.
-        drop(unsafe { Box::from_raw(parcel) });
-    }
+pub unsafe extern "C" fn AParcel_delete(parcel: *mut AParcel) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { AParcel::take(parcel) });
 }
 
 /// # Safety
 /// `parcel` is null or a parcel of the caller's.
 #[no_mangle]
-pub unsafe extern "C" fn AParcel_setDataPosition(parcel: *const AParcel<'_>, position: i32) -> i32 {
+pub unsafe extern "C" fn AParcel_setDataPosition(parcel: *const AParcel, position: i32) -> i32 {
     // SAFETY: the caller's promise.
     let parcel = unsafe { parcel.cast_mut().as_mut() };
     code(match (parcel, usize::try_from(position)) {
-        (Some(parcel), Ok(position)) => parcel.set_position(position),
+        (Some(parcel), Ok(position)) => parcel.message.parcel_mut().set_position(position),
         (None, _) => Err(StatusCode::UNEXPECTED_NULL),
         (_, Err(_)) => Err(StatusCode::BAD_VALUE),
     })
@@ -72,16 +158,17 @@ pub unsafe extern "C" fn AParcel_setDataPosition(parcel: *const AParcel<'_>, pos
 /// # Safety
 /// `parcel` is null or a parcel of the caller's.
 #[no_mangle]
-pub unsafe extern "C" fn AParcel_getDataPosition(parcel: *const AParcel<'_>) -> i32 {
+pub unsafe extern "C" fn AParcel_getDataPosition(parcel: *const AParcel) -> i32 {
     // SAFETY: the caller's promise.
-    let position = unsafe { parcel.as_ref() }.map_or(0, AParcel::position);
+    let parcel = unsafe { parcel.as_ref() };
+    let position = parcel.map_or(0, |parcel| parcel.message.parcel().position());
     i32::try_from(position).unwrap_or(i32::MAX)
 }
 
 /// # Safety
 /// `parcel` is null or a parcel of the caller's.
 #[no_mangle]
-pub unsafe extern "C" fn AParcel_getDataSize(parcel: *const AParcel<'_>) -> i32 {
+pub unsafe extern "C" fn AParcel_getDataSize(parcel: *const AParcel) -> i32 {
     // SAFETY: the caller's promise.
     let size = unsafe { parcel.as_ref() }.map_or(0, AParcel::size);
     i32::try_from(size).unwrap_or(i32::MAX)
@@ -91,7 +178,7 @@ pub unsafe extern "C" fn AParcel_getDataSize(parcel: *const AParcel<'_>) -> i32 
 /// `parcel` is a parcel of the caller's, `status` a status; either may be null.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_writeStatusHeader(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     status: *const AStatus,
 ) -> i32 {
     // SAFETY: the caller's promise.
@@ -106,7 +193,7 @@ pub unsafe extern "C" fn AParcel_writeStatusHeader(
 /// `parcel` is null or a parcel of the caller's; `status` has room for a pointer.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_readStatusHeader(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     status: *mut *mut AStatus,
 ) -> i32 {
     // SAFETY: the caller's promise.
@@ -146,7 +233,7 @@ pub unsafe fn text<'a>(string: *const c_char, length: i32) -> Result<Option<&'a 
 /// `parcel` is null or a parcel of the caller's; `string` is null or has `length` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_writeString(
-    parcel: *mut AParcel<'_>,
+    parcel: *mut AParcel,
     string: *const c_char,
     length: i32,
 ) -> i32 {
@@ -187,7 +274,7 @@ pub unsafe fn give_string(
 /// `parcel` is null or a parcel of the caller's; `allocator` is what its type says and takes `string_data`.
 #[no_mangle]
 pub unsafe extern "C" fn AParcel_readString(
-    parcel: *const AParcel<'_>,
+    parcel: *const AParcel,
     string_data: *mut c_void,
     allocator: Option<StringAllocator>,
 ) -> i32 {
@@ -204,12 +291,172 @@ pub unsafe extern "C" fn AParcel_readString(
     }))
 }
 
+/// A borrowed parcel of the caller's.
+///
+/// # Safety
+/// `parcel` is null or a parcel that nobody else uses at the moment.
+unsafe fn borrow<'a>(parcel: *const AParcel) -> Result<&'a mut AParcel, StatusCode> {
+    // SAFETY: the caller's promise. Every parcel that C code has a pointer to was made mutable.
+    unsafe { parcel.cast_mut().as_mut() }.ok_or(StatusCode::UNEXPECTED_NULL)
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's; `binder` is null or an object to which the caller has a reference.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_writeStrongBinder(
+    parcel: *mut AParcel,
+    binder: *mut AIBinder,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let (parcel, binder) = unsafe { (borrow(parcel), share(binder)) };
+    code(parcel.map(|parcel| parcel.message.write_object(binder.as_ref())))
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's; `binder` has room for a pointer.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_readStrongBinder(
+    parcel: *const AParcel,
+    binder: *mut *mut AIBinder,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let object = unsafe { borrow(parcel) }
+        .and_then(|parcel| parcel.read_message(|message, reader| message.read_object(reader)));
+    code(object.map(|object| {
+        // SAFETY: the caller's promise.
+        unsafe { binder.write(give(object)) };
+    }))
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_writeParcelFileDescriptor(parcel: *mut AParcel, fd: c_int) -> i32 {
+    match fd {
+        // SAFETY: the caller's promise.
+        -1 => code(unsafe { write(parcel, |parcel| parcel.write_i32(0)) }),
+        ..0 => StatusCode::UNKNOWN_ERROR.0,
+        _ => StatusCode::FDS_NOT_ALLOWED.0,
+    }
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's; `fd` has room for a number.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_readParcelFileDescriptor(
+    parcel: *const AParcel,
+    fd: *mut c_int,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let present = unsafe { read(parcel, |reader| reader.read_i32()) };
+    code(present.and_then(|present| match present {
+        0 => {
+            // SAFETY: the caller's promise.
+            unsafe { fd.write(-1) };
+            Ok(())
+        }
+        _ => Err(StatusCode::BAD_TYPE), // no descriptor can have come here
+    }))
+}
+
+/// # Safety
+/// Takes any pointer.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_getAllowFds(_parcel: *const AParcel) -> bool {
+    false
+}
+
+/// Nothing to do: received bytes are overwritten by nobody and logged by nobody.
+///
+/// # Safety
+/// Takes any pointer.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_markSensitive(_parcel: *const AParcel) {}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_reset(parcel: *mut AParcel) -> i32 {
+    // SAFETY: the caller's promise.
+    code(unsafe { borrow(parcel) }.map(|parcel| parcel.message = Message::default()))
+}
+
+/// # Safety
+/// The pointers are null or parcels of the caller's, not the same.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_appendFrom(
+    from: *const AParcel,
+    to: *mut AParcel,
+    start: i32,
+    size: i32,
+) -> i32 {
+    let (Ok(start), Ok(size)) = (usize::try_from(start), usize::try_from(size)) else {
+        return StatusCode::BAD_VALUE.0;
+    };
+    if ptr::eq(from, to) {
+        return StatusCode::BAD_VALUE.0;
+    }
+    // SAFETY: the caller's promise; they are two.
+    let (from, to) = unsafe { (borrow(from), borrow(to)) };
+    code(from.and_then(|from| to?.message.append(&from.message, start, size)))
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's; `buffer` has room for `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_marshal(
+    parcel: *const AParcel,
+    buffer: *mut u8,
+    start: usize,
+    length: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    code(unsafe { borrow(parcel) }.and_then(|parcel| {
+        if parcel.message.has_objects() || !parcel.message.parcel().objects().is_empty() {
+            return Err(StatusCode::INVALID_OPERATION);
+        }
+        let end = start.checked_add(length).ok_or(StatusCode::BAD_VALUE)?;
+        let bytes = parcel.message.parcel().data().get(start..end);
+        let bytes = bytes.ok_or(StatusCode::BAD_VALUE)?;
+        if buffer.is_null() {
+            return Err(StatusCode::UNEXPECTED_NULL);
+        }
+        // SAFETY: the caller's promise; the parcel's bytes are its own.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer, length) };
+        Ok(())
+    }))
+}
+
+/// # Safety
+/// `parcel` is null or a parcel of the caller's; `buffer` has `length` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn AParcel_unmarshal(
+    parcel: *mut AParcel,
+    buffer: *const u8,
+    length: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    code(unsafe { borrow(parcel) }.and_then(|parcel| {
+        if buffer.is_null() && length > 0 {
+            return Err(StatusCode::UNEXPECTED_NULL);
+        }
+        let mut message = Message::default();
+        if length > 0 {
+            // SAFETY: the caller's promise, and not null.
+            let bytes = unsafe { core::slice::from_raw_parts(buffer, length) };
+            message.parcel_mut().write_raw(bytes);
+        }
+        parcel.message = message;
+        Ok(())
+    }))
+}
+
 macro_rules! scalars {
     ($($write_name:ident, $read_name:ident, $type:ty, $write:ident, $read:ident;)*) => { $(
         /// # Safety
         /// `parcel` is null or a parcel of the caller's.
         #[no_mangle]
-        pub unsafe extern "C" fn $write_name(parcel: *mut AParcel<'_>, value: $type) -> i32 {
+        pub unsafe extern "C" fn $write_name(parcel: *mut AParcel, value: $type) -> i32 {
             // SAFETY: the caller's promise.
             code(unsafe { write(parcel, |parcel| parcel.$write(value)) })
         }
@@ -217,7 +464,7 @@ macro_rules! scalars {
         /// # Safety
         /// `parcel` is null or a parcel of the caller's; `value` has room for the value.
         #[no_mangle]
-        pub unsafe extern "C" fn $read_name(parcel: *const AParcel<'_>, value: *mut $type) -> i32 {
+        pub unsafe extern "C" fn $read_name(parcel: *const AParcel, value: *mut $type) -> i32 {
             // SAFETY: the caller's promise.
             let result = unsafe { read(parcel, |reader| reader.$read()) };
             code(result.map(|result| {
