@@ -221,11 +221,10 @@ impl SigningBlock {
     }
 }
 
-/// One signer of a v3 block. `signed_data` is what the signatures are over; `signed` is the same, decoded.
+/// One signer of a v3 block. `signed_data` is what the signatures are over: to be decoded once one of them has been checked.
 #[derive(Debug)]
 pub struct SignerV3<'a> {
     pub signed_data: &'a [u8],
-    pub signed: SignedDataV3<'a>,
     pub min_sdk: u32,
     pub max_sdk: u32,
     pub signatures: Vec<(u32, &'a [u8])>,
@@ -259,10 +258,8 @@ pub fn decode_v3_signers(value: &[u8]) -> Result<Vec<SignerV3<'_>>, FormatError>
 }
 
 fn decode_signer(mut reader: Reader<'_>) -> Result<SignerV3<'_>, FormatError> {
-    let signed_data = reader.prefixed("v3.signed_data")?;
     let signer = SignerV3 {
-        signed_data: signed_data.clone().rest(),
-        signed: decode_signed_data(signed_data)?,
+        signed_data: reader.prefixed_bytes("v3.signed_data")?,
         min_sdk: reader.u32_le("v3.min_sdk")?,
         max_sdk: reader.u32_le("v3.max_sdk")?,
         signatures: decode_records(reader.prefixed("v3.signatures")?, "v3.signature")?,
@@ -272,7 +269,12 @@ fn decode_signer(mut reader: Reader<'_>) -> Result<SignerV3<'_>, FormatError> {
     Ok(signer)
 }
 
-fn decode_signed_data(mut reader: Reader<'_>) -> Result<SignedDataV3<'_>, FormatError> {
+/// Decodes a signer's signed data; offsets in errors count from its start.
+///
+/// # Errors
+/// When a length does not fit or bytes are left over.
+pub fn decode_signed_data_v3(signed_data: &[u8]) -> Result<SignedDataV3<'_>, FormatError> {
+    let mut reader = Reader::new(FORMAT, signed_data);
     let digests = decode_records(reader.prefixed("v3.digests")?, "v3.digest")?;
     let mut list = reader.prefixed("v3.certificates")?;
     let mut certificates = Vec::new();

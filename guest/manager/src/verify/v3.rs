@@ -1,15 +1,16 @@
 //! APK Signature Scheme v3, with the checks and their order as in apkverify.
 
 use microbuild_formats::apk::{
-    decode_v3_signers, Sections, SignerV3, SigningBlock, SIGNATURE_SCHEME_V3_BLOCK_ID,
+    decode_signed_data_v3, decode_v3_signers, Sections, SignerV3, SigningBlock,
+    SIGNATURE_SCHEME_V3_BLOCK_ID,
 };
 use microbuild_formats::der::certificate_public_key;
-use microbuild_formats::{hex, ReadAt};
+use microbuild_formats::ReadAt;
 
 use super::algorithm::Algorithm;
 use super::content_digest;
 use super::public_key::is_signed_by;
-use super::VerifyError;
+use super::{Rejection, VerifyError};
 
 /// What a valid signature proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,19 +35,16 @@ pub fn verify_v3(
     let block = SigningBlock::read(source, sections)?;
     let value = block
         .find(SIGNATURE_SCHEME_V3_BLOCK_ID)?
-        .ok_or_else(|| VerifyError::rejected("there is no APK Signature Scheme v3 block"))?;
+        .ok_or(Rejection::NoV3Block)?;
     let signers = decode_v3_signers(value)?;
     let mut for_sdk = signers
         .iter()
         .filter(|signer| (signer.min_sdk..=signer.max_sdk).contains(&sdk));
     let signer = match (for_sdk.next(), for_sdk.count()) {
         (Some(signer), 0) => signer,
-        (None, _) => return Err(VerifyError::rejected(format!("no signer for SDK {sdk}"))),
-        (Some(_), more) => {
-            return Err(VerifyError::rejected(format!(
-                "{} signers for SDK {sdk}, one is supported",
-                more + 1
-            )))
+        (first, more) => {
+            let count = more + usize::from(first.is_some());
+            return Err(Rejection::SignerCount { sdk, count }.into());
         }
     };
     verify_signer(source, sections, signer)
@@ -59,19 +57,15 @@ fn verify_signer(
 ) -> Result<VerifiedApk, VerifyError> {
     let (id, algorithm, signature) = strongest(signer)?;
     if !is_signed_by(signer.public_key, algorithm, signer.signed_data, signature) {
-        return Err(VerifyError::rejected("the signature does not verify"));
+        return Err(Rejection::Signature.into());
     }
-    let signed = &signer.signed;
+    let signed = decode_signed_data_v3(signer.signed_data)?;
     if (signed.min_sdk, signed.max_sdk) != (signer.min_sdk, signer.max_sdk) {
-        return Err(VerifyError::rejected(
-            "the SDK range differs between signed and unsigned data",
-        ));
+        return Err(Rejection::SdkRange.into());
     }
     let ids = |records: &[(u32, &[u8])]| records.iter().map(|(id, _)| *id).collect::<Vec<_>>();
     if ids(&signed.digests) != ids(&signer.signatures) {
-        return Err(VerifyError::rejected(
-            "the algorithms of digests and signatures differ",
-        ));
+        return Err(Rejection::Algorithms.into());
     }
     let digest = signed
         .digests
@@ -80,20 +74,15 @@ fn verify_signer(
         .map(|(_, digest)| *digest);
     let computed = content_digest::compute(source, sections, algorithm.hash)?;
     if digest != Some(&computed) {
-        let signed = hex::encode(digest.unwrap_or_default());
-        return Err(VerifyError::rejected(format!(
-            "the contents' digest is {}, signed was {signed}",
-            hex::encode(&computed)
-        )));
+        let signed = digest.unwrap_or_default().to_vec();
+        return Err(Rejection::ContentDigest { computed, signed }.into());
     }
     let certificate = *signed
         .certificates
         .first()
-        .ok_or_else(|| VerifyError::rejected("no certificate is listed"))?;
+        .ok_or(Rejection::NoCertificate)?;
     if certificate_public_key(certificate)? != signer.public_key {
-        return Err(VerifyError::rejected(
-            "the certificate is for another key than the signature",
-        ));
+        return Err(Rejection::CertificateKey.into());
     }
     Ok(VerifiedApk {
         certificate: certificate.to_vec(),
@@ -106,21 +95,12 @@ fn verify_signer(
     })
 }
 
-/// The signature with the longest digest of those that this guest verifies; of equals the first.
-fn strongest<'a>(signer: &SignerV3<'a>) -> Result<(u32, Algorithm, &'a [u8]), VerifyError> {
-    let supported = signer
+/// The signature with the longest digest of those that this guest verifies; of equals the last.
+fn strongest<'a>(signer: &SignerV3<'a>) -> Result<(u32, Algorithm, &'a [u8]), Rejection> {
+    signer
         .signatures
         .iter()
-        .filter_map(|(id, bytes)| Some((*id, Algorithm::from_id(*id)?, *bytes)));
-    supported
-        .reduce(|best, next| {
-            if next.1.hash > best.1.hash {
-                next
-            } else {
-                best
-            }
-        })
-        .ok_or_else(|| {
-            VerifyError::rejected("no signature has a supported algorithm (DSA is not supported)")
-        })
+        .filter_map(|(id, bytes)| Some((*id, Algorithm::from_id(*id)?, *bytes)))
+        .max_by_key(|(_, algorithm, _)| algorithm.hash)
+        .ok_or(Rejection::NoSupportedSignature)
 }
