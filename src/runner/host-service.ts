@@ -57,7 +57,7 @@ export function virtualMachineService(
     notifyPayloadReady: () => guest.ready(),
     notifyPayloadFinished: ([exitCode]) => guest.finished(Number(exitCode)),
     notifyError: ([code, message]) =>
-      guest.error(Number(code), String(message).slice(0, MAX_MESSAGE)),
+      guest.error(Number(code), typeof message === 'string' ? message.slice(0, MAX_MESSAGE) : ''),
     requestAttestation: () => {
       throw new BinderException(EX_UNSUPPORTED_OPERATION, 'the machine is not protected');
     },

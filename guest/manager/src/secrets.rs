@@ -53,7 +53,7 @@ impl Secrets {
             .map_err(Failure::cannot("derive the payload's secrets"))
     }
 
-    fn of(
+    pub(crate) fn of(
         handover: &[u8],
         payload: &PayloadMeasurement,
         is_new_instance: bool,

@@ -148,3 +148,6 @@ impl Service for Keystore {
         Ok(reply)
     }
 }
+
+#[cfg(test)]
+mod tests;
