@@ -1,5 +1,6 @@
 //! `vbmeta_a`: the image that the bootconfig pins by size and digest, and the one hashtree in it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -84,13 +85,22 @@ fn only_hashtree(image: &[u8]) -> Result<Hashtree, String> {
             vbmeta.flags
         ));
     }
-    let mut hashtrees = vbmeta
-        .descriptors
-        .into_iter()
-        .filter_map(|descriptor| match descriptor {
-            Descriptor::Hashtree(hashtree) => Some(hashtree),
-            _ => None,
-        });
+    let mut hashtrees = Vec::new();
+    let mut property_keys = HashSet::new();
+    for descriptor in vbmeta.descriptors {
+        match descriptor {
+            Descriptor::Hashtree(hashtree) => hashtrees.push(hashtree),
+            Descriptor::Property { key, .. } if property_keys.insert(key.clone()) => {}
+            Descriptor::Property { .. } => return Err("a property is there twice".to_owned()),
+            // Nobody would follow them: whoever signed this image counts on checks that this guest does not make.
+            Descriptor::Hash { .. }
+            | Descriptor::KernelCmdline { .. }
+            | Descriptor::ChainPartition { .. } => {
+                return Err("there is a descriptor of a kind that no guest looks at".to_owned())
+            }
+        }
+    }
+    let mut hashtrees = hashtrees.into_iter();
     match (hashtrees.next(), hashtrees.next()) {
         (Some(hashtree), None) if hashtree.partition == SYSTEM_PARTITION => Ok(hashtree),
         (Some(hashtree), None) => Err(format!(
@@ -140,6 +150,40 @@ mod tests {
         assert!(only_hashtree(&vbmeta(0, &[hashtree("vendor")])).is_err());
         assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("system")])).is_err());
         assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("vendor")])).is_err());
+    }
+
+    /// A descriptor of this kind, with fixed fields of zeros and a variable part.
+    fn descriptor(tag: u64, fixed: usize, lengths: &[(usize, u64)], variable: &[u8]) -> Vec<u8> {
+        let mut body = vec![0; fixed];
+        for (at, length) in lengths {
+            body[*at..at + 8].copy_from_slice(&length.to_be_bytes());
+        }
+        body.extend(variable);
+        body.resize(body.len().next_multiple_of(8), 0);
+        [
+            &tag.to_be_bytes(),
+            &(body.len() as u64).to_be_bytes(),
+            body.as_slice(),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn properties_may_be_there_once_and_what_nobody_follows_may_not() {
+        let property = |key: &str| {
+            let text = format!("{key}\0value\0");
+            descriptor(0, 16, &[(0, key.len() as u64), (8, 5)], text.as_bytes())
+        };
+        let with =
+            |more: &[Vec<u8>]| only_hashtree(&vbmeta(0, &[&[hashtree("system")], more].concat()));
+        assert!(with(&[property("a"), property("b")]).is_ok());
+        assert!(with(&[property("a"), property("a")]).is_err(), "twice");
+        // A hash, a command line and a chain descriptor.
+        for (tag, fixed) in [(2, 116), (3, 8), (4, 76)] {
+            let text = with(&[descriptor(tag, fixed, &[], &[])]).expect_err("refused");
+            assert!(text.contains("no guest looks at"), "{tag}: {text}");
+        }
+        assert!(with(&[descriptor(5, 8, &[], &[])]).is_err(), "unknown");
     }
 
     #[test]

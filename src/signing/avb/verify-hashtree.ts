@@ -119,7 +119,8 @@ export interface SystemImages {
 
 /**
  * Finds the one hashtree descriptor of a vbmeta that is pinned by digest, by the rules of the guest's
- * init: flags 0, exactly one hashtree descriptor, for the partition `system`.
+ * init: flags 0, exactly one hashtree descriptor, for the partition `system`, and beside it nothing but
+ * properties of different names.
  *
  * @throws {VerificationError} with link `vbmeta`.
  */
@@ -165,7 +166,23 @@ export function verifyPinnedVbmeta(
       `one hashtree descriptor for "system" is needed, found ${names === '' ? 'none' : names}`,
     );
   }
+  checkOthers(vbmeta, link);
   return { vbmeta, system };
+}
+
+/** Whoever signs a descriptor counts on its being followed, and of these a guest follows none. */
+function checkOthers({ descriptors }: Vbmeta, link: string): void {
+  const keys = new Set<string>();
+  for (const descriptor of descriptors) {
+    if (descriptor.kind === 'hashtree') continue;
+    if (descriptor.kind !== 'property') {
+      refuse(link, 'InvalidDescriptors', `no guest looks at its ${descriptor.kind} descriptor`);
+    } else if (keys.has(descriptor.key)) {
+      refuse(link, 'InvalidDescriptors', `it has two properties ${JSON.stringify(descriptor.key)}`);
+    } else {
+      keys.add(descriptor.key);
+    }
+  }
 }
 
 /**

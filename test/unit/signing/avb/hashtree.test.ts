@@ -75,6 +75,12 @@ describe('verifyHashtreeImage', () => {
 });
 
 describe('verifySystem', () => {
+  const property = (key: string): Descriptor => ({
+    kind: 'property',
+    key,
+    value: Buffer.from('1'),
+  });
+
   const pinned = async (
     descriptors: readonly Descriptor[],
     flags = 0,
@@ -89,6 +95,8 @@ describe('verifySystem', () => {
     const { image, descriptor } = await systemImage();
     const images = { ...(await pinned([descriptor])), system: bytesSource(image) };
     expect(await verifySystem(images)).toEqual(descriptor);
+    const named = await pinned([property('a'), descriptor, property('b')]);
+    expect(await verifySystem({ ...images, ...named })).toEqual(descriptor);
     image[5] = 1;
     await expect(verifySystem(images)).rejects.toMatchObject({ link: 'system' });
   });
@@ -107,6 +115,11 @@ describe('verifySystem', () => {
       [await pinned([]), 'InvalidDescriptors'],
       [await pinned([descriptor, descriptor]), 'InvalidDescriptors'],
       [await pinned([{ ...descriptor, partitionName: 'vendor' }]), 'InvalidDescriptors'],
+      [
+        await pinned([descriptor, { kind: 'kernel-cmdline', flags: 0, kernelCmdline: 'quiet' }]),
+        'InvalidDescriptors',
+      ],
+      [await pinned([property('a'), descriptor, property('a')]), 'InvalidDescriptors'],
     ] as const) {
       await expect(verifySystem({ ...images, system })).rejects.toMatchObject({
         link: 'vbmeta',
