@@ -252,11 +252,7 @@ describe('an instance', () => {
       `{"schemaVersion":1,"system":{"${'0'.repeat(64)}":1},"payload":{}}`,
     ]) {
       await writeFile(versions, text);
-<<<<<<< Updated upstream
-      await expect(boot(), text).rejects.toThrow('Cannot use versions.json');
-=======
       await expect(boot()).rejects.toThrow('Cannot use versions.json');
->>>>>>> Stashed changes
     }
   });
 });
