@@ -40,5 +40,9 @@ pub const LAST_CALL_TRANSACTION: u32 = 0x00ff_ffff;
 pub const PING_TRANSACTION: u32 = 0x5f50_4e47;
 /// `_NTF`: the object's interface descriptor as a String16, with no status header.
 pub const INTERFACE_TRANSACTION: u32 = 0x5f4e_5446;
+/// `_EXT`: the object's extension, a binder or null.
+pub const EXTENSION_TRANSACTION: u32 = 0x5f45_5854;
+/// `_PID`: the process that serves the object.
+pub const DEBUG_PID_TRANSACTION: u32 = 0x5f50_4944;
 /// Transaction flag: the caller does not wait and gets no reply.
 pub const FLAG_ONEWAY: u32 = 1;

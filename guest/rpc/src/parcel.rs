@@ -9,8 +9,11 @@ use alloc::vec::Vec;
 pub(crate) const TYPE_BINDER: i32 = 1;
 /// The type word of a file descriptor, which cannot travel over vsock.
 pub(crate) const TYPE_FILE_DESCRIPTOR: i32 = 2;
-/// The stability of every binder that a host library writes: "system".
-const STABILITY_SYSTEM: i32 = 12;
+/// What a binder may be declared as: nothing only for null; "system" is what host libraries and the NDK write.
+pub(crate) const STABILITY_UNDECLARED: i32 = 0;
+pub(crate) const STABILITY_VENDOR: i32 = 3;
+pub(crate) const STABILITY_SYSTEM: i32 = 12;
+pub(crate) const STABILITY_VINTF: i32 = 63;
 
 /// A message body: bytes, and the offsets of the binders among them (which only protocol 2 puts on the wire).
 #[derive(Clone, Debug, PartialEq, Eq)]

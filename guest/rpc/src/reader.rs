@@ -1,6 +1,8 @@
 //! The reading side of a parcel. Nothing is allocated before the bytes for it are known to be there.
 
-use crate::parcel::{pad, TYPE_BINDER, TYPE_FILE_DESCRIPTOR};
+use crate::parcel::{
+    pad, STABILITY_SYSTEM, STABILITY_UNDECLARED, STABILITY_VENDOR, STABILITY_VINTF, TYPE_BINDER,
+};
 use crate::status::{Exception, StatusCode};
 use crate::wire::Address;
 use alloc::string::String;
@@ -154,16 +156,12 @@ impl<'a> ParcelReader<'a> {
             .ok_or(StatusCode::UNEXPECTED_NULL)
     }
 
-    /// Whether the parcel starts a call to this interface. Consumes the token.
+    /// Whether the parcel starts a call to this interface. Consumes the token. Anything else there is `PERMISSION_DENIED`, as
+    /// from Android's servers in Rust and over the NDK.
     pub fn enforce_interface(&mut self, descriptor: &str) -> Result<()> {
-        let token = self
-            .read_optional_utf16()
-            .map_err(|_| StatusCode::BAD_TYPE)?
-            .ok_or(StatusCode::BAD_TYPE)?;
-        if token.iter().copied().eq(descriptor.encode_utf16()) {
-            Ok(())
-        } else {
-            Err(StatusCode::BAD_TYPE)
+        match self.read_optional_utf16() {
+            Ok(Some(token)) if token.iter().copied().eq(descriptor.encode_utf16()) => Ok(()),
+            _ => Err(StatusCode::PERMISSION_DENIED),
         }
     }
 
@@ -171,23 +169,25 @@ impl<'a> ParcelReader<'a> {
     pub fn read_binder(&mut self) -> Result<Option<Address>> {
         let start = self.position;
         match self.read_i32()? {
-            0 => {
-                self.read_i32()?;
-                Ok(None)
-            }
+            0 => match self.read_i32()? {
+                STABILITY_UNDECLARED => Ok(None),
+                _ => Err(StatusCode::BAD_TYPE),
+            },
             TYPE_BINDER => {
                 let listed = self.objects.is_none_or(|objects| {
                     u32::try_from(start).is_ok_and(|start| objects.binary_search(&start).is_ok())
                 });
                 if !listed {
-                    return Err(StatusCode::BAD_TYPE);
+                    return Err(StatusCode::BAD_VALUE);
                 }
                 let address = Address(self.read_u64()?);
-                self.read_i32()?;
-                Ok(Some(address))
+                match self.read_i32()? {
+                    STABILITY_VENDOR | STABILITY_SYSTEM | STABILITY_VINTF => Ok(Some(address)),
+                    _ => Err(StatusCode::BAD_VALUE),
+                }
             }
-            TYPE_FILE_DESCRIPTOR => Err(StatusCode::BAD_TYPE),
-            _ => Err(StatusCode::BAD_TYPE),
+            // Among them file descriptors (2), which cannot travel over vsock.
+            _ => Err(StatusCode::BAD_VALUE),
         }
     }
 

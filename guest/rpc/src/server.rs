@@ -11,8 +11,8 @@ use crate::wire::{
     PROTOCOL_MAX,
 };
 use crate::{
-    FIRST_CALL_TRANSACTION, FLAG_ONEWAY, INTERFACE_TRANSACTION, LAST_CALL_TRANSACTION,
-    PING_TRANSACTION,
+    DEBUG_PID_TRANSACTION, EXTENSION_TRANSACTION, FIRST_CALL_TRANSACTION, FLAG_ONEWAY,
+    INTERFACE_TRANSACTION, LAST_CALL_TRANSACTION, PING_TRANSACTION,
 };
 
 /// The root object.
@@ -27,6 +27,14 @@ pub trait Service {
     /// `Status::Code` when the call cannot be executed (`UNKNOWN_TRANSACTION` for an unknown code, or what reading `data`
     /// gave), `Status::Exception` when the method throws.
     fn on_transact(&self, code: u32, data: &mut ParcelReader<'_>) -> Result<Parcel, Status>;
+
+    /// What `DEBUG_PID_TRANSACTION` answers; 0 where it is not known.
+    fn process_id(&self) -> i32 {
+        #[cfg(feature = "std")]
+        return i32::try_from(std::process::id()).unwrap_or(0);
+        #[cfg(not(feature = "std"))]
+        return 0;
+    }
 }
 
 impl<S: Service + ?Sized> Service for &S {
@@ -35,6 +43,9 @@ impl<S: Service + ?Sized> Service for &S {
     }
     fn on_transact(&self, code: u32, data: &mut ParcelReader<'_>) -> Result<Parcel, Status> {
         (**self).on_transact(code, data)
+    }
+    fn process_id(&self) -> i32 {
+        (**self).process_id()
     }
 }
 
@@ -102,10 +113,12 @@ impl<S: Service, L: Lock<SessionTable>> Server<S, L> {
                 (fresh_id, version)
             }
             Some(id) => {
-                // A refused connection leaves the session alone: it was never part of it.
-                let version = self
+                // One too many ends the session, as since Android 16: only its own client can have sent it.
+                let joined = self
                     .sessions
-                    .with(|table| table.join(&id, header.incoming, self.max_threads))?;
+                    .with(|table| table.join(&id, header.incoming, self.max_threads));
+                let version =
+                    joined.inspect_err(|_| self.sessions.with(|table| table.close(&id)))?;
                 (id, version)
             }
         };
@@ -224,6 +237,16 @@ impl<S: Service, L: Lock<SessionTable>> Server<S, L> {
     fn execute(&self, transaction: &Transaction) -> Result<Parcel, Status> {
         match transaction.code {
             PING_TRANSACTION => Ok(Parcel::new()),
+            EXTENSION_TRANSACTION => {
+                let mut reply = Parcel::new();
+                reply.write_null_binder();
+                Ok(reply)
+            }
+            DEBUG_PID_TRANSACTION => {
+                let mut reply = Parcel::new();
+                reply.write_i32(self.service.process_id());
+                Ok(reply)
+            }
             INTERFACE_TRANSACTION => Ok(Parcel::request(self.service.descriptor())),
             FIRST_CALL_TRANSACTION..=LAST_CALL_TRANSACTION => {
                 let mut data = transaction.parcel.reader();

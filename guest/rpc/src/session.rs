@@ -160,7 +160,7 @@ impl Session {
                 "a one-way call has the number of an earlier one",
             ));
         }
-        if self.queued.len() >= MAX_QUEUED_CALLS || bytes > MAX_QUEUED_BYTES {
+        if self.queued.len() + 1 >= MAX_QUEUED_CALLS || bytes > MAX_QUEUED_BYTES {
             return Err(Error::Protocol(
                 "too many one-way calls wait for an earlier one",
             ));

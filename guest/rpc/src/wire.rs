@@ -10,8 +10,10 @@ use alloc::vec::Vec;
 
 /// The highest protocol spoken here: Android 16's.
 pub const PROTOCOL_MAX: u32 = 2;
-/// Android 16's limit on a command's body; older peers take 100 000 bytes.
+/// The largest body that is taken: Android 16's limit.
 pub const MAX_BODY: usize = 614_400;
+/// The largest body that every peer of protocol 0 or 1 takes: the limit up to Android 15.
+pub const MAX_BODY_BEFORE_V2: usize = 100_000;
 /// How a connection starts in the direction in which commands will be sent, with 4 reserved bytes.
 pub(crate) const CONNECTION_INIT: [u8; 8] = *b"cci\0\0\0\0\0";
 
@@ -204,8 +206,12 @@ fn encode_frame(
     // No file descriptors here, so the table of protocol 1, which lists nothing else, is always empty.
     let objects = if version >= 2 { parcel.objects() } else { &[] };
     let size = fixed.len() + parcel.data().len() + 4 * objects.len();
-    // The margin is Android's own: its sender counts the header too.
-    if size > MAX_BODY - WIRE_HEADER_SIZE {
+    let fits = match version {
+        0 | 1 => size <= MAX_BODY_BEFORE_V2,
+        // Android's sender counts the header too, and stays below.
+        _ => size < MAX_BODY - WIRE_HEADER_SIZE,
+    };
+    if !fits {
         return Err(StatusCode::FAILED_TRANSACTION);
     }
     let mut bytes = Vec::with_capacity(WIRE_HEADER_SIZE + size);

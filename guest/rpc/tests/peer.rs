@@ -249,6 +249,94 @@ fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     })
 }
 
+fn connect_offering(server: &TestServer, version: u32) -> (Arc<Session<Thing>>, Arc<Thing>) {
+    let session = Session::connect_offering(dial(server), version).unwrap();
+    assert_eq!(session.version(), version);
+    let root = session.remote_root().unwrap().unwrap();
+    (session, root)
+}
+
+#[test]
+fn ten_thousand_calls_with_objects_leave_nothing_behind() {
+    for version in 0..=2 {
+        let count = counter();
+        let server = server(&count, 1);
+        let (session, root) = connect_offering(&server, version);
+        for _ in 0..10_000 {
+            let callback = tripler(&count);
+            let reply = call(&root, CALL_BACK, 0, &with_object(&callback, 5)).unwrap();
+            assert_eq!(read_number(&reply), 15);
+            let back = call(&root, RETURN, 0, &with_object(&callback, 0)).unwrap();
+            assert!(Arc::ptr_eq(&callback, &object_of(&back)));
+        }
+        // What the server gives back after its last reply is read with the next one.
+        let only_the_root = || {
+            call(&root, DOUBLE, 0, &number(1)).unwrap();
+            session.object_count() == 1
+        };
+        assert!(eventually(only_the_root), "version {version}");
+        let theirs = server.sessions().pop().unwrap();
+        assert!(eventually(|| theirs.object_count() == 1));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn an_object_counts_once_however_often_it_is_read_and_also_if_never() {
+    let count = counter();
+    let makes = Arc::clone(&count);
+    let root = own(&count, move |_| {
+        let made = own(&makes, |_| Ok(Message::default()));
+        Ok(with_object(&made, 0))
+    });
+    let server = Arc::new(PeerServer::new(root, 1));
+    let (session, root) = connect(&server);
+    for reads in 0..3 {
+        let reply = call(&root, 1, 0, &Message::default()).unwrap();
+        let objects: Vec<_> = (0..reads).map(|_| object_of(&reply)).collect();
+        assert!(objects.windows(2).all(|two| Arc::ptr_eq(&two[0], &two[1])));
+        drop((reply, objects));
+        assert!(eventually(|| count.load(Ordering::SeqCst) == 1), "{reads}");
+        assert_eq!(session.object_count(), 1);
+    }
+}
+
+#[test]
+fn a_connection_too_many_ends_the_session() {
+    let count = counter();
+    let server = server(&count, 2);
+    let (session, root) = connect(&server);
+    let id = session.remote_id().unwrap();
+    session.add_calling(dial(&server), id).unwrap();
+    assert!(call(&root, DOUBLE, 0, &number(1)).is_ok());
+    let _outcome = session.add_calling(dial(&server), id);
+    assert!(eventually(|| call(&root, DOUBLE, 0, &number(1)).is_err()));
+    assert!(!session.is_alive());
+}
+
+#[test]
+fn a_body_that_older_peers_refuse_is_not_sent_to_them() {
+    let count = counter();
+    let server = server(&count, 1);
+    for (version, size, fits) in [
+        (0, 99_000, true),
+        (1, 100_000, false),
+        (2, 600_000, true),
+        (2, 614_400, false),
+    ] {
+        let (_session, root) = connect_offering(&server, version);
+        let mut data = number(4);
+        data.parcel_mut().write_bytes(&vec![0; size]);
+        let outcome = call(&root, DOUBLE, 0, &data).map(|reply| read_number(&reply));
+        let expected = match fits {
+            true => Ok(8),
+            false => Err(StatusCode::FAILED_TRANSACTION),
+        };
+        assert_eq!(outcome, expected, "{size} bytes at protocol {version}");
+        assert!(call(&root, DOUBLE, 0, &number(1)).is_ok());
+    }
+}
+
 #[test]
 fn calls_nest_on_the_one_connection_there_is() {
     let count = counter();

@@ -107,11 +107,20 @@ impl<E: Environment> Connections<E> {
 
     /// A connection to send word by that nobody waits for, if there is one at once.
     pub fn find_idle(&mut self, thread: u64) -> Option<Lease<E>> {
-        let usable = |slot: &&mut Slot<E>| match slot.thread {
-            Some(user) => user == thread,
-            None => slot.calling,
-        };
-        let slot = self.slots.iter_mut().find(usable)?;
+        let own = |slot: &Slot<E>| slot.thread == Some(thread);
+        // Where the peer waits for a reply it reads for certain. After a one-way call nobody may read for long, so that a free
+        // connection is better than the one that the call came by.
+        let chosen = self
+            .slots
+            .iter()
+            .position(|slot| own(slot) && slot.nests)
+            .or_else(|| {
+                self.slots
+                    .iter()
+                    .position(|slot| slot.calling && slot.thread.is_none())
+            })
+            .or_else(|| self.slots.iter().position(own));
+        let slot = self.slots.get_mut(chosen?)?;
         match Self::take(slot, thread) {
             Found::Lease(lease) => Some(lease),
             Found::Busy | Found::None => None,

@@ -8,6 +8,7 @@ use crate::wire::Address;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 /// Bytes of a binder in a parcel: type, address, stability.
 const BINDER_SIZE: usize = 16;
@@ -15,11 +16,35 @@ const BINDER_SIZE: usize = 16;
 pub(super) const ADDRESS_OFFSET: usize = 4;
 const STABILITY_SYSTEM: i32 = 12;
 
+impl<O: Object> Drop for Message<O> {
+    /// Gives back what the peer sent and nobody read, where the protocol says where it stands.
+    fn drop(&mut self) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let read = core::mem::take(self.read.get_mut());
+        for position in self.parcel.objects() {
+            let Ok(position) = usize::try_from(*position) else {
+                continue;
+            };
+            let mut reader = self.parcel.reader();
+            if read.contains_key(&position) || reader.set_position(position).is_err() {
+                continue;
+            }
+            if let Ok(Some(address)) = reader.read_binder() {
+                drop(session.enter(address));
+            }
+        }
+    }
+}
+
 /// A parcel whose binders are objects: the addresses on the wire are the session's affair, when the message is sent.
 pub struct Message<O: Object> {
     parcel: Parcel,
     /// Objects written here, by their offsets; they hold references.
     objects: BTreeMap<usize, Arc<O>>,
+    /// Objects read here, by their offsets: the peer sent each once, however often it is read.
+    read: RefCell<BTreeMap<usize, Arc<O>>>,
     /// Where the parcel was received, to look up the objects in it.
     session: Option<Arc<Session<O>>>,
 }
@@ -36,6 +61,7 @@ impl<O: Object> Message<O> {
         Self {
             parcel,
             objects: BTreeMap::new(),
+            read: RefCell::default(),
             session: None,
         }
     }
@@ -44,6 +70,7 @@ impl<O: Object> Message<O> {
         Self {
             parcel,
             objects: BTreeMap::new(),
+            read: RefCell::default(),
             session: Some(Arc::clone(session)),
         }
     }
@@ -96,18 +123,25 @@ impl<O: Object> Message<O> {
     /// Reads an object where the reader is, which reads this message's parcel.
     ///
     /// # Errors
-    /// `BAD_TYPE` where there is no object, `BAD_VALUE` for one that the peer cannot have, `NOT_ENOUGH_DATA` at the end.
+    /// `BAD_VALUE` where there is no object or one that the peer cannot have, `NOT_ENOUGH_DATA` at the end.
     pub fn read_object(&self, reader: &mut ParcelReader<'_>) -> Result<Option<Arc<O>>, StatusCode> {
         let start = reader.position();
         if let Some(object) = self.objects.get(&start) {
             reader.set_position(start.saturating_add(BINDER_SIZE))?;
             return Ok(Some(Arc::clone(object)));
         }
-        match (reader.read_binder()?, &self.session) {
-            (None, _) => Ok(None),
-            (Some(address), Some(session)) => session.enter(address).map(Some),
-            (Some(_), None) => Err(StatusCode::BAD_TYPE),
+        let (Some(address), session) = (reader.read_binder()?, &self.session) else {
+            return Ok(None);
+        };
+        if let Some(object) = self.read.borrow().get(&start) {
+            return Ok(Some(Arc::clone(object)));
         }
+        let object = match session {
+            Some(session) => session.enter(address)?,
+            None => return Err(StatusCode::BAD_VALUE),
+        };
+        self.read.borrow_mut().insert(start, Arc::clone(&object));
+        Ok(Some(object))
     }
 
     /// Appends a part of another message, with the objects in it.

@@ -85,6 +85,10 @@ impl<O: Object> Nodes<O> {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     fn is_own(&self, address: Address) -> bool {
         address.is_for_server() == self.server
     }
@@ -258,7 +262,7 @@ impl<O: Object> Nodes<O> {
                 "a one-way call has the number of an earlier one",
             ));
         }
-        if node.queue.len() >= MAX_QUEUED_CALLS || bytes > MAX_QUEUED_BYTES {
+        if node.queue.len() + 1 >= MAX_QUEUED_CALLS || bytes > MAX_QUEUED_BYTES {
             return Err(Error::Protocol(
                 "too many one-way calls wait for an earlier one",
             ));

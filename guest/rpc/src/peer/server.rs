@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::wire::{self, ConnectionHeader, SessionId, CONNECTION_INIT, PROTOCOL_MAX};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A peer that opens more is not served; each costs memory.
 const MAX_SESSIONS: usize = 64;
@@ -46,6 +47,12 @@ impl<O: Object> PeerServer<O> {
             None => self.open(&stream, &header, fresh_id),
             Some(id) => self.join(&stream, &header, &id),
         }
+    }
+
+    /// The sessions that are alive.
+    pub fn sessions(&self) -> Vec<Arc<Session<O>>> {
+        self.sessions
+            .with(|sessions| sessions.values().cloned().collect())
     }
 
     /// Ends all sessions.
@@ -96,26 +103,25 @@ impl<O: Object> PeerServer<O> {
         header: &ConnectionHeader,
         id: &SessionId,
     ) -> Result<(), Error> {
-        // A refused connection leaves the session alone: it was never part of it.
         let session = self
             .sessions
             .with(|sessions| sessions.get(id).cloned())
             .ok_or(Error::Protocol("unknown session id"))?;
-        let limit = match header.incoming {
-            true => MAX_CALLING,
-            false => usize::try_from(self.max_threads).unwrap_or(usize::MAX),
-        };
-        if session.connections(header.incoming) >= limit {
-            return Err(Error::Protocol(
-                "more connections than GET_MAX_THREADS allows",
-            ));
-        }
         if header.incoming {
-            stream.write_all(&CONNECTION_INIT)?;
-            return session.add_connection(stream, true);
+            return match session.admit(stream, true, MAX_CALLING, &CONNECTION_INIT)? {
+                true => Ok(()),
+                false => Err(Error::Protocol("too many incoming connections")),
+            };
         }
-        wire::read_connection_init(&mut Pipe(&**stream))?;
-        session.add_connection(stream, false)?;
+        // One too many, or one with a wrong start, ends the session, as since Android 16: only its own client can have sent it.
+        let limit = usize::try_from(self.max_threads).unwrap_or(usize::MAX);
+        let started = match session.admit(stream, false, limit, &[])? {
+            true => wire::read_connection_init(&mut Pipe(&**stream)),
+            false => Err(Error::Protocol(
+                "more connections than GET_MAX_THREADS allows",
+            )),
+        };
+        started.inspect_err(|_| session.end())?;
         session.serve(stream)
     }
 }

@@ -77,8 +77,17 @@ impl<O: Object> Session<O> {
     /// # Errors
     /// `Transport` and `Protocol`: there is no session then.
     pub fn connect(stream: StreamOf<O>) -> Result<Arc<Self>, Error> {
+        Self::connect_offering(stream, PROTOCOL_MAX)
+    }
+
+    /// Starts a session at no more than the given protocol.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_offering(stream: StreamOf<O>, offered: u32) -> Result<Arc<Self>, Error> {
+        let offered = offered.min(PROTOCOL_MAX);
         let hello = ConnectionHeader {
-            version: PROTOCOL_MAX,
+            version: offered,
             incoming: false,
             fd_mode: 0,
             session: None,
@@ -87,7 +96,7 @@ impl<O: Object> Session<O> {
         bytes.extend_from_slice(&CONNECTION_INIT);
         stream.write_all(&bytes)?;
         let version = wire::read_new_session_response(&mut Pipe(&stream))?;
-        if version > PROTOCOL_MAX {
+        if version > offered {
             return Err(Error::Protocol(
                 "the server chose a protocol that was not offered",
             ));
@@ -137,6 +146,11 @@ impl<O: Object> Session<O> {
     /// The agreed protocol.
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Objects that both sides know at the moment: it does not grow in a session that leaks nothing.
+    pub fn object_count(&self) -> usize {
+        self.state.with(|state| state.nodes.len())
     }
 
     /// Whether calls have a chance.
@@ -194,8 +208,37 @@ impl<O: Object> Session<O> {
         })
     }
 
-    pub(super) fn connections(&self, calling: bool) -> usize {
-        self.state.with(|state| state.connections.count(calling))
+    /// Adds a connection of a server's, if there are fewer than `limit` of its kind; whether it did.
+    ///
+    /// A connection to call by is there, though in use, before `greeting` goes out on it: who hears that may count on it.
+    pub(super) fn admit(
+        &self,
+        stream: &Arc<StreamOf<O>>,
+        calling: bool,
+        limit: usize,
+        greeting: &[u8],
+    ) -> Result<bool, Error> {
+        let thread = O::Environment::thread();
+        let admitted = self.state.with(|state| {
+            if !state.alive {
+                return Err(CLOSED);
+            }
+            if state.connections.count(calling) >= limit {
+                return Ok(false);
+            }
+            state.connections.add(stream, calling);
+            state.connections.begin_execution(stream, thread, false);
+            Ok(true)
+        })?;
+        if !admitted {
+            return Ok(false);
+        }
+        let sent = stream.write_all(greeting);
+        self.state.with(|state| state.connections.give_back(stream));
+        if sent.is_err() {
+            self.end();
+        }
+        Ok(sent.map(|()| true)?)
     }
 
     /// Ends the session: calls under way fail, threads that serve it return, what stands for the peer's objects is told.
@@ -341,6 +384,7 @@ impl<O: Object> Session<O> {
             // Acknowledgements of earlier one-way calls; unread, both sides would in the end wait for room.
             self.or_end(self.drain(&lease.stream))?;
         }
+        self.check_own(data)?;
         // Sizes are checked on a frame without addresses, before anything is counted.
         Transaction::encode(self.version, address, code, flags, 0, &placeholder(data))?;
         let oneway = flags & FLAG_ONEWAY != 0;
@@ -348,27 +392,46 @@ impl<O: Object> Session<O> {
             Address::NULL => Ok(0),
             _ => state.nodes.call(address, oneway),
         })?;
-        let parcel = self.addressed(data)?;
+        let parcel = self.addressed(data).inspect_err(|_| {
+            // The call is not made after all.
+            let given = self.state.with(|state| state.nodes.given_back(address, 1));
+            self.settle(given);
+        })?;
         let frame = Transaction::encode(self.version, address, code, flags, number, &parcel)?;
         let sent = self.send_pending(&lease.stream);
         self.or_end(sent.and_then(|()| Ok(lease.stream.write_all(&frame)?)))
     }
 
-    /// The parcel of a message with the addresses of its objects, which are counted.
+    /// Whether a message has no object that another session's peer knows: addresses mean nothing there.
+    fn check_own(&self, message: &Message<O>) -> Result<(), StatusCode> {
+        let foreign = |(_, object): (usize, &Arc<O>)| {
+            object
+                .remote()
+                .is_some_and(|remote| !core::ptr::eq(Arc::as_ptr(remote.session()), self))
+        };
+        match message.sendable().any(foreign) {
+            true => Err(StatusCode::INVALID_OPERATION),
+            false => Ok(()),
+        }
+    }
+
+    /// The parcel of a message with the addresses of its objects, which are counted, all or none.
     fn addressed(&self, message: &Message<O>) -> Result<Parcel, StatusCode> {
         let mut data = message.parcel().data().to_vec();
         let mut positions = Vec::new();
+        let mut counted = Vec::new();
         for (at, object) in message.sendable() {
-            if let Some(remote) = object.remote() {
-                // Addresses mean nothing in another session.
-                if !core::ptr::eq(Arc::as_ptr(remote.session()), self) {
-                    return Err(StatusCode::INVALID_OPERATION);
-                }
-            }
-            let address = self.state.with(|state| match state.alive {
+            let left = self.state.with(|state| match state.alive {
                 true => state.nodes.leave(object),
                 false => Err(StatusCode::DEAD_OBJECT),
+            });
+            let address = left.inspect_err(|_| {
+                for address in counted.drain(..) {
+                    let given = self.state.with(|state| state.nodes.given_back(address, 1));
+                    self.settle(given);
+                }
             })?;
+            counted.push(address);
             let start = at + ADDRESS_OFFSET;
             if let Some(room) = data.get_mut(start..start + 8) {
                 room.copy_from_slice(&address.0.to_le_bytes());
@@ -465,17 +528,16 @@ impl<O: Object> Session<O> {
             .state
             .with(|state| state.connections.begin_execution(stream, thread, !oneway));
         let outcome = match oneway {
-            true => self.execute_in_order(&object, transaction),
+            true => self.execute_in_order(&object, transaction).map(|()| {
+                let amount = self.state.with(|state| state.nodes.take_received(address));
+                self.give_back(address, amount);
+            }),
             false => {
                 let reply = self.call_object(&object, transaction);
                 self.acknowledge(stream, address)
                     .and_then(|()| self.reply(stream, reply))
             }
         };
-        let outcome = outcome.and_then(|()| match oneway {
-            true => self.acknowledge(stream, address),
-            false => Ok(()),
-        });
         self.state
             .with(|state| state.connections.end_execution(stream, before));
         outcome
@@ -547,6 +609,7 @@ impl<O: Object> Session<O> {
         reply: Result<Message<O>, StatusCode>,
     ) -> Result<(), Error> {
         let parcel = reply.and_then(|message| {
+            self.check_own(&message)?;
             wire::encode_reply(self.version, Ok(&placeholder(&message)))?;
             self.addressed(&message)
         });
