@@ -52,7 +52,7 @@ export async function serveControl(runDir: string, controlled: Controlled): Prom
 
 async function serve(socket: Socket, controlled: Controlled): Promise<void> {
   const answer = (value: object): void => void socket.write(`${JSON.stringify(value)}\n`);
-  const command = commandOf(await readLine(socket));
+  const command = commandOf(await readLine(socket, LINE_MILLISECONDS));
   switch (command) {
     case 'stop':
       // The socket is closed at the end of the machine: that is the answer's second half.
@@ -77,7 +77,7 @@ function commandOf(line: string): unknown {
 }
 
 /** Reads to the first newline; what follows it stays in the stream. */
-function readLine(socket: Socket): Promise<string> {
+function readLine(socket: Socket, milliseconds: number): Promise<string> {
   return new Promise((resolve, reject) => {
     let held = Buffer.alloc(0);
     const finish = (line: string | undefined): void => {
@@ -102,7 +102,7 @@ function readLine(socket: Socket): Promise<string> {
         }
       }
     };
-    const timer = setTimeout(giveUp, LINE_MILLISECONDS);
+    const timer = setTimeout(giveUp, milliseconds);
     socket.on('readable', read).on('end', giveUp).on('close', giveUp);
   });
 }
@@ -110,19 +110,21 @@ function readLine(socket: Socket): Promise<string> {
 /**
  * Says a command to the owner of a machine.
  *
+ * @param milliseconds How long it may take to answer.
  * @returns the answer and the open socket.
  * @throws {ToolError} when nobody answers, or the answer is no.
  */
 export async function sayControl(
   runDir: string,
   command: 'stop' | 'console',
+  milliseconds = LINE_MILLISECONDS,
 ): Promise<{ readonly socket: Socket; readonly answer: Readonly<Record<string, unknown>> }> {
   const socket = connect(controlSocketOf(runDir));
   try {
     await once(socket, 'connect');
     socket.on('error', () => undefined);
     socket.write(`${JSON.stringify({ command })}\n`);
-    const answer = JSON.parse(await readLine(socket)) as Record<string, unknown>;
+    const answer = JSON.parse(await readLine(socket, milliseconds)) as Record<string, unknown>;
     if (answer['ok'] !== true) throw new Error(String(answer['error']));
     return { socket, answer };
   } catch (cause) {

@@ -5,18 +5,26 @@ import { listenPrivately } from './private-socket.ts';
 import type { RotatingLog } from './rotating-log.ts';
 
 export const LOG_PORT = 2001;
+const CLOSE_MILLISECONDS = 200;
+
+/** One that writes and one that waits; a guest has use for one. */
+const MAX_CONNECTIONS = 2;
 
 export class GuestLog {
   readonly #server: Server;
-  #connection: Socket | undefined;
+  readonly #connections = new Set<Socket>();
   #copying: Promise<void> = Promise.resolve();
 
   private constructor(log: RotatingLog) {
-    // A second connection would mix its lines into those of the first.
-    this.#server = createServer((socket) => {
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => {
       socket.on('error', () => undefined);
-      if (this.#connection !== undefined) socket.destroy();
-      else this.#take(socket, log);
+      if (this.#connections.size >= MAX_CONNECTIONS) {
+        socket.destroy();
+        return;
+      }
+      this.#connections.add(socket);
+      // One after the other: else one would write into the lines of the other.
+      this.#copying = this.#copying.then(async () => this.#copy(socket, log));
     });
   }
 
@@ -29,24 +37,24 @@ export class GuestLog {
   /** Takes in what was sent, and closes. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#connection?.end();
+    for (const socket of this.#connections) socket.end();
     // Whoever holds the other end is gone: what arrived is all there is.
-    const giveUp = setTimeout(() => this.#connection?.destroy(), 200);
+    const giveUp = setTimeout(() => {
+      for (const socket of this.#connections) socket.destroy();
+    }, CLOSE_MILLISECONDS);
     await this.#copying;
     clearTimeout(giveUp);
-    this.#connection?.destroy();
     await closed;
   }
 
-  #take(socket: Socket, log: RotatingLog): void {
-    this.#connection = socket;
-    // Reads on only when a chunk is written: a payload that floods its log waits.
-    this.#copying = (async () => {
+  /** Reads on only when a chunk is written: a payload that floods its log waits. */
+  async #copy(socket: Socket, log: RotatingLog): Promise<void> {
+    try {
       for await (const chunk of socket) await log.write(chunk as Uint8Array);
-    })()
-      .catch(() => undefined)
-      .finally(() => {
-        this.#connection = undefined;
-      });
+    } catch {
+      // Cut off: what arrived before is in the log.
+    }
+    this.#connections.delete(socket);
+    socket.destroy();
   }
 }

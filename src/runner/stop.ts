@@ -9,7 +9,7 @@ import { sweepRegistry } from './sweep.ts';
 
 const POLL_MILLISECONDS = 20;
 /** What a runner gets to notice that its machine is gone, and to clean up. */
-const CLEAN_UP_MILLISECONDS = 5000;
+const CLEAN_UP_MILLISECONDS = 2000;
 
 export interface Stopped {
   /** Whether the runner had to be helped. */
@@ -46,7 +46,7 @@ export async function stopVm(
 /** @returns whether the runner said that it does it; then it closes the connection at the end. */
 async function ask(runDir: string, milliseconds: number): Promise<boolean> {
   try {
-    const { socket } = await sayControl(runDir, 'stop');
+    const { socket } = await sayControl(runDir, 'stop', milliseconds);
     socket.resume();
     await Promise.race([once(socket, 'close'), sleep(milliseconds, undefined, { ref: false })]);
     socket.destroy();

@@ -1,66 +1,20 @@
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { join, resolve } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import type { BuildEvent } from '../../src/core/events.ts';
 import { chooseAccelerator, runProbe } from '../../src/runner/accel.ts';
-import { callMethod } from '../../src/runner/aidl/call.ts';
-import { parseAidl } from '../../src/runner/aidl/parse.ts';
 import { processStart } from '../../src/runner/process-identity.ts';
 import { findVm, listVms } from '../../src/runner/registry.ts';
-import { openRpcClient } from '../../src/runner/rpc/client.ts';
-import { type Vm, type VmContext, startVm } from '../../src/runner/session.ts';
-import type { VmOptions } from '../../src/runner/vm-options.ts';
+import { startVm } from '../../src/runner/session.ts';
 import { describeFailure, verdictExitCode } from '../../src/runner/verdict.ts';
+import { bootTiny, openGuestRpc, prepareTiny } from '../support/tiny-vm.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
-import { type TinyGuest, writeTinyGuest } from './qemu-tiny-guest.ts';
-
-const SERVICE = parseAidl(`package android.system.virtualmachineservice;
-  interface IVirtualMachineService {
-    void notifyPayloadStarted(); void notifyPayloadReady();
-    void notifyPayloadFinished(int exitCode); void notifyError(int errorCode, String message); }`);
-
-interface Bench {
-  readonly vm: Vm;
-  readonly registry: string;
-  readonly events: BuildEvent[];
-}
-
-function prepare(guest: TinyGuest): { registry: string; options: VmOptions; kernel: string } {
-  const folder = tmpDir();
-  const registry = join(folder, 'r');
-  mkdirSync(registry, { mode: 0o700 });
-  const [kernel, initrd, disk] = ['kernel', 'initrd', 'disk,1'].map((name) => join(folder, name));
-  if (kernel === undefined || initrd === undefined || disk === undefined) throw new TypeError();
-  writeTinyGuest(kernel, guest);
-  writeFileSync(initrd, 'initrd');
-  writeFileSync(disk, new Uint8Array(65536));
-  const disks = [{ file: disk, serial: 'os' }];
-  const machine = { memoryMib: 64, cpus: 1, accelerator: 'tcg' } as const;
-  return { registry, kernel, options: { name: 'tiny', kernel, initrd, disks, ...machine } };
-}
-
-async function boot(
-  guest: TinyGuest,
-  context: VmContext = {},
-  extra: Partial<VmOptions> = {},
-): Promise<Bench> {
-  const { registry, options } = prepare(guest);
-  const events: BuildEvent[] = [];
-  const reporter = { report: (event: BuildEvent) => void events.push(event) };
-  const vm = await startVm({ ...options, ...extra }, { registry, reporter, ...context });
-  onTestFinished(async () => {
-    await vm.stop();
-  });
-  return { vm, registry, events };
-}
 
 const phases = (events: readonly BuildEvent[]): string[] =>
   events.flatMap((event) => (event.kind === 'vm-phase' ? [event.phase] : []));
 
 test('a guest that refuses gives its reason, its link and exit code 126', async () => {
-  const { vm, registry, events } = await boot({
+  const { vm, registry, events } = await bootTiny({
     console:
       'microbuild: phase init +5\nmicrobuild: phase apk +9\n' +
       'microbuild: refused MICRODROID_PAYLOAD_VERIFICATION_FAILED payload-certificate: no trust\n',
@@ -90,7 +44,7 @@ test('a guest that refuses gives its reason, its link and exit code 126', async 
 });
 
 test('both serial ports of a microvm reach their files', async () => {
-  const { vm } = await boot(
+  const { vm } = await bootTiny(
     {
       console: 'microbuild: phase init +1\n',
       reason: 'MICRODROID_UNKNOWN_RUNTIME_ERROR|why',
@@ -107,7 +61,7 @@ test('both serial ports of a microvm reach their files', async () => {
 });
 
 test('a corrupt block is a refusal of the link that it belongs to', async () => {
-  const { vm } = await boot({
+  const { vm } = await bootTiny({
     console:
       'microbuild: verity 254:18 microdroid-apk\n[    1.5] device-mapper: verity: 254:18: data block 12 is corrupted\n' +
       '[    1.6] Kernel panic - not syncing: dm-verity device corrupted\n[    1.7] Call Trace:\n',
@@ -123,7 +77,7 @@ test.each([
   ['poweroff', 'the guest powered off without a result'],
   ['reset', 'the guest reset itself without a reason'],
 ] as const)('a guest that ends by %s died, with its phase and last lines', async (end, reason) => {
-  const { vm } = await boot({ console: 'microbuild: phase manager +7\nlast words', end });
+  const { vm } = await bootTiny({ console: 'microbuild: phase manager +7\nlast words', end });
   const verdict = await vm.verdict;
   expect(verdict).toMatchObject({ kind: 'died', reason, phase: 'manager' });
   expect(verdictExitCode(verdict)).toBe(125);
@@ -132,13 +86,13 @@ test.each([
 
 describe('a guest that hangs', () => {
   test('is ended by the total time limit with exit code 124', async () => {
-    const { vm } = await boot({ end: 'hang' }, { timeouts: { totalMilliseconds: 300 } });
+    const { vm } = await bootTiny({ end: 'hang' }, { timeouts: { totalMilliseconds: 300 } });
     expect(verdictExitCode(await vm.verdict)).toBe(124);
     expect(await vm.reached('started')).toBe(false);
   });
 
   test('is ended when it does not start its payload in time', async () => {
-    const { vm } = await boot({ end: 'hang' }, { timeouts: { startMilliseconds: 300 } });
+    const { vm } = await bootTiny({ end: 'hang' }, { timeouts: { startMilliseconds: 300 } });
     expect(await vm.verdict).toMatchObject({
       kind: 'died',
       reason: expect.stringContaining('in time'),
@@ -147,7 +101,7 @@ describe('a guest that hangs', () => {
 
   test('is ended by the signal, and its name is free again', async () => {
     const abort = new AbortController();
-    const { vm, registry } = await boot({ end: 'hang' }, { signal: abort.signal });
+    const { vm, registry } = await bootTiny({ end: 'hang' }, { signal: abort.signal });
     expect(await findVm('tiny', registry)).toMatchObject({
       pid: vm.pid,
       cid: vm.cid,
@@ -161,7 +115,7 @@ describe('a guest that hangs', () => {
   });
 
   test('keeps its name to itself', async () => {
-    const { registry, options } = prepare({ end: 'hang' });
+    const { registry, options } = prepareTiny({ end: 'hang' });
     const vm = await startVm(options, { registry });
     await expect(startVm(options, { registry })).rejects.toMatchObject({ code: 'lock' });
     expect(processStart(vm.pid)).toBeDefined();
@@ -170,7 +124,7 @@ describe('a guest that hangs', () => {
   });
 
   test('gives up connecting to its ports when it is stopped', async () => {
-    const { vm } = await boot({ end: 'hang' });
+    const { vm } = await bootTiny({ end: 'hang' });
     const connecting = vm.connect(5678).catch((error: unknown) => error);
     const signal = AbortSignal.timeout(100);
     await expect(vm.connect(5678, { signal })).rejects.toMatchObject({ code: 'rpc-aborted' });
@@ -180,15 +134,16 @@ describe('a guest that hangs', () => {
 });
 
 test('what the guest reports over RPC becomes phases, and its exit code the verdict', async () => {
-  const { vm, events } = await boot({ end: 'hang' }, { timeouts: { powerOffMilliseconds: 100 } });
-  const guest = await openRpcClient(connect(join(vm.runDir, `vm.vsock_${vm.cid}`)));
-  const notify = async (name: string, ...args: unknown[]): Promise<unknown> =>
-    callMethod(guest.root, SERVICE, name, args);
-  await notify('notifyPayloadStarted');
+  const { vm, events } = await bootTiny(
+    { end: 'hang' },
+    { timeouts: { powerOffMilliseconds: 100 } },
+  );
+  const guest = await openGuestRpc(vm);
+  await guest.notify('notifyPayloadStarted');
   expect(await vm.reached('started')).toBe(true);
-  await notify('notifyPayloadReady');
+  await guest.notify('notifyPayloadReady');
   expect(await vm.reached('ready')).toBe(true);
-  await notify('notifyPayloadFinished', 7);
+  await guest.notify('notifyPayloadFinished', 7);
   const verdict = await vm.verdict;
   expect(verdict).toEqual({ kind: 'finished', exitCode: 7, death: 'KILLED' });
   expect(verdictExitCode(verdict)).toBe(7);
@@ -197,9 +152,9 @@ test('what the guest reports over RPC becomes phases, and its exit code the verd
 });
 
 test('an error reported over RPC is a refusal when it is about verification', async () => {
-  const { vm } = await boot({ end: 'hang' }, { timeouts: { powerOffMilliseconds: 100 } });
-  const guest = await openRpcClient(connect(join(vm.runDir, `vm.vsock_${vm.cid}`)));
-  await callMethod(guest.root, SERVICE, 'notifyError', [1, 'wrong\u001b[31m signer']);
+  const { vm } = await bootTiny({ end: 'hang' }, { timeouts: { powerOffMilliseconds: 100 } });
+  const guest = await openGuestRpc(vm);
+  await guest.notify('notifyError', 1, 'wrong\u001b[31m signer');
   expect(await vm.verdict).toMatchObject({
     kind: 'refused',
     reason: 'MICRODROID_PAYLOAD_VERIFICATION_FAILED',
@@ -208,39 +163,12 @@ test('an error reported over RPC is a refusal when it is about verification', as
 });
 
 test('a kernel that QEMU cannot start is a failure in its words', async () => {
-  const { registry, options, kernel } = prepare({ end: 'hang' });
+  const { registry, options, kernel } = prepareTiny({ end: 'hang' });
   writeFileSync(kernel, 'no kernel');
   const vm = await startVm(options, { registry });
   const verdict = await vm.verdict;
   expect(verdict).toMatchObject({ kind: 'died', reason: expect.stringContaining('QEMU failed') });
   expect(verdictExitCode(verdict)).toBe(125);
-});
-
-test('nothing survives a runner that is killed, and the name can be taken over', async () => {
-  const { registry, options } = prepare({ end: 'hang' });
-  const script = join(registry, '..', 'run.mjs');
-  const session = resolve('dist/runner/session.js');
-  writeFileSync(
-    script,
-    `import { startVm } from ${JSON.stringify(session)};
-     const vm = await startVm(${JSON.stringify(options)}, { registry: ${JSON.stringify(registry)} });
-     console.log(vm.pid);
-     await vm.verdict;`,
-  );
-  const runner = spawn(process.execPath, [script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const pid = await new Promise<number>((done) => {
-    runner.stdout.once('data', (text: Buffer) => done(Number(text.toString())));
-  });
-  const children = readFileSync(`/proc/${runner.pid}/task/${runner.pid}/children`, 'utf8');
-  const pids = children.trim().split(' ').map(Number);
-  expect(pids).toContain(pid);
-  expect(pids).toHaveLength(2);
-  runner.kill('SIGKILL');
-  await expect.poll(() => pids.filter((each) => processStart(each) !== undefined)).toEqual([]);
-  expect(await findVm('tiny', registry)).toMatchObject({ running: false });
-  await (await startVm(options, { registry })).stop();
 });
 
 describe('the accelerator', () => {

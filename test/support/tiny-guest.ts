@@ -16,7 +16,8 @@ export interface TinyGuest {
   readonly console?: string;
   /** Written to ttyS1. */
   readonly reason?: string;
-  readonly end: 'poweroff' | 'reset' | 'hang';
+  /** `echo` sends back what comes in on ttyS0, for ever. */
+  readonly end: 'poweroff' | 'reset' | 'hang' | 'echo';
 }
 
 const u16 = (value: number): number[] => [value & 0xff, value >> 8];
@@ -38,6 +39,15 @@ const ENDINGS: Readonly<Record<TinyGuest['end'], readonly number[]>> = {
   poweroff: [[0xba], u32(0x604), [0xb8], u32(0x2000), [0x66, 0xef]].flat(),
   reset: [[0xba], u32(0xcf9), [0xb0, 0x06, 0xee]].flat(),
   hang: [],
+  // `L: mov edx, status; W: in al, dx; test al, 1; jz W; mov edx, data; in al, dx; out dx, al; jmp L`
+  echo: [
+    [0xba],
+    u32(COM1 + 5),
+    [0xec, 0xa8, 0x01, 0x74, 0xfb],
+    [0xba],
+    u32(COM1),
+    [0xec, 0xee, 0xeb, 0xed],
+  ].flat(),
 };
 /** `cli; hlt; jmp`. */
 const HALT = [0xfa, 0xf4, 0xeb, 0xfc];
