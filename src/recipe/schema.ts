@@ -363,7 +363,7 @@ export const recipeSchema = z
         if ((entry === undefined) !== (config === undefined)) return;
         const message =
           entry === undefined
-            ? '"payload.entry" is missing: it, or payload.config, says what is run'
+            ? 'Write entry, the library to run, or config, which says what is run'
             : 'Leave out entry: config says what is run';
         context.addIssue({ code: 'custom', path: ['entry'], message });
       }),

@@ -116,8 +116,9 @@ describe('microbuild run', () => {
 
   test('a library without AVmPayload_main ends with the launcher’s exit code 1', async () => {
     const path = await image(payloadRecipe(join(sandbox.folder, 'noentry'), 'noentry'), 'noentry');
-    const run = await sandbox.microbuild(['run', path, '--timeout', '120', '--console']);
-    expect(run.stderr).toContain('Failed to find entrypoint');
+    const run = await sandbox.microbuild(['run', path, '--timeout', '120']);
+    const logs = await sandbox.microbuild(['logs', 'noentry']);
+    expect(logs.stdout).toContain('Failed to find entrypoint');
     expect(run.status).toBe(1);
   });
 });

@@ -5,6 +5,7 @@ use std::fmt::Display;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     NoHostService,
+    PayloadChanged,
     VerificationFailed,
     InvalidConfig,
     Unknown,
@@ -15,6 +16,7 @@ impl Reason {
     pub fn name(self) -> &'static str {
         match self {
             Self::NoHostService => "MICRODROID_FAILED_TO_CONNECT_TO_VIRTUALIZATION_SERVICE",
+            Self::PayloadChanged => "MICRODROID_PAYLOAD_HAS_CHANGED",
             Self::VerificationFailed => "MICRODROID_PAYLOAD_VERIFICATION_FAILED",
             Self::InvalidConfig => "MICRODROID_INVALID_PAYLOAD_CONFIG",
             Self::Unknown => "MICRODROID_UNKNOWN_RUNTIME_ERROR",
@@ -25,6 +27,7 @@ impl Reason {
     pub fn error_code(self) -> i32 {
         match self {
             Self::VerificationFailed => 1,
+            Self::PayloadChanged => 2,
             Self::InvalidConfig => 3,
             Self::NoHostService | Self::Unknown => 0,
         }
@@ -43,6 +46,15 @@ impl Failure {
     pub fn verification(link: &'static str, text: impl ToString) -> Self {
         Self {
             reason: Reason::VerificationFailed,
+            link,
+            text: text.to_string(),
+        }
+    }
+
+    /// It is signed by somebody who is trusted, and yet not what this instance has run before.
+    pub fn changed(link: &'static str, text: impl ToString) -> Self {
+        Self {
+            reason: Reason::PayloadChanged,
             link,
             text: text.to_string(),
         }
@@ -76,5 +88,46 @@ impl Failure {
     /// For `map_err`: a step that the machine could not do.
     pub fn cannot<E: Display>(step: impl Display) -> impl FnOnce(E) -> Self {
         move |error| Self::runtime(Reason::Unknown, format!("cannot {step}: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AOSP Virtualization microdroid_manager, `translate_error` and `write_death_reason_to_serial`.
+    #[test]
+    fn reasons_have_androids_codes_and_names() {
+        let android = [
+            (
+                Reason::NoHostService,
+                0,
+                "MICRODROID_FAILED_TO_CONNECT_TO_VIRTUALIZATION_SERVICE",
+            ),
+            (
+                Reason::VerificationFailed,
+                1,
+                "MICRODROID_PAYLOAD_VERIFICATION_FAILED",
+            ),
+            (Reason::PayloadChanged, 2, "MICRODROID_PAYLOAD_HAS_CHANGED"),
+            (
+                Reason::InvalidConfig,
+                3,
+                "MICRODROID_INVALID_PAYLOAD_CONFIG",
+            ),
+            (Reason::Unknown, 0, "MICRODROID_UNKNOWN_RUNTIME_ERROR"),
+        ];
+        for (reason, code, name) in android {
+            assert_eq!((reason.error_code(), reason.name()), (code, name));
+        }
+    }
+
+    #[test]
+    fn failure_names_the_part_that_it_is_of() {
+        let failure = Failure::verification("idsig", "broken").of("extra-apk-1");
+        assert_eq!(
+            (failure.link, failure.text.as_str()),
+            ("idsig", "extra-apk-1: broken")
+        );
     }
 }

@@ -107,7 +107,7 @@ fn refusal(error: Error) -> Failure {
             code: Exception::SERVICE_SPECIFIC,
             service_specific: ERROR_ROLLBACK,
             message,
-        }) => Failure::verification(VERSION_LINK, message.unwrap_or_default()),
+        }) => Failure::changed(VERSION_LINK, message.unwrap_or_default()),
         error => Failure::cannot("have the payload admitted")(error),
     }
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const SYS_BLOCK: &str = "/sys/block";
-/// The kernel scans partitions while it adds the disk; a virtio disk may still be on its way when its driver is loaded.
+/// A virtio disk may still be on its way when its driver is loaded.
 const WAIT: Duration = Duration::from_secs(10);
+/// The kernel reads the partition table right after it shows the disk.
+const SCAN_WAIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(2);
 const SECTOR_SIZE: u64 = 512;
 
@@ -27,13 +29,19 @@ pub struct BlockDevice {
 /// `NotFound` when it does not come, `InvalidData` when disk or label exists twice.
 pub fn find_partition(serial: &str, label: &str) -> io::Result<BlockDevice> {
     let start = Instant::now();
+    let mut disk_seen = None;
     loop {
-        match find_once(serial, label) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && start.elapsed() < WAIT => {
-                std::thread::sleep(POLL)
-            }
-            result => return result,
+        let found = find_once(serial, label);
+        let is_missing = matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        if is_missing && disk_seen.is_none() && find_disk(serial).is_ok() {
+            disk_seen = Some(Instant::now());
         }
+        let is_late = start.elapsed() >= WAIT
+            || disk_seen.is_some_and(|since: Instant| since.elapsed() >= SCAN_WAIT);
+        if !is_missing || is_late {
+            return found;
+        }
+        std::thread::sleep(POLL);
     }
 }
 
