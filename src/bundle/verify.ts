@@ -47,6 +47,9 @@ export interface VerifiedBundle {
   /** What the initrd that matched allows. */
   readonly debugLevel: VerifiedBoot['debugLevel'];
   readonly rollbackIndex: bigint;
+  /** SHA-256 of the kernel and of the initrd that is started, as the trusted key vouches for them. */
+  readonly kernelDigest: Uint8Array;
+  readonly initrdDigest: Uint8Array;
 }
 
 /**
@@ -102,7 +105,8 @@ export async function verifyBundle(
       });
     }
   }
-  return { links, debugLevel: boot.debugLevel, rollbackIndex: boot.rollbackIndex };
+  const { debugLevel, rollbackIndex, kernelDigest, initrdDigest = new Uint8Array(0) } = boot;
+  return { links, debugLevel, rollbackIndex, kernelDigest, initrdDigest };
 }
 
 /** The variant that `vm.json` does not start. */

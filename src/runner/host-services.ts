@@ -5,6 +5,7 @@ import { type ControlServer, type Controlled, serveControl } from './control.ts'
 import { type Forward, openForward } from './forward.ts';
 import { GuestLog, LOG_PORT } from './guest-log.ts';
 import { type GuestNotifications, virtualMachineService } from './host-service.ts';
+import type { VmInstance } from './instance/instance.ts';
 import { RotatingLog } from './rotating-log.ts';
 import { RpcServer } from './rpc/server.ts';
 import type { VmForward } from './vm-options.ts';
@@ -17,6 +18,8 @@ export interface HostServicesOptions {
   readonly forwards: readonly VmForward[];
   readonly isRunning: () => boolean;
   readonly guest: GuestNotifications;
+  /** Whose secrets the guest gets; default one that nobody keeps. */
+  readonly instance: VmInstance | undefined;
   readonly controlled: Controlled;
 }
 
@@ -30,7 +33,8 @@ export class HostServices {
 
   private constructor(options: HostServicesOptions) {
     this.#options = options;
-    this.#service = new RpcServer({ root: virtualMachineService(options.guest) });
+    const { guest, instance } = options;
+    this.#service = new RpcServer({ root: virtualMachineService(guest, instance) });
   }
 
   /** Listens everywhere; what was opened before a failure is closed again. */

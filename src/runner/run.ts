@@ -13,17 +13,18 @@ import { type ExitStatus, type OwnedChild, readHead, readTail, startChild } from
 import { type ConsolePort, followConsoleFile, openConsolePort } from './console-port.ts';
 import { ConsoleLog, sanitize } from './console.ts';
 import { HostServices } from './host-services.ts';
+import type { VmInstance } from './instance/instance.ts';
 import { type VmState, isForward } from './life-cycle.ts';
-import { identityOf } from './process-identity.ts';
 import { QmpClient, type QmpEvent } from './qmp.ts';
-import { type Claim, type VmRecord, writeVmRecord } from './registry.ts';
+import { REASON_BYTES, readReason } from './reason-port.ts';
+import { type Claim, writeVmRecord } from './registry.ts';
+import { recordOf } from './run-record.ts';
 import type { Prepared, Vm, VmContext, VmPhase, VmTimeouts } from './session.ts';
 import { type EndedBy, type Verdict, decideVerdict, reasonOfExit } from './verdict.ts';
 import { type MonitorPlan, type VmOptions, runFiles } from './vm-options.ts';
 import { connectVsock, startVsockBackend } from './vsock.ts';
 
 const TERMINATE_MILLISECONDS = 2000;
-const REASON_BYTES = 4096;
 /** A guest that panicked gets this long to say why, where the monitor does not end by itself. */
 const PANIC_MILLISECONDS = 1000;
 /** Longer than a monitor takes from closing its devices to its end. */
@@ -44,6 +45,7 @@ export class Run {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #phases = new Map<VmPhase, { promise: Promise<boolean>; settle(v: boolean): void }>();
   readonly #onAbort = (): void => void this.#end('aborted');
+  #instance: VmInstance | undefined;
   #services: HostServices | undefined;
   #consolePort: ConsolePort | undefined;
   #reason: Promise<string> = Promise.resolve('');
@@ -97,12 +99,14 @@ export class Run {
         logFile: this.#files.vsockLog,
       });
     }
+    this.#instance = await this.#options.openInstance?.();
     this.#services = await HostServices.open({
       runDir,
       vsock,
       logFile: this.#files.log,
       forwards: this.#options.forwards ?? [],
       isRunning: () => this.#cleaned === undefined,
+      instance: this.#instance,
       guest: {
         started: () => this.#reach('STARTED'),
         ready: () => this.#reach('READY'),
@@ -211,6 +215,7 @@ export class Run {
     await this.#consolePort?.close();
     this.#console.end();
     await this.#services?.close();
+    await this.#instance?.close();
     const { vsock, control, configFile } = this.#plan.spec;
     const sockets = [vsock.vhostSocket, vsock.hostSocket, configFile];
     if ('path' in control) sockets.push(control.path);
@@ -362,33 +367,18 @@ export class Run {
 
   /** A record that cannot be written hides the machine from other commands; it does not end the run. */
   #writeRecord(verdict?: Verdict): Promise<void> {
-    const { spec } = this.#plan;
-    const monitor = identityOf(this.#monitor?.pid ?? 0);
-    const runner = identityOf(process.pid);
-    const backend = identityOf(this.#backend?.pid ?? 0);
-    const record: VmRecord = {
-      name: spec.name,
-      state: this.#state,
-      pid: monitor.pid,
-      pidStart: monitor.start,
-      runnerPid: runner.pid,
-      runnerStart: runner.start,
-      backendPid: backend.pid,
-      backendStart: backend.start,
-      cid: spec.vsock.cid,
-      hostSocket: spec.vsock.hostSocket,
-      consoleFile: this.#files.console,
-      logFile: this.#files.log,
+    const record = recordOf({
+      options: this.#options,
+      spec: this.#plan.spec,
+      files: this.#files,
       vmm: this.#prepared.vmm.name,
-      accelerator: spec.accelerator,
-      memoryMib: spec.memoryMib,
-      cpus: spec.cpus,
+      state: this.#state,
       startedAt: this.#began,
-      bundle: this.#options.bundle,
-      debuggable: this.#options.debuggable === true,
+      monitorPid: this.#monitor?.pid,
+      backendPid: this.#backend?.pid,
       exitCode: this.#exitCode,
-      ...(verdict === undefined ? {} : { endedAt: Date.now(), death: verdict.death }),
-    };
+      verdict,
+    });
     this.#written = this.#written
       .then(async () => writeVmRecord(this.#claim.runDir, record))
       .catch((error: unknown) => {
@@ -403,25 +393,6 @@ export class Run {
     const about = detail === undefined ? {} : { detail };
     this.#reporter.report({ kind: 'vm-phase', phase, milliseconds, ...about });
   }
-}
-
-/** The first bytes of the second serial port, kept in a file too; more than that is no reason. */
-async function readReason(stream: NodeJS.ReadableStream, path: string): Promise<string> {
-  const file = await open(path, 'wx', 0o600);
-  let text = Buffer.alloc(0);
-  stream.on('error', () => undefined);
-  try {
-    for await (const chunk of stream) {
-      const part = (chunk as Buffer).subarray(0, REASON_BYTES - text.length);
-      text = Buffer.concat([text, part]);
-      await file.write(part);
-    }
-  } catch {
-    // The monitor is gone: what it said stays.
-  } finally {
-    await file.close();
-  }
-  return text.toString('utf8').trim();
 }
 
 function settleable(): { promise: Promise<boolean>; settle(value: boolean): void } {

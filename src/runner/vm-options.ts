@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { FIRST_DESCRIPTOR, type Inherited } from './child.ts';
+import type { VmInstance } from './instance/instance.ts';
 import type {
   Accelerator,
   Channel,
@@ -52,6 +53,11 @@ export interface VmOptions {
   readonly forwards?: readonly VmForward[] | undefined;
   /** Whether the guest lets people look inside: then its console takes input. */
   readonly debuggable?: boolean | undefined;
+  /**
+   * Opens the identity whose secrets the guest gets, once the name is claimed; it is closed with the
+   * machine. Default: one that nobody keeps.
+   */
+  readonly openInstance?: (() => Promise<VmInstance>) | undefined;
   /** Where it came from, for `ps`. */
   readonly bundle?: string | undefined;
 }
@@ -106,6 +112,7 @@ export function planMonitor(
     forwards: _forwards,
     debuggable,
     bundle: _bundle,
+    openInstance: _openInstance,
     ...machine
   } = options;
   const spec: VmmSpec = {

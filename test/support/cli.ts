@@ -30,6 +30,7 @@ export function openSandbox(): Sandbox {
     ...process.env,
     MICROBUILD_KEYS: join(folder, 'keys'),
     XDG_RUNTIME_DIR: runtime,
+    XDG_STATE_HOME: join(folder, 'state'),
     NO_COLOR: '1',
   };
   return {

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { DISK_SERIALS } from '../../bundle/layout.ts';
 import { materializeInterfaces } from '../../bundle/materialize.ts';
 import { openBundle, type Bundle } from '../../bundle/open.ts';
+import { pinnedVbmetaDigest } from '../../bundle/pinned-vbmeta.ts';
 import { verifyBundle, type ChainLink, type VerifiedBundle } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
 import { UsageError } from '../../core/errors.ts';
 import { measureTscKhz } from '../../native/clock.ts';
 import { loadNativeLibrary } from '../../native/library.ts';
 import { parseForward } from '../../runner/forward.ts';
+import { openInstance } from '../../runner/instance/instance.ts';
 import { ensurePrivateFolder, registryPath } from '../../runner/registry.ts';
 import { sealedCopy, type SealedCopy } from '../../runner/sealed-copy.ts';
 import { findPrograms, type VmOptions, type VmTimeouts } from '../../runner/session.ts';
@@ -77,6 +79,16 @@ export const runCommand: CommandDefinition = {
       describe: 'Return when the VM is started and leave it running',
     },
     timeout: { type: 'number', describe: 'End the VM after this many seconds, with exit code 124' },
+    instance: {
+      type: 'string',
+      describe:
+        'Folder of the VM’s identity, from which its secrets come; default: one for each name',
+    },
+    ephemeral: {
+      type: 'boolean',
+      default: false,
+      describe: 'A new identity that is written nowhere: its secrets end with the VM',
+    },
     'start-timeout': {
       type: 'number',
       describe:
@@ -141,6 +153,9 @@ export const runCommand: CommandDefinition = {
 function checkCombination(args: CommandArguments, inBackground: boolean): void {
   const given = ['console', 'print-cmd'].filter((name) => args.flag(name));
   if (args.optionalText('call') !== undefined) given.push('call');
+  if (args.flag('ephemeral') && args.optionalText('instance') !== undefined) {
+    throw new UsageError('usage', 'Cannot use --instance and --ephemeral: choose one');
+  }
   const [other] = given;
   if (!inBackground || other === undefined) return;
   const how = args.flag('detach') ? '--detach' : '--wait ready';
@@ -170,7 +185,8 @@ async function verifyAndBoot(
     const initrd = await copy(bundle.initrd);
     const sealed = { ...bundle, kernel: kernel.source, initrd: initrd.source };
     const links: ChainLink[] = [];
-    const verified = await verify(sealed, links, args, context);
+    const { key } = await trustedKey(args.optionalText('trust'), bundle.path, context.env);
+    const verified = await verify(sealed, key, links, args, context);
     const interfaces = await materializeInterfaces(bundle, async () => {
       scratch = await mkdtemp(join(registry, `.scratch-${process.pid}-`));
       return scratch;
@@ -187,6 +203,21 @@ async function verifyAndBoot(
       initrd: { descriptor: initrd.descriptor },
       disks: openDisks(bundle),
       debuggable: verified.debugLevel === 'full',
+      openInstance: async () =>
+        openInstance({
+          name: named.name,
+          folder: args.optionalText('instance'),
+          ephemeral: args.flag('ephemeral'),
+          measurements: {
+            vbmetaDigest: await pinnedVbmetaDigest(initrd.source),
+            kernelDigest: verified.kernelDigest,
+            initrdDigest: verified.initrdDigest,
+            publicKey: key,
+            rollbackIndex: verified.rollbackIndex,
+          },
+          debuggable: verified.debugLevel === 'full',
+          env: context.env,
+        }),
     };
     const timeouts = vmTimeouts(args);
     const job = { options, timeouts, links, interfaces, call, console: args.flag('console') };
@@ -199,14 +230,14 @@ async function verifyAndBoot(
 
 async function verify(
   bundle: Bundle,
+  trusted: Uint8Array,
   links: ChainLink[],
   args: CommandArguments,
   context: CommandContext,
 ): Promise<VerifiedBundle> {
   const started = performance.now();
-  const trusted = await trustedKey(args.optionalText('trust'), bundle.path, context.env);
   const verified = await verifyBundle(bundle, {
-    trustedKey: trusted.key,
+    trustedKey: trusted,
     minimumRollbackIndex: BigInt(args.number('minimum-rollback-index')),
     level: args.text('verify') === 'boot' ? 'boot' : 'full',
     hasher: await bundleHasher(),
