@@ -2,10 +2,13 @@
 
 import { type Diagnostic, RecipeError } from '../../src/core/errors.ts';
 import {
+  type AidlProgram,
   type AidlSources,
   type CompileOptions,
   compileAidl,
 } from '../../src/runner/aidl/compile.ts';
+import { aidlSources, readAidlFiles } from '../../src/runner/aidl/files.ts';
+import type { InterfaceDescription } from '../../src/runner/aidl/types.ts';
 
 /** One folder that is searched for imports, by path. */
 export function aidlFolder(files: Readonly<Record<string, string>>): AidlSources {
@@ -26,4 +29,17 @@ export function problemsOf(text: string, options: CompileOptions = {}): readonly
     throw error;
   }
   return [];
+}
+
+/** The interfaces with every type, below `test/fixtures/aidl`. */
+export function everyType(): AidlProgram {
+  const files = readAidlFiles(['test/fixtures/aidl/dev/microbuild/test/ITypes.aidl']);
+  return compileAidl(files, { sources: aidlSources([], files), checkFileNames: true });
+}
+
+/** An interface of a program by its simple name. */
+export function interfaceOf(program: AidlProgram, name: string): InterfaceDescription {
+  const found = [...program.all.values()].find((each) => each.name === name);
+  if (found?.kind === 'interface') return found;
+  throw new TypeError(`There is no interface ${name}`);
 }

@@ -3,14 +3,19 @@
  * we serve, and their way through calls.
  */
 
-import { UsageError } from '../../core/errors.ts';
+import { RecipeError, UsageError } from '../../core/errors.ts';
 import { type CallContext, type LocalBinder, RemoteBinder } from '../rpc/binder.ts';
 import { BinderStatusError, STATUS } from '../rpc/errors.ts';
 import { writeOk } from '../rpc/status.ts';
-import { RecipeError } from '../../core/errors.ts';
 import { readValue, writeValue } from './codec.ts';
 import { AidlReader } from './reader.ts';
-import { callAidl, GET_INTERFACE_HASH, GET_INTERFACE_VERSION, runHandler } from './transact.ts';
+import {
+  BINDER,
+  callAidl,
+  GET_INTERFACE_HASH,
+  GET_INTERFACE_VERSION,
+  runHandler,
+} from './transact.ts';
 import {
   type AidlArgument,
   type AidlMethod,
@@ -20,9 +25,6 @@ import {
 } from './types.ts';
 import { type AidlValue, checkValue, type Given } from './values.ts';
 import { writeAidl } from './writer.ts';
-
-/** Leads from a proxy or an implementation to the object of the session. */
-export const BINDER: unique symbol = Symbol.for('microbuild.aidl.binder');
 
 /** A proxy: each method of the interface by its name, and what every interface has. */
 export interface AidlProxy {

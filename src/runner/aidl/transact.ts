@@ -12,6 +12,9 @@ import { type AidlWriter, writeAidl } from './writer.ts';
 export const GET_INTERFACE_VERSION = 0x00ffffff;
 export const GET_INTERFACE_HASH = 0x00fffffe;
 
+/** Leads from a proxy or an implementation to the object of the session. */
+export const BINDER: unique symbol = Symbol.for('microbuild.aidl.binder');
+
 export interface AidlCall {
   readonly descriptor: string;
   readonly code: number;

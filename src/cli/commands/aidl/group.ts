@@ -2,6 +2,8 @@ import type { CommandDefinition, CommandGroup } from '../../command.ts';
 
 const loaders: Readonly<Record<string, () => Promise<CommandDefinition>>> = {
   check: async () => (await import('./check.ts')).aidlCheckCommand,
+  ts: async () => (await import('./ts.ts')).aidlTsCommand,
+  rust: async () => (await import('./rust.ts')).aidlRustCommand,
 };
 
 /** The group with the command of that name only, as the others' code is not needed then; else with all. */
