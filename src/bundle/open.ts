@@ -22,6 +22,8 @@ export interface Bundle {
   readonly initrd: ByteSource;
   readonly os: Disk;
   readonly payload: Disk;
+  /** Whether the payload disk is another than the bundle's own, put together where it is run. */
+  readonly isComposed: boolean;
   /** All its files, sorted. */
   readonly names: readonly string[];
   /** Opens another file of the bundle, such as the other initrd. Closed with the bundle. */
@@ -66,6 +68,7 @@ export async function openBundle(path: string): Promise<Bundle> {
       initrd: await files.open(config.initrd),
       os: openDisk(await files.open(os.image)),
       payload: openDisk(await files.open(payload.image)),
+      isComposed: false,
       names: files.names,
       open: (name) => files.open(name),
       place: (name) => files.place(name),
@@ -75,6 +78,29 @@ export async function openBundle(path: string): Promise<Bundle> {
     await files.close();
     throw error;
   }
+}
+
+/** What a payload disk of another origin than the bundle's says of itself. */
+export type ComposedPayload = Pick<Manifest['payload'], 'package' | 'versionCode' | 'entry'>;
+
+/**
+ * The same bundle with another payload disk. What its guest accepts stays as it was sealed.
+ *
+ * @param disk Stays the caller's to close.
+ */
+export function withPayload(bundle: Bundle, disk: ByteSource, payload: ComposedPayload): Bundle {
+  const { manifest, config } = bundle;
+  const own = config.disks[1]?.image;
+  return {
+    ...bundle,
+    payload: openDisk(disk),
+    isComposed: true,
+    manifest: {
+      ...manifest,
+      payload: { ...manifest.payload, ...payload },
+      files: manifest.files.filter(({ path }) => path !== own),
+    },
+  };
 }
 
 /** An archive is passed on as a whole: it carries nothing that its manifest does not list. */

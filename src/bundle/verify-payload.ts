@@ -50,7 +50,7 @@ export async function verifyPayloadDisk(bundle: Bundle, prove: Prove, trust: Tru
     name: 'the APK',
     apk: LABELS.apk,
     idsig: LABELS.idsig,
-    unsignedIdsig: false,
+    unsignedIdsig: bundle.isComposed,
   });
   const count = extraApkCount((await bundle.payload.table()).partitions.map(({ label }) => label));
   for (let index = 0; index < count; index++) {

@@ -21,6 +21,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
   erofs: async (verb) => (await import('./commands/erofs.ts')).loadErofsGroup(verb),
+  vm: async () => (await import('./commands/vm/group.ts')).vmCommands,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   schema: async () => (await import('./commands/schema.ts')).schemaCommand,
 };

@@ -1,21 +1,14 @@
 /** The further APKs of a payload, checked as the guest will check them, each with its idsig. */
 
 import { join } from 'node:path';
-import { toHex } from '../../core/digest.ts';
 import { FormatError, RecipeError, VerificationError } from '../../core/errors.ts';
-import { openFileSource } from '../../io/byte-source.ts';
-import { createFileSink } from '../../io/image-sink.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { ApkHasher } from '../../signing/apk/content-digests.ts';
-import { verifyIdsig } from '../../signing/apk/verify-idsig.ts';
 import type { VerifiedApk } from '../../signing/apk/verify.ts';
-import { writeUnsignedIdsig } from '../../signing/apk/write-idsig.ts';
 import { inputPath } from '../inputs.ts';
+import { certificateNames, checkIdsig, makeIdsig, type ApkFiles } from '../payload-apks.ts';
 
-export interface ExtraApk {
-  /** Paths. */
-  readonly apk: string;
-  readonly idsig: string;
+export interface ExtraApk extends ApkFiles {
   readonly rootHash: Uint8Array;
 }
 
@@ -63,38 +56,12 @@ export async function prepareExtraApks(
   return prepared;
 }
 
-type Files = Pick<ExtraApk, 'apk' | 'idsig'>;
-interface Found {
-  readonly rootHash: Uint8Array;
-  readonly apk: VerifiedApk;
-}
-
-async function makeIdsig(files: Files, hasher: ApkHasher | undefined): Promise<Found> {
-  const apk = await openFileSource(files.apk);
-  const sink = await createFileSink(files.idsig);
-  try {
-    return await writeUnsignedIdsig(apk, sink, { hasher });
-  } finally {
-    // It goes into an image, which is flushed.
-    await Promise.all([apk.close(), sink.close({ flush: false })]);
-  }
-}
-
-async function checkIdsig(files: Files, hasher: ApkHasher | undefined): Promise<Found> {
-  const [apk, idsig] = [await openFileSource(files.apk), await openFileSource(files.idsig)];
-  try {
-    return await verifyIdsig(apk, idsig, { hasher, allowUnsigned: true });
-  } finally {
-    await Promise.all([apk.close(), idsig.close()]);
-  }
-}
-
 function requireTrusted(
-  { certificateDigests: { sha256, sha512 } }: VerifiedApk,
+  apk: VerifiedApk,
   certificates: readonly string[],
   refuse: (message: string, hint: string) => RecipeError,
 ): void {
-  const own = [`sha256:${toHex(sha256)}`, `sha512:${toHex(sha512)}`];
+  const own = certificateNames(apk);
   if (own.some((each) => certificates.includes(each))) return;
   throw refuse(
     'The guest would refuse it: its certificate is not among those of trust.payload',

@@ -11,15 +11,10 @@ import {
 import { bytesSource, openFileSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
 import { createFileSink, offsetSink } from '../../io/image-sink.ts';
 import { extraApkLabel, extraIdsigLabel, LABELS } from '../../bundle/layout.ts';
+import type { ApkFiles } from '../payload-apks.ts';
 
 /** Partitions end at a multiple of this: the guest maps them by dm-verity. */
 const PARTITION_ALIGNMENT = 4096;
-
-/** Paths of a signed APK and its idsig. */
-interface ApkFiles {
-  readonly apk: string;
-  readonly idsig: string;
-}
 
 export interface PayloadImageOptions extends ApkFiles {
   /** Name of the recipe: seeds the GUIDs. */

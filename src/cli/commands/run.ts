@@ -26,6 +26,7 @@ import type {
 import { bundleHasher } from '../engine.ts';
 import { bootVm } from '../run/boot.ts';
 import { isInBackground, runInBackground } from '../run/background.ts';
+import { composeOptions, withComposed } from '../run/compose.ts';
 import { planCall } from '../run/planned-call.ts';
 import { printCommand } from '../run/print.ts';
 import { trustedKey, trustOptions } from '../trust.ts';
@@ -113,6 +114,7 @@ export const runCommand: CommandDefinition = {
       default: [],
       describe: 'Argument of --call, as JSON; may be repeated',
     },
+    ...composeOptions,
     'print-cmd': {
       type: 'boolean',
       default: false,
@@ -125,6 +127,7 @@ export const runCommand: CommandDefinition = {
     [`run out/hello --call IHello.hello --arg '"world"'`, 'boots, calls one method, stops'],
     ['run out/hello --trust release.avbpubkey --timeout 60', 'a release, at most a minute'],
     ['run out/hello --wait ready --forward 5678:hello.sock', 'leaves it running, with a socket'],
+    ['run out/hello --apk other.apk', 'another payload of a signer that the bundle trusts'],
     ['run out/hello --print-cmd', 'what would be started'],
     ['run out/hello -- -d guest_errors', 'with more arguments for QEMU'],
   ],
@@ -142,7 +145,9 @@ export const runCommand: CommandDefinition = {
       if (args.flag('print-cmd')) return await printCommand(options, context);
       // What cannot be started need not be verified.
       findPrograms(options);
-      return await verifyAndBoot(bundle, options, args, context);
+      return await withComposed(bundle, args, context, (composed) =>
+        verifyAndBoot(composed, options, args, context),
+      );
     } finally {
       await bundle.close();
     }
@@ -151,6 +156,12 @@ export const runCommand: CommandDefinition = {
 
 /** @throws {UsageError} for options that contradict each other. */
 function checkCombination(args: CommandArguments, inBackground: boolean): void {
+  if (args.flag('print-cmd') && args.optionalText('apk') !== undefined) {
+    throw new UsageError(
+      'usage',
+      'Cannot use --print-cmd with --apk: its disk is made for the run',
+    );
+  }
   const given = ['console', 'print-cmd'].filter((name) => args.flag(name));
   if (args.optionalText('call') !== undefined) given.push('call');
   if (args.flag('ephemeral') && args.optionalText('instance') !== undefined) {
@@ -291,8 +302,10 @@ async function vmOptions(
     );
   }
   const vmm = args.text('vmm') as VmmName;
-  const native = vmm === 'qemu' ? await loadNativeLibrary() : undefined;
+  const { arch } = bundle.manifest;
+  const native = vmm === 'qemu' && arch === 'x86_64' ? await loadNativeLibrary() : undefined;
   return {
+    arch,
     name: args.optionalText('name') ?? config.name,
     vmm,
     kernel: await at(config.kernel),

@@ -15,7 +15,8 @@ export function kernelCommandLine(spec: Told): string {
     ...(arch === 'x86_64' ? ['reboot=t'] : []),
     // The self tests of the crypto API are the largest single cost of an emulated boot.
     'cryptomgr.notests',
-    ...(arch === 'x86_64' ? ['noreplace-smp'] : []),
+    // Debian's kernel for Arm sets memory for devices aside that small machines do not have.
+    ...(arch === 'x86_64' ? ['noreplace-smp'] : ['cma=0']),
     ...(arch === 'x86_64' && accelerator === 'tcg' && tscKhz !== undefined
       ? [`tsc_early_khz=${tscKhz}`, 'tsc=reliable']
       : []),

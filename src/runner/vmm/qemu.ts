@@ -95,14 +95,19 @@ function qemuCommand(spec: VmmSpec): VmmCommand {
   return { arguments: groups.flat(), files: [] };
 }
 
-/** Arm's virt machine has one UART: there the reason of a failure is on the console alone. */
+/** Arm's virt machine has one port of its own, a PL011; the second is on the bus, and Linux' first of its kind. */
 function serialPorts(spec: VmmSpec, arch: GuestArch): string[][] {
   const console = ['-chardev', outputTo(spec.console, 'console')];
-  if (arch === 'aarch64') return [console, ['-serial', 'chardev:console']];
-  return [
-    [...console, '-device', 'isa-serial,chardev=console'],
-    ['-chardev', outputTo(spec.reason, 'reason'), '-device', 'isa-serial,chardev=reason'],
-  ];
+  const reason = ['-chardev', outputTo(spec.reason, 'reason'), '-device'];
+  return arch === 'aarch64'
+    ? [
+        [...console, '-serial', 'chardev:console'],
+        [...reason, 'pci-serial,chardev=reason'],
+      ]
+    : [
+        [...console, '-device', 'isa-serial,chardev=console'],
+        [...reason, 'isa-serial,chardev=reason'],
+      ];
 }
 
 const outputTo = (channel: Channel, id: string): string =>
