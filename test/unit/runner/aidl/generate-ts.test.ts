@@ -122,7 +122,7 @@ const SERVED = {
   }),
   swap: (x: unknown, y: unknown) => ({ x, y }),
   callTwice: async (callback: Methods, x: number) =>
-    callback['twice']?.((await callback['twice'](x)) as number),
+    callback['twice']?.(await callback['twice'](x)),
 };
 
 const ECHOES = TYPES.methods.filter(
