@@ -2,6 +2,7 @@
 
 import yargs, { type Argv, type CommandModule } from 'yargs';
 import { UsageError } from '../core/errors.ts';
+import { listVms, registryPath } from '../runner/registry.ts';
 import {
   globalOptions,
   type Command,
@@ -30,7 +31,7 @@ export async function parseWithYargs(
     )
     .options(globalOptions)
     .group(Object.keys(globalOptions), 'Output:')
-    .completion('completion', 'Print a completion script for bash or zsh')
+    .completion('completion', 'Print a completion script for bash or zsh', complete)
     .version(version)
     .strict()
     .recommendCommands()
@@ -54,6 +55,34 @@ export async function parseWithYargs(
     parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
   }
   await parser.parseAsync();
+}
+
+/** Commands whose first word is the name of a machine, and which of them are meant. */
+const VM_COMMANDS: Readonly<Record<string, 'running' | 'any'>> = {
+  call: 'running',
+  console: 'running',
+  logs: 'any',
+  stop: 'running',
+};
+
+/** Names of machines where one is wanted; elsewhere what the definitions say. */
+function complete(
+  current: string,
+  argv: { readonly _: readonly (string | number)[] },
+  byDefinition: () => void,
+  done: (words: string[]) => void,
+): void {
+  // The first word is the program, the last the one that is being typed.
+  const [, command = '', ...words] = argv._.map(String);
+  const wanted = Object.hasOwn(VM_COMMANDS, command) ? VM_COMMANDS[command] : undefined;
+  if (wanted === undefined || words.length > 1 || current.startsWith('-')) {
+    byDefinition();
+    return;
+  }
+  listVms(registryPath(process.env)).then(
+    (vms) => done(vms.filter((vm) => wanted === 'any' || vm.running).map(({ name }) => name)),
+    () => done([]),
+  );
 }
 
 /** The words of a command line that name a command, as far as it has them. */

@@ -311,3 +311,11 @@ test('ps shows each machine in one line, and with --all how the others ended', a
   expect((await sandbox.microbuild(['ps'])).stdout).not.toContain('listed');
   expect((await sandbox.microbuild(['ps', '-a'])).stdout).toMatch(/^listed +DEAD \(KILLED\) +- /m);
 });
+
+test('the names of machines complete the commands that want one', async () => {
+  await start('completed', { end: 'hang' });
+  for (const command of ['stop', 'logs', 'console', 'call']) {
+    const words = ['--get-yargs-completions', 'microbuild', command, ''];
+    expect((await sandbox.microbuild(words)).stdout.split('\n')).toContain('completed');
+  }
+});

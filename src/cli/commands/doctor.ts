@@ -16,6 +16,15 @@ import {
   checkQemu,
   checkVsock,
 } from '../doctor/programs.ts';
+import {
+  checkAarch64,
+  checkDisk,
+  checkMemory,
+  checkMonitors,
+  checkRunDirectory,
+  checkSandbox,
+  checkSetpriv,
+} from '../doctor/running.ts';
 import { EXIT } from '../exit-code.ts';
 import { packageRoot } from '../package-root.ts';
 import type { Terminal } from '../terminal.ts';
@@ -31,12 +40,19 @@ const CHECKERS: readonly Checker[] = [
   checkQemu,
   checkVsock,
   checkKvm,
+  checkRunDirectory,
+  checkMemory,
+  checkDisk,
+  checkSetpriv,
+  checkSandbox,
   checkNative,
   checkKoffi,
   checkPageSize,
   checkLibcryptsetup,
   checkLibfsverity,
   checkFsVerity,
+  checkAarch64,
+  checkMonitors,
 ];
 
 export const doctorCommand: CommandDefinition = {

@@ -1,11 +1,13 @@
 /** Programs: the guest's own, and those that builds and boots start. */
 
 import { execFile } from 'node:child_process';
+import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
 import { findGuest } from '../../builder/guest.ts';
 import { EnvironmentError } from '../../core/errors.ts';
 import { chooseAccelerator } from '../../runner/accel.ts';
 import { findProgram } from '../../runner/child.ts';
+import { registryPath } from '../../runner/registry.ts';
 import { QEMU_PROGRAM } from '../../runner/vmm/qemu.ts';
 import { findVsockBackend } from '../../runner/vsock.ts';
 import type { Check, Checker } from './check.ts';
@@ -65,12 +67,12 @@ export const checkQemu: Checker = async ({ env }) => {
 };
 const REINSTALL = 'apt-get install --reinstall qemu-system-x86';
 
-export const checkKvm: Checker = async () => {
+export const checkKvm: Checker = async ({ env }) => {
   const about = { name: 'KVM', for: 'run at full speed' };
-  const { reason } = await chooseAccelerator('auto');
+  const { reason } = await chooseAccelerator('auto', { cacheFolder: registryPath(env) });
   if (reason === undefined) return { ...about, status: 'ok', found: 'runs a machine' };
   const fix = reason.includes('cannot be opened')
-    ? 'usermod -a -G kvm USER, then log in again'
+    ? `usermod -a -G kvm ${userInfo().username}, then log in again`
     : reason.includes('does not exist')
       ? 'Turn on virtualization in the firmware, or nested virtualization of the host; then modprobe kvm_intel or kvm_amd'
       : reason.includes('is not installed')

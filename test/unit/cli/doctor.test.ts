@@ -54,6 +54,9 @@ describe('microbuild doctor', () => {
     expect(find(diagnosis, 'koffi')?.found).toMatch(/^\d+\.\d+/);
     expect(find(diagnosis, 'page size')?.found).toMatch(/^\d+ bytes/);
     expect(find(diagnosis, 'QEMU')?.found).toMatch(/^\d+\.\d+.*qemu-system-x86_64$/);
+    expect(find(diagnosis, 'run directory')).toMatchObject({ found: sandbox.runFolder });
+    expect(find(diagnosis, 'memory')?.found).toMatch(/^[\d.]+ [KMG]iB to be had$/);
+    expect(find(diagnosis, 'setpriv')?.status).toBe('ok');
     expect(find(diagnosis, 'libcryptsetup.so.12')?.status).toBe('ok');
     expect(find(diagnosis, 'libfsverity.so.0')?.status).toBe('ok');
   });
@@ -80,6 +83,8 @@ describe('microbuild doctor', () => {
     ['cache folder', (folder: string) => ({ MICROBUILD_CACHE: join(folder, 'file', 'cache') })],
     // Where folders can neither be made nor said not to be there.
     ['cache folder', () => ({ MICROBUILD_CACHE: '/proc/none/cache' })],
+    ['run directory', () => ({ XDG_RUNTIME_DIR: '/proc/self' })],
+    ['run directory', (folder: string) => ({ XDG_RUNTIME_DIR: join(folder, 'x'.repeat(90)) })],
     ['QEMU', () => ({ PATH: programs('no-qemu', {}) })],
     ['QEMU', () => ({ PATH: programs('bad-qemu', { 'qemu-system-x86_64': 'exit 127' }) })],
   ])('missing %s is named with its fix: exit code 4', async (name, hide) => {
