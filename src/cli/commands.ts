@@ -12,6 +12,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   logs: async () => (await import('./commands/logs.ts')).logsCommand,
   console: async () => (await import('./commands/console.ts')).consoleCommand,
   stop: async () => (await import('./commands/stop.ts')).stopCommand,
+  instance: async () => (await import('./commands/instance/group.ts')).instanceCommands,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
   sign: async (verb) => (await import('./commands/sign/group.ts')).loadSignGroup(verb),
