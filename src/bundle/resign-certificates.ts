@@ -4,7 +4,7 @@ import { toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
-import type { PayloadFacts } from './resign-payload.ts';
+import type { ExtraSigner, PayloadFacts } from './resign-payload.ts';
 
 /** Whom certificates of development keys are made for. */
 export const DEVELOPMENT_NAME = 'microbuild development key, do not ship';
@@ -58,21 +58,28 @@ export async function newPayload(
   return { facts, certificates, certificate };
 }
 
-/** @throws {UsageError} when the guest would refuse the payload. */
+/**
+ * @param extra The signers of extra APKs, which stay.
+ * @param kept Whether the images stay, and with them what they accept.
+ * @throws {UsageError} when the guest would refuse an APK of the payload.
+ */
 export function checkAccepted(
   accepted: readonly string[],
   { certificate }: NewPayload,
+  extra: readonly ExtraSigner[],
   kept: boolean,
 ): void {
-  const own = digestsOf(certificate);
-  if (own.some((each) => accepted.includes(each))) return;
-  throw new UsageError(
-    'usage',
-    `Cannot sign bundle: its guest would refuse the payload, whose certificate is ${own[0]}`,
-    {
-      hint: kept
-        ? 'The images name the certificates that are accepted: sign them, too, with --image-key'
-        : 'Name that certificate with --trust-payload, too',
-    },
-  );
+  for (const each of [{ label: 'the payload', certificate }, ...extra]) {
+    const own = digestsOf(each.certificate);
+    if (own.some((digest) => accepted.includes(digest))) continue;
+    throw new UsageError(
+      'usage',
+      `Cannot sign bundle: its guest would refuse ${each.label}, whose certificate is ${own[0]}`,
+      {
+        hint: kept
+          ? 'The images name the certificates that are accepted: sign them, too, with --image-key'
+          : 'Name that certificate with --trust-payload, too',
+      },
+    );
+  }
 }

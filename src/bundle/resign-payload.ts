@@ -18,7 +18,7 @@ import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
 import { signApk, type ApkSigner, type SignApkOptions } from '../signing/apk/sign.ts';
-import { LABELS } from './layout.ts';
+import { extraApkCount, extraApkLabel, LABELS } from './layout.ts';
 import type { Bundle } from './open.ts';
 
 /** Partitions end at a multiple of this: the guest maps them by dm-verity. */
@@ -36,31 +36,54 @@ export interface PayloadFacts {
   readonly hasV2: boolean;
 }
 
-/** Reads what is needed to sign the payload again. Nothing is verified. */
-export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
-  const partition = await bundle.payload.partition(LABELS.apk);
+/** An APK on the payload disk, and who signed it. */
+type SignedApkFacts = Pick<PayloadFacts, 'apk' | 'certificate' | 'hasV2'>;
+
+async function readSigner(bundle: Bundle, label: string): Promise<SignedApkFacts> {
+  const partition = await bundle.payload.partition(label);
   const sections = await findApkSections(partition);
-  const apk = sliceSource(partition, 0, sections.size);
   const pairs = await readSigningBlock(partition, sections);
   const v3 = pairs.find(({ id }) => id === APK_SIGNATURE_SCHEME_V3_BLOCK_ID);
   const [signer] = v3 === undefined ? [] : decodeSigners(v3.value, 'v3', v3.offset);
   const [certificate] =
     signer === undefined ? [] : decodeSignedData(signer.signedData, 'v3').certificates;
   if (certificate === undefined) {
-    throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no v3 signer');
+    throw new FormatError('apk', 'bad-value', `Cannot sign payload: ${label} has no v3 signer`);
   }
+  return {
+    apk: sliceSource(partition, 0, sections.size),
+    certificate,
+    hasV2: pairs.some(({ id }) => id === APK_SIGNATURE_SCHEME_V2_BLOCK_ID),
+  };
+}
+
+/** An extra APK's partition, and the certificate of its signer in X.509 DER. */
+export interface ExtraSigner {
+  readonly label: string;
+  readonly certificate: Uint8Array;
+}
+
+/** Who signed the extra APKs, which stay as they are. Nothing is verified. */
+export async function readExtraSigners(bundle: Bundle): Promise<readonly ExtraSigner[]> {
+  const labels = (await bundle.payload.table()).partitions.map(({ label }) => label);
+  const signers: ExtraSigner[] = [];
+  for (let index = 0; index < extraApkCount(labels); index++) {
+    const label = extraApkLabel(index);
+    signers.push({ label, certificate: (await readSigner(bundle, label)).certificate });
+  }
+  return signers;
+}
+
+/** Reads what is needed to sign the payload again. Nothing is verified. */
+export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
+  const signed = await readSigner(bundle, LABELS.apk);
+  const { apk } = signed;
   const bytes = await readEntry(apk, 'AndroidManifest.xml', MAX_MANIFEST_SIZE);
   if (bytes === undefined) {
     throw new FormatError('apk', 'bad-value', 'Cannot sign payload: its APK has no manifest');
   }
   const manifest = decodeManifest(bytes);
-  return {
-    apk,
-    package: manifest.package,
-    debuggable: manifest.debuggable,
-    certificate,
-    hasV2: pairs.some(({ id }) => id === APK_SIGNATURE_SCHEME_V2_BLOCK_ID),
-  };
+  return { ...signed, package: manifest.package, debuggable: manifest.debuggable };
 }
 
 /**

@@ -34,7 +34,7 @@ import {
 import { kernelKey, requireTrusted, requireWhole, reviewAll } from './resign-checks.ts';
 import { resignImages, type ResignedImages } from './resign-image.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
-import { readPayload, resignPayload } from './resign-payload.ts';
+import { readExtraSigners, readPayload, resignPayload } from './resign-payload.ts';
 import { settleBoth } from './settle.ts';
 import { checkBundleOutput, writeBundle } from './write.ts';
 
@@ -159,6 +159,7 @@ export async function resignBundle(
     signal,
   };
   const facts = await readPayload(bundle);
+  const extra = await readExtraSigners(bundle);
   await reviewAll(bundle, options, imageSigning, facts);
   const { bootconfig } = await decodeInitrd(bundle.initrd);
   const present =
@@ -173,7 +174,7 @@ export async function resignBundle(
           ? present
           : (options.payloadCertificates ??
             acceptedCertificates(present, facts.certificate, renewed.certificate));
-      checkAccepted(accepted, renewed, image === undefined);
+      checkAccepted(accepted, renewed, extra, image === undefined);
       return { renewed, certificates: accepted };
     });
     const [images, apkRoot] = await settleBoth(

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -344,6 +345,40 @@ describe('the guest refuses', () => {
     expect(result.status).not.toBe(0);
     expect(result.output).toMatch(/device-mapper: verity: .*data block 1 is corrupted/);
   });
+});
+
+test('a bundle with extra APKs gets new keys when its guest accepts all signers, and is whole then', async () => {
+  const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+  });
+  const key = join(sandbox.folder, 'key.pem');
+  writeFileSync(key, pem, { mode: 0o600 });
+  const output = join(sandbox.folder, 'resigned');
+  const sign = (...accepted: readonly string[]): Promise<CliResult> =>
+    sandbox.microbuild([
+      'sign',
+      'bundle',
+      probe,
+      '--image-key',
+      key,
+      '--payload-key',
+      key,
+      '--output',
+      output,
+      ...accepted.flatMap((digest) => ['--trust-payload', digest]),
+    ]);
+  const digestIn = ({ stderr }: CliResult): string => /sha256:[0-9a-f]{64}/.exec(stderr)?.[0] ?? '';
+  const refused = await sign();
+  expect(refused.status).toBe(2);
+  expect(refused.stderr).toContain('would refuse extra-apk-0');
+  const old = digestIn(refused);
+  const signed = await sign(old, digestIn(await sign(old)));
+  expect(signed.stderr).not.toContain('error:');
+  // It was verified before it appeared, extra APKs and configuration included.
+  expect(signed.status).toBe(0);
+  const shown = await sandbox.microbuild(['inspect', output]);
+  expect(shown.stdout).toContain('partition extra-apk-1');
 });
 
 test('a program as task gets its arguments, prints as much as it likes, and ends with its own code', async () => {
