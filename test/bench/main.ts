@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { apkWorks } from './apk-works.ts';
+import { bootWorks } from './boot-works.ts';
 import { ask } from './measure.ts';
 import { failed, renderReport, reported, type Machine, type Report } from './report.ts';
 import { runWork } from './run.ts';
@@ -81,7 +82,11 @@ export async function runBench(
       hasProgram: (program: string) => ask(program, '--version') !== undefined,
     };
     const manifest = await apkManifest(root);
-    const all = [...allWorks(options), ...apkWorks({ ...options, manifest })];
+    const all = [
+      ...allWorks(options),
+      ...apkWorks({ ...options, manifest }),
+      ...bootWorks(options),
+    ];
     const works =
       values.only.length === 0 ? all : all.filter(({ name }) => isNamed(name, values.only, all));
     if (values.list) {

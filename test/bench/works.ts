@@ -14,6 +14,8 @@ export interface Contender {
   readonly outputs: readonly string[];
   /** What must be equal to what all others made: the bytes of a file, or what is printed. */
   readonly result?: { readonly file: string } | { readonly printed: RegExp };
+  /** Where what it prints says how many seconds it took; those of the whole process if left out. */
+  readonly time?: RegExp;
   /** The output whose size is compared. */
   readonly image?: string;
 }
@@ -41,6 +43,8 @@ export interface Work {
   readonly sizeBar?: number;
   /** What we may use at most, in bytes. */
   readonly memoryBar?: number;
+  /** At least so many runs. */
+  readonly runs?: number;
 }
 
 /** Sizes of the inputs, in bytes and files. */

@@ -117,6 +117,23 @@ describe('runWork()', () => {
     await expect(runWork(work, { ...options, scratch: folder })).rejects.toThrow(/but theirs/);
   });
 
+  test('takes a contender’s own word for its time, and runs as often as the work wants', async () => {
+    const folder = tmpDir();
+    const ours = (said: string): Contender => ({
+      name: 'ours',
+      steps: [{ program: process.execPath, args: ['-e', `console.log(${JSON.stringify(said)})`] }],
+      outputs: [],
+      time: /^took (\d+)$/m,
+    });
+    const { image: _image, result: _result, ...peer } = writer(folder, 'theirs', 'same');
+    const { limit: _limit, ...work } = workOf(folder, ours('took 7'), peer);
+    const result = await runWork({ ...work, runs: 3 }, { ...options, scratch: folder });
+    expect(result.ours.runs).toEqual([7, 7, 7]);
+    expect(result.peers[0]?.median).toBeLessThan(7);
+    const silent = { ...work, ours: () => ours('nothing') };
+    await expect(runWork(silent, { ...options, scratch: folder })).rejects.toThrow(/how long/);
+  });
+
   test('says what a contender that failed said', async () => {
     const folder = tmpDir();
     const broken: Contender = {
