@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
@@ -12,19 +13,9 @@ import { RpcServer } from '../../../src/runner/rpc/server.ts';
 import { readStatus } from '../../../src/runner/rpc/status.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
-/** As a guest sees it. */
-const SERVICE = parseAidl(
-  `package android.system.virtualmachineservice;
-   interface IVirtualMachineService {
-     void notifyPayloadStarted() = 0;
-     void notifyPayloadFinished(int code) = 2;
-     byte[] requestAttestation(in byte[] csr, boolean testMode) = 4;
-     byte[] takeDiceHandover() = 100;
-     boolean isNewInstance() = 101;
-     void admitPayload(in String[] packages, in long[] versionCodes, in String[] signers) = 102;
-   }`,
-  'test.aidl',
-);
+/** As the guest's interface has it. */
+const AIDL = 'guest/aidl/android/system/virtualmachineservice/IVirtualMachineService.aidl';
+const SERVICE = parseAidl(readFileSync(AIDL, 'utf8'), AIDL);
 
 let client: RpcClient;
 let instance: VmInstance;
@@ -109,6 +100,8 @@ it('answers as for a machine that is not protected', async () => {
 
 it('tells what the guest says', async () => {
   await call('notifyPayloadStarted');
+  await call('notifyPayloadReady');
   await call('notifyPayloadFinished', 3);
-  expect(heard).toEqual(['started', 3]);
+  await call('notifyError', 1, 'x'.repeat(5000));
+  expect(heard).toEqual(['started', 'ready', 3, 1, 'x'.repeat(4096)]);
 });

@@ -124,8 +124,7 @@ impl Key {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<bool, Refusal> {
         match self {
             Self::Ed25519(key) => Ok(is_ed25519(&key.verifying_key(), message, signature)),
-            Self::P256(key) => Ok(p256::ecdsa::Signature::from_der(signature)
-                .is_ok_and(|signature| key.verifying_key().verify(message, &signature).is_ok())),
+            Self::P256(key) => Ok(is_p256(key.verifying_key(), message, signature)),
             Self::Mac(key) => Ok(key
                 .over(message)
                 .is_some_and(|mac| mac.verify_slice(signature).is_ok())),
@@ -134,7 +133,13 @@ impl Key {
     }
 }
 
-fn is_ed25519(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+pub(super) fn is_ed25519(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     Signature::from_slice(signature)
         .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+}
+
+/// The signature in DER, in its one form.
+pub(super) fn is_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    p256::ecdsa::Signature::from_der(signature)
+        .is_ok_and(|signature| key.verify(message, &signature).is_ok())
 }

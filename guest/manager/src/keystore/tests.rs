@@ -301,6 +301,48 @@ fn what_is_asked_wrongly_is_refused_by_its_number() {
     }
 }
 
+/// The groups of a file of Wycheproof's; none where the shared test data is absent.
+fn wycheproof(name: &str) -> Vec<Value> {
+    let root = std::env::var_os("MICROBUILD_CORPUS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"),
+        Into::into,
+    );
+    let path = root.join("sig-wycheproof").join(name);
+    let Ok(bytes) = fs::read(&path) else {
+        eprintln!("skipped: no {}", path.display());
+        return Vec::new();
+    };
+    let file: Value = serde_json::from_slice(&bytes).expect("JSON");
+    file["testGroups"].as_array().expect("groups").clone()
+}
+
+fn each_verdict(group: &Value, verify: impl Fn(&[u8], &[u8]) -> bool) {
+    for test in group["tests"].as_array().expect("tests") {
+        let found = verify(&unhex(&test["msg"]), &unhex(&test["sig"]));
+        assert_eq!(found, test["result"] == "valid", "{test}");
+    }
+}
+
+#[test]
+fn signatures_of_wycheproof_have_its_verdicts() {
+    for group in wycheproof("ed25519_test.json") {
+        let key = unhex(&group["publicKey"]["pk"])
+            .try_into()
+            .expect("32 bytes");
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).expect("a key");
+        each_verdict(&group, |message, signature| {
+            keys::is_ed25519(&key, message, signature)
+        });
+    }
+    for group in wycheproof("ecdsa_secp256r1_sha256_test.json") {
+        let key = unhex(&group["publicKey"]["uncompressed"]);
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&key).expect("a key");
+        each_verdict(&group, |message, signature| {
+            keys::is_p256(&key, message, signature)
+        });
+    }
+}
+
 #[test]
 fn junk_is_refused_and_the_machine_goes_on() {
     let keystore = keystore();
