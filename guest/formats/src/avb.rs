@@ -145,8 +145,10 @@ pub fn decode_vbmeta(image: &[u8]) -> Result<Vbmeta, FormatError> {
     )?;
     public_key.of(auxiliary)?;
     public_key_metadata.of(auxiliary)?;
-    let descriptors_base = auxiliary_base + descriptors.offset;
-    let descriptors = decode_descriptors(descriptors.of(auxiliary)?, descriptors_base)?;
+    // Inside the block, once it has been found there.
+    let descriptor_bytes = descriptors.of(auxiliary)?;
+    let descriptors_base = auxiliary_base.saturating_add(descriptors.offset);
+    let descriptors = decode_descriptors(descriptor_bytes, descriptors_base)?;
     Ok(Vbmeta {
         algorithm,
         rollback_index,

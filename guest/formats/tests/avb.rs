@@ -116,3 +116,19 @@ fn every_flipped_bit_of_a_signed_image_is_refused_or_outside_what_is_hashed() {
         assert!(decode_vbmeta(&bad).is_err(), "byte {at}");
     }
 }
+
+/// Found by the fuzzer: the place for error messages was computed before it was known to be inside the image.
+#[test]
+fn extents_at_the_end_of_all_numbers_are_refused() {
+    let mut image = vec![0; 256 + 64];
+    image[..4].copy_from_slice(b"AVB0");
+    image[7] = 1;
+    image[27] = 64;
+    assert!(decode_vbmeta(&image).is_ok());
+    // Offset and size of hash, signature, public key, its metadata and descriptors.
+    for at in (32..112).step_by(8) {
+        let mut bad = image.clone();
+        bad[at..at + 8].fill(0xff);
+        assert!(decode_vbmeta(&bad).is_err(), "extent at {at}");
+    }
+}

@@ -70,3 +70,43 @@ impl Numbers {
         bad
     }
 }
+
+/// Two files of one size, of which the source shows now one and now the other: what a host could do below a reader that
+/// asks twice. Read number `n` is answered by the second file where bit `n` (from 0) of the plan is set, the last bit for ever.
+pub struct Changing<'a> {
+    files: [&'a [u8]; 2],
+    plan: u64,
+    reads: std::cell::Cell<u32>,
+}
+
+impl<'a> Changing<'a> {
+    pub fn new(files: [&'a [u8]; 2], plan: u64) -> Self {
+        assert_eq!(files[0].len(), files[1].len());
+        let reads = std::cell::Cell::new(0);
+        Self { files, plan, reads }
+    }
+
+    pub fn reads(&self) -> u32 {
+        self.reads.get()
+    }
+
+    /// Plans that change once, at each of the first reads, in both directions; and some that change at random.
+    pub fn plans(random: usize) -> Vec<u64> {
+        let mut numbers = Numbers(21);
+        let once = (0..64).flat_map(|at| [!0 << at, !(!0 << at)]);
+        once.chain((0..random).map(|_| numbers.next())).collect()
+    }
+}
+
+impl microbuild_formats::ReadAt for Changing<'_> {
+    fn size(&self) -> u64 {
+        self.files[0].len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        let number = self.reads.get();
+        self.reads.set(number + 1);
+        let file = self.files[usize::from(self.plan >> number.min(63) & 1 == 1)];
+        file.read_exact_at(buffer, offset)
+    }
+}
