@@ -5,7 +5,13 @@ import { ParcelReader } from './parcel-reader.ts';
 import type { ParcelWriter } from './parcel-writer.ts';
 import type { RpcConnection } from './connection.ts';
 import type { RpcSession } from './session.ts';
-import { FLAG_ONEWAY, INTERFACE_TRANSACTION, PING_TRANSACTION } from './wire.ts';
+import {
+  DEBUG_PID_TRANSACTION,
+  EXTENSION_TRANSACTION,
+  FLAG_ONEWAY,
+  INTERFACE_TRANSACTION,
+  PING_TRANSACTION,
+} from './wire.ts';
 
 /** Where a call came from; calls made while serving it go back on the same connection. */
 export interface CallContext {
@@ -18,9 +24,11 @@ export interface CallContext {
 export interface LocalBinder {
   /** The interface it implements, such as `android.system.virtualization.payload.IVmPayloadService`. */
   readonly descriptor: string;
+  /** An object with methods that the interface lacks, for EXTENSION_TRANSACTION. */
+  readonly extension?: LocalBinder | RemoteBinder | null;
   /**
    * Serves one user transaction. Throw a BinderStatusError for a transport status and a
-   * BinderException for an exception; the session answers ping and the interface query itself.
+   * BinderException for an exception; the session answers what every binder answers itself.
    */
   onTransact(
     code: number,
@@ -35,14 +43,22 @@ export interface TransactOptions {
   readonly oneway?: boolean;
   /** Gives up. The protocol cannot cancel a call, so one that was sent takes the session with it. */
   readonly signal?: AbortSignal | undefined;
-  /** The transaction being served, when this call is made to serve it. */
+  /** The call being served, when this one is made to serve it. Found by itself inside `onTransact`. */
   readonly context?: CallContext;
 }
 
-/** A proxy of an object that the peer serves. It holds a reference until `release`. */
+/** Told, once, that the object's session has ended, and why. */
+export type DeathRecipient = (reason: Error) => void;
+
+/**
+ * A proxy of an object that the peer serves. The peer's object lives until every holder has called
+ * `release` (or the proxy was collected as garbage); a session whose last object is released ends.
+ */
 export class RemoteBinder {
   readonly address: bigint;
   readonly #session: RpcSession;
+  readonly #recipients = new Set<DeathRecipient>();
+  #holders = 0;
 
   constructor(session: RpcSession, address: bigint) {
     this.#session = session;
@@ -57,7 +73,8 @@ export class RemoteBinder {
    * Sends a transaction.
    *
    * @returns The reply's parcel; empty for a one-way call.
-   * @throws {BinderStatusError} when the peer answers with a status other than OK.
+   * @throws {BinderStatusError} when the peer answers with a status other than OK, or
+   *   FAILED_TRANSACTION before anything is sent when the peer would not take so large a body.
    * @throws {RpcSessionError} when the session ends before the reply.
    */
   async transact(
@@ -83,8 +100,48 @@ export class RemoteBinder {
     return reply.string16() ?? '';
   }
 
-  /** Gives the reference back. A session whose last object is released ends. */
+  /** The object that adds methods to this one's interface, null for none. */
+  async extension(options: TransactOptions = {}): Promise<LocalBinder | RemoteBinder | null> {
+    return this.#session.readBinder(await this.transact(EXTENSION_TRANSACTION, undefined, options));
+  }
+
+  /** The process that serves the object, a number in the peer's own world. */
+  async debugPid(options: TransactOptions = {}): Promise<number> {
+    return (await this.transact(DEBUG_PID_TRANSACTION, undefined, options)).int32();
+  }
+
+  /**
+   * Has `recipient` told when the session ends. The proxy is kept for as long.
+   *
+   * @returns A function that takes the registration back.
+   * @throws {BinderStatusError} DEAD_OBJECT when the session has ended already.
+   */
+  linkToDeath(recipient: DeathRecipient): () => void {
+    this.#session.keep(this);
+    const entry: DeathRecipient = (reason) => recipient(reason);
+    this.#recipients.add(entry);
+    return () => {
+      if (this.#recipients.delete(entry) && this.#recipients.size === 0) this.#session.unkeep(this);
+    };
+  }
+
+  /** Gives one hold on the proxy back, the last one also to the peer. */
   release(): void {
-    this.#session.release(this);
+    if (this.#holders === 0) return;
+    this.#holders--;
+    if (this.#holders === 0) this.#session.release(this);
+  }
+
+  /** For the session: the proxy is given out once more. */
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** For the session, which has ended. Returns what is left to be told. */
+  takeRecipients(): readonly DeathRecipient[] {
+    const recipients = [...this.#recipients];
+    this.#recipients.clear();
+    return recipients;
   }
 }

@@ -10,10 +10,13 @@
 
 import type { Duplex } from 'node:stream';
 import { FormatError } from '../../core/errors.ts';
+import type { CallContext } from './binder.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { RpcSessionError } from './errors.ts';
+import { aborted } from './pool.ts';
 import type { RpcSession } from './session.ts';
 import {
+  FLAG_ONEWAY,
   RPC_COMMAND,
   RpcWireHeader,
   type Reply,
@@ -29,7 +32,14 @@ interface Call {
   resolve(reply: Reply): void;
   reject(error: Error): void;
 }
-type Activity = Call | { readonly kind: 'serving' };
+interface Serving {
+  readonly kind: 'serving';
+  readonly context: CallContext;
+  /** The end of the queue of calls back that belong to it: the peer takes one after the other. */
+  turn: Promise<unknown>;
+  /** Its reply is on the way; calls back come too late. */
+  answered: boolean;
+}
 
 /** How long a closing connection may take to hand its last bytes to the kernel. */
 const LINGER_MILLISECONDS = 1000;
@@ -40,11 +50,8 @@ export class RpcConnection {
   readonly #reader: ByteReader;
   /** Whether the peer may start transactions here, beyond calls back. */
   readonly #serves: boolean;
-  readonly #stack: Activity[] = [];
+  readonly #stack: (Call | Serving)[] = [];
   #changed: (() => void)[] = [];
-  /** The end of the queue of calls that wait for their turn. */
-  #turn: Promise<void> = Promise.resolve();
-  #queued = 0;
 
   constructor(session: RpcSession, stream: Duplex, reader: ByteReader, serves: boolean) {
     this.#session = session;
@@ -56,11 +63,6 @@ export class RpcConnection {
   /** Whether we may start calls here. */
   get isOutgoing(): boolean {
     return !this.#serves;
-  }
-
-  /** Calls running or waiting for their turn. */
-  get load(): number {
-    return this.#queued;
   }
 
   /** Reads frames until the stream ends; then the whole session ends, as in libbinder. */
@@ -85,30 +87,48 @@ export class RpcConnection {
     this.#stream.write(frame);
   }
 
-  /** Sends when the calls before it are done, and waits for the reply when there is one. */
-  async call(
+  /** Waits until the peer has taken most of what was sent, or the connection has ended. */
+  async drained(): Promise<void> {
+    const stream = this.#stream;
+    if (!stream.writableNeedDrain || stream.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        stream.off('drain', done);
+        stream.off('close', done);
+        resolve();
+      };
+      stream.once('drain', done);
+      stream.once('close', done);
+    });
+  }
+
+  /** Whether a call is being served here whose caller still listens. */
+  isServing(context: CallContext): boolean {
+    const serving = this.#find(context);
+    return serving !== undefined && !serving.answered;
+  }
+
+  /** Calls back the caller of a call that is served here, after the other such calls. */
+  async callBack(
+    context: CallContext,
     makeFrame: () => Uint8Array,
     oneway: boolean,
     signal?: AbortSignal,
   ): Promise<Reply | null> {
-    const before = this.#turn;
-    const own = deferred();
-    this.#turn = before.then(() => own.promise);
-    this.#queued++;
-    try {
-      await (signal === undefined ? before : abortable(before, signal));
-      return await this.callNow(makeFrame(), oneway, signal);
-    } finally {
-      this.#queued--;
-      own.resolve();
-    }
+    const serving = this.#find(context);
+    const run = async (): Promise<Reply | null> => this.call(makeFrame(), oneway, signal);
+    if (serving === undefined) return run();
+    const result = serving.turn.then(run, run);
+    serving.turn = result.catch(() => undefined);
+    return result;
   }
 
-  /** Sends at once: the call belongs to the transaction that is being served here. */
-  async callNow(frame: Uint8Array, oneway: boolean, signal?: AbortSignal): Promise<Reply | null> {
+  /** Sends at once, and waits for the reply when there is one. */
+  async call(frame: Uint8Array, oneway: boolean, signal?: AbortSignal): Promise<Reply | null> {
     this.#session.throwIfClosed();
     if (oneway) {
       this.send(frame);
+      await this.drained();
       return null;
     }
     const abort = (): void => this.#session.fail(aborted(signal));
@@ -118,8 +138,14 @@ export class RpcConnection {
     this.#notify();
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      this.send(frame);
+      if (signal?.aborted === true) abort();
+      else this.send(frame);
       return await reply;
+    } catch (error) {
+      // Where the stream could not be written it has ended, or is about to.
+      this.#session.fail(error);
+      reply.catch(() => undefined);
+      throw error;
     } finally {
       signal?.removeEventListener('abort', abort);
     }
@@ -166,19 +192,36 @@ export class RpcConnection {
   }
 
   async #serve(transaction: Transaction): Promise<void> {
-    const serving: Activity = { kind: 'serving' };
+    const oneway = (transaction.flags & FLAG_ONEWAY) !== 0;
+    const context = { session: this.#session, connection: this, oneway };
+    const serving: Serving = {
+      kind: 'serving',
+      context,
+      turn: Promise.resolve(),
+      answered: false,
+    };
     this.#stack.push(serving);
     try {
-      const frame = await this.#session.execute(transaction, this);
+      const frame = await this.#session.execute(transaction, context);
       // A handler that did not wait for its own calls: their replies come first.
       while (this.#stack.includes(serving) && this.#stack.at(-1) !== serving) await this.#change();
       if (!this.#stack.includes(serving)) return;
-      this.#stack.pop();
+      serving.answered = true;
       if (frame !== null) this.send(frame);
+      // A caller that does not take its replies gets no further call through.
+      await this.drained();
+      if (this.#stack.at(-1) === serving) this.#stack.pop();
       this.#notify();
     } catch (error) {
       this.#session.fail(error);
     }
+  }
+
+  #find(context: CallContext): Serving | undefined {
+    return this.#stack.find(
+      (activity): activity is Serving =>
+        activity.kind === 'serving' && activity.context === context,
+    );
   }
 
   #change(): Promise<void> {
@@ -191,32 +234,6 @@ export class RpcConnection {
     for (const resolve of waiting) resolve();
   }
 }
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve: () => void = noop;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
-
-const noop = (): void => undefined;
-
-/** `promise`, or a rejection as soon as the signal fires. */
-async function abortable(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const gaveUp = deferred();
-  signal.addEventListener('abort', gaveUp.resolve, { once: true });
-  if (signal.aborted) gaveUp.resolve();
-  try {
-    await Promise.race([promise, gaveUp.promise]);
-  } finally {
-    signal.removeEventListener('abort', gaveUp.resolve);
-  }
-  if (signal.aborted) throw aborted(signal);
-}
-
-const aborted = (signal: AbortSignal | undefined): RpcSessionError =>
-  new RpcSessionError('rpc-aborted', 'Gave up waiting for a reply', { cause: signal?.reason });
 
 const unexpected = (what: string): FormatError =>
   new FormatError('binder-rpc', 'bad-value', `Cannot take the frame: it is ${what}`, {

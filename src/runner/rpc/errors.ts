@@ -28,8 +28,10 @@ export class BinderStatusError extends MicrobuildError {
   /** `status_t`, a negative number such as `UNKNOWN_TRANSACTION`. */
   readonly status: number;
 
-  constructor(status: number, options: { cause?: unknown } = {}) {
-    super(`Binder call failed: ${STATUS_NAMES.get(status) ?? `status ${status}`}`, options);
+  constructor(status: number, options: { cause?: unknown; detail?: string } = {}) {
+    const { detail, ...rest } = options;
+    const name = STATUS_NAMES.get(status) ?? `status ${status}`;
+    super(`Binder call failed: ${name}${detail === undefined ? '' : `: ${detail}`}`, rest);
     this.status = status;
   }
 }
@@ -57,6 +59,7 @@ export class RpcSessionError extends MicrobuildError {
 export const STATUS = {
   OK: 0,
   PERMISSION_DENIED: -1,
+  NAME_NOT_FOUND: -2,
   WOULD_BLOCK: -11,
   NO_MEMORY: -12,
   BAD_VALUE: -22,

@@ -1,13 +1,19 @@
 /** Reads the data of a Binder RPC parcel; every length is checked against the bytes that are there. */
 
 import { FormatError } from '../../core/errors.ts';
+import { BinderStatusError, STATUS } from './errors.ts';
 import type { ParcelData } from './wire.ts';
+
+const TYPE_BINDER = 1;
+/** VENDOR, SYSTEM and VINTF. */
+const STABILITIES: ReadonlySet<number> = new Set([3, 12, 63]);
 
 /** Reads values in the order they were written. Bad data is a FormatError of format `binder-rpc`. */
 export class ParcelReader {
   readonly #data: Uint8Array;
   readonly #view: DataView;
   readonly #objects: ReadonlySet<number> | undefined;
+  readonly #unread: Set<number>;
   #at = 0;
 
   /** @param version The wire version of the session: since 2 a binder must stand in the object table. */
@@ -15,11 +21,37 @@ export class ParcelReader {
     this.#data = parcel.data;
     this.#view = new DataView(parcel.data.buffer, parcel.data.byteOffset, parcel.data.length);
     this.#objects = version >= 2 ? new Set(parcel.objects) : undefined;
+    this.#unread = new Set(parcel.objects);
+  }
+
+  /** Addresses of binders that the peer listed and nobody read; they count as received all the same. */
+  unreadBinders(): bigint[] {
+    return [...this.#unread].flatMap((at) => {
+      const isWhole = at + 12 <= this.#data.length;
+      const isBinder = isWhole && this.#view.getInt32(at, true) === TYPE_BINDER;
+      return isBinder ? [this.#view.getBigUint64(at + 4, true)] : [];
+    });
   }
 
   /** Bytes not read yet. */
   get remaining(): number {
     return this.#data.length - this.#at;
+  }
+
+  /**
+   * Reads the token that starts every call to an AIDL interface.
+   *
+   * @throws {BinderStatusError} PERMISSION_DENIED when something else stands there, as from Android's
+   *   servers in Rust and over the NDK.
+   */
+  enforceInterface(descriptor: string): void {
+    let token: string | null = null;
+    try {
+      token = this.string16();
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+    }
+    if (token !== descriptor) throw new BinderStatusError(STATUS.PERMISSION_DENIED);
   }
 
   int32(): number {
@@ -103,15 +135,22 @@ export class ParcelReader {
     const start = this.#at;
     const type = this.int32();
     if (type === 0) {
-      this.int32();
-      return null;
+      const stability = this.int32();
+      if (stability === 0) return null;
+      throw this.#fail('bad-value', `a null binder of stability ${stability}`, start);
     }
-    if (type !== 1) throw this.#fail('bad-value', `object type ${type} is not a binder`, start);
+    if (type !== TYPE_BINDER) {
+      throw this.#fail('bad-value', `object type ${type} is not a binder`, start);
+    }
     if (this.#objects !== undefined && !this.#objects.has(start)) {
       throw this.#fail('bad-value', 'a binder is not in the object table', start);
     }
     const address = this.uint64();
-    this.int32();
+    const stability = this.int32();
+    if (!STABILITIES.has(stability)) {
+      throw this.#fail('bad-value', `a binder of stability ${stability}`, start);
+    }
+    this.#unread.delete(start);
     return address;
   }
 

@@ -4,12 +4,22 @@
  * @see https://android.googlesource.com/platform/frameworks/native libs/binder/Parcel.cpp
  */
 
+import { type LocalBinder, RemoteBinder } from './binder.ts';
 import type { ParcelData } from './wire.ts';
 
 /** `Stability::Level::SYSTEM`, what host libbinder writes behind every non-null binder. */
 const STABILITY_SYSTEM = 12;
 const TYPE_BINDER_NULL = 0;
 const TYPE_BINDER = 1;
+
+/** A parcel to be sent, with the objects that get their addresses then. */
+export interface OutgoingParcel extends ParcelData {
+  readonly binders: readonly {
+    /** Where in the data the address goes. */
+    readonly at: number;
+    readonly object: LocalBinder | RemoteBinder;
+  }[];
+}
 
 const integer = (value: number, min: number, max: number, type: string): number => {
   if (Number.isInteger(value) && value >= min && value <= max) return value;
@@ -22,6 +32,7 @@ export class ParcelWriter {
   #view = new DataView(this.#buffer.buffer);
   #size = 0;
   readonly #objects: number[] = [];
+  readonly #binders: OutgoingParcel['binders'][number][] = [];
   readonly #listsBinders: boolean;
 
   /** @param version The wire version of the session: since 2 the object table lists binders. */
@@ -29,8 +40,17 @@ export class ParcelWriter {
     this.#listsBinders = version >= 2;
   }
 
-  finish(): ParcelData {
-    return { data: this.#buffer.slice(0, this.#size), objects: [...this.#objects] };
+  /** Bytes written so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  finish(): OutgoingParcel {
+    return {
+      data: this.#buffer.slice(0, this.#size),
+      objects: [...this.#objects],
+      binders: [...this.#binders],
+    };
   }
 
   int32(value: number): this {
@@ -131,6 +151,29 @@ export class ParcelWriter {
     return this;
   }
 
+  /**
+   * A body that starts with its own size, this word included: what AIDL puts around the fields of a
+   * parcelable, so that an older reader can skip the newer ones.
+   */
+  sized(body: (writer: this) => void): this {
+    const start = this.#size;
+    this.int32(0);
+    body(this);
+    this.#view.setInt32(start, this.#size - start, true);
+    return this;
+  }
+
+  /**
+   * An object of ours or a proxy. It gets its address, and is counted, when the parcel is sent; until
+   * then the parcel holds the proxy, so that the caller may release it.
+   */
+  object(object: LocalBinder | RemoteBinder | null): this {
+    if (object === null) return this.binder(null);
+    if (object instanceof RemoteBinder) object.hold();
+    this.#binders.push({ at: this.#size + 4, object });
+    return this.binder(0n);
+  }
+
   /** A binder by the address that the session gave it; null is 0 and stability 0. */
   binder(address: bigint | null): this {
     if (address === null) return this.int32(TYPE_BINDER_NULL).int32(0);
@@ -156,5 +199,12 @@ export class ParcelWriter {
     }
     this.#size = end;
     return at;
+  }
+}
+
+/** Lets go of the proxies in a parcel that was sent, or will not be. */
+export function releaseBinders(parcel: OutgoingParcel): void {
+  for (const { object } of parcel.binders) {
+    if (object instanceof RemoteBinder) object.release();
   }
 }

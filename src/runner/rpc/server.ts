@@ -6,6 +6,7 @@ import { FormatError } from '../../core/errors.ts';
 import { toHex } from '../../core/digest.ts';
 import type { LocalBinder } from './binder.ts';
 import { ByteReader } from './byte-reader.ts';
+import { RpcSessionError } from './errors.ts';
 import { RpcSession } from './session.ts';
 import {
   RPC_CONNECTION_OPTION_INCOMING,
@@ -74,6 +75,11 @@ export class RpcServer {
     }
   }
 
+  /** The sessions that are alive. */
+  get sessions(): readonly RpcSession[] {
+    return [...this.#sessions.values()];
+  }
+
   /** Stops listening and ends every session. */
   async close(): Promise<void> {
     for (const session of this.#sessions.values()) session.close();
@@ -103,12 +109,26 @@ export class RpcServer {
       if (known === undefined) throw refused('the session is not known');
       session = known;
       if (serverCalls) stream.write(encodeConnectionInit());
-      else checkConnectionInit(await reader.read(RpcOutgoingConnectionInit.size));
-      if (!serverCalls && session.servedConnections >= this.#maxThreads) {
-        throw refused(`more than ${this.#maxThreads} connections in one session`);
-      }
+      else await this.#admit(session, reader);
     }
     session.attach(stream, reader, !serverCalls);
+  }
+
+  /** One connection too many, or a wrong start, ends the session, as since Android 16: only its own client can be at fault. */
+  async #admit(session: RpcSession, reader: ByteReader): Promise<void> {
+    try {
+      if (session.servedConnections >= this.#maxThreads) {
+        throw refused(`more than ${this.#maxThreads} connections in one session`);
+      }
+      checkConnectionInit(await reader.read(RpcOutgoingConnectionInit.size));
+      if (session.servedConnections >= this.#maxThreads) {
+        throw refused(`more than ${this.#maxThreads} connections in one session`);
+      }
+    } catch (error) {
+      const message = 'A connection that cannot be ended the session';
+      session.fail(new RpcSessionError('rpc-closed', message, { cause: error }));
+      throw error;
+    }
   }
 
   #newSession(version: number): RpcSession {

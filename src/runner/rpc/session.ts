@@ -5,7 +5,6 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { FormatError } from '../../core/errors.ts';
 import {
   type CallContext,
   type LocalBinder,
@@ -14,28 +13,32 @@ import {
 } from './binder.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { RpcConnection } from './connection.ts';
-import { BinderException, BinderStatusError, RpcSessionError, STATUS } from './errors.ts';
+import { BinderStatusError, RpcSessionError, STATUS } from './errors.ts';
+import { Executor } from './executor.ts';
 import { NodeTable } from './nodes.ts';
 import { ParcelReader } from './parcel-reader.ts';
-import { ParcelWriter } from './parcel-writer.ts';
-import { writeException } from './status.ts';
+import { type OutgoingParcel, ParcelWriter, releaseBinders } from './parcel-writer.ts';
+import { ConnectionPool, aborted } from './pool.ts';
+import { servedCall } from './served-call.ts';
 import {
   FLAG_ONEWAY,
-  INTERFACE_TRANSACTION,
-  PING_TRANSACTION,
+  FLAG_PRIVATE_VENDOR,
   type ParcelData,
   RPC_SESSION_ID_SIZE,
-  RPC_SPECIAL,
   type Reply,
   type Transaction,
   encodeDecStrong,
-  encodeReply,
   encodeTransaction,
+  fitsBody,
+  maxBody,
 } from './wire.ts';
 
-const EMPTY: ParcelData = { data: new Uint8Array(0), objects: [] };
-/** `IBinder::LAST_CALL_TRANSACTION`. */
-const LAST_CALL = 0x00ffffff;
+const NOTHING: OutgoingParcel = { data: new Uint8Array(0), objects: [], binders: [] };
+
+/** Gives back what a proxy held that nobody can reach any more. */
+const collected = new FinalizationRegistry<{ session: RpcSession; address: bigint }>(
+  ({ session, address }) => session.releaseCollected(address),
+);
 
 /** What only the serving side of a session has. */
 export interface ServerSide {
@@ -51,16 +54,21 @@ export class RpcSession {
   readonly id = new Uint8Array(randomBytes(RPC_SESSION_ID_SIZE));
   /** Resolves, never rejects, when the session has ended; with what ended it. */
   readonly closed: Promise<Error>;
-  readonly #server: ServerSide | null;
   readonly #nodes: NodeTable;
+  readonly #executor: Executor;
   readonly #connections: RpcConnection[] = [];
+  readonly #outgoing = new ConnectionPool();
+  /** Proxies with recipients of their death. */
+  readonly #linked = new Set<RemoteBinder>();
+  readonly #onFault: (error: unknown) => void;
   #resolveClosed: (error: Error) => void = () => undefined;
   #error: Error | undefined;
 
   constructor(version: number, server: ServerSide | null) {
     this.version = version;
-    this.#server = server;
-    this.#nodes = new NodeTable(server !== null, (address) => new RemoteBinder(this, address));
+    this.#nodes = new NodeTable(server !== null, (address) => this.#makeProxy(address));
+    this.#executor = new Executor(this, this.#nodes, server);
+    this.#onFault = (error) => server?.onFault?.(error);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -71,6 +79,11 @@ export class RpcSession {
     return this.#connections.filter((connection) => !connection.isOutgoing).length;
   }
 
+  /** Objects that both sides know at the moment: it does not grow in a session that leaks nothing. */
+  get objectCount(): number {
+    return this.#nodes.size;
+  }
+
   /** Takes over a connection whose opening messages are done. */
   attach(stream: Duplex, reader: ByteReader, serves: boolean): void {
     const connection = new RpcConnection(this, stream, reader, serves);
@@ -79,6 +92,7 @@ export class RpcSession {
       return;
     }
     this.#connections.push(connection);
+    if (!serves) this.#outgoing.add(connection);
     void connection.run();
   }
 
@@ -86,9 +100,9 @@ export class RpcSession {
     return new ParcelWriter(this.version);
   }
 
-  /** Writes an object into a parcel of this session. */
+  /** Writes an object into a parcel that is to be sent in this session. */
   writeBinder(parcel: ParcelWriter, object: LocalBinder | RemoteBinder | null): void {
-    parcel.binder(object === null ? null : this.#nodes.leaving(object));
+    parcel.object(object);
   }
 
   /** Reads an object; a proxy is the caller's to `release`, an object of ours is given as it is. */
@@ -96,9 +110,22 @@ export class RpcSession {
     const address = parcel.binder();
     if (address === null) return null;
     const object = this.#nodes.entering(address);
-    if (!(object instanceof RemoteBinder))
-      this.#giveBack(address, this.#nodes.takeReceived(address));
+    if (object instanceof RemoteBinder) return object.hold();
+    this.#giveBack(address, this.#nodes.takeReceived(address));
     return object;
+  }
+
+  /** Gives back what came in a parcel and was not read, as far as the protocol tells it. */
+  releaseUnread(parcel: ParcelReader): void {
+    for (const address of parcel.unreadBinders()) {
+      try {
+        const object = this.#nodes.entering(address);
+        if (object instanceof RemoteBinder) object.hold().release();
+        else this.#giveBack(address, this.#nodes.takeReceived(address));
+      } catch {
+        // It names nothing that could be given back.
+      }
+    }
   }
 
   /** Sends to `target`, or to the session itself when it is null. For RemoteBinder. */
@@ -106,41 +133,47 @@ export class RpcSession {
     target: RemoteBinder | null,
     code: number,
     flags: number,
-    parcel: ParcelData,
+    parcel: OutgoingParcel,
     options: TransactOptions,
   ): Promise<Reply> {
-    this.throwIfClosed();
-    if (options.signal?.aborted === true) {
-      throw new RpcSessionError('rpc-aborted', 'Gave up before calling', {
-        cause: options.signal.reason,
-      });
+    try {
+      return await this.#transact(target, code, flags, parcel, options);
+    } finally {
+      releaseBinders(parcel);
     }
-    const oneway = (flags & FLAG_ONEWAY) !== 0;
-    // Built when its turn has come: a call given up before it was sent must not count as sent.
-    const makeFrame = (): Uint8Array => {
-      const address = target === null ? 0n : this.#nodes.leaving(target);
-      const asyncNumber = oneway ? this.#nodes.nextAsyncNumber(address) : 0n;
-      return encodeTransaction(this.version, { address, code, flags, asyncNumber, ...parcel });
-    };
-    const { context } = options;
-    const reply =
-      context !== undefined && context.session === this && !context.oneway
-        ? await context.connection.callNow(makeFrame(), oneway, options.signal)
-        : await this.#freest().call(makeFrame, oneway, options.signal);
-    return reply ?? { status: STATUS.OK, ...EMPTY };
   }
 
   /** Asks the session itself: the root object, thread count or id. */
   async special(code: number, options: TransactOptions = {}): Promise<ParcelReader> {
-    const reply = await this.transact(null, code, 0, EMPTY, options);
+    const reply = await this.transact(null, code, 0, NOTHING, options);
     if (reply.status !== STATUS.OK) throw new BinderStatusError(reply.status);
     return new ParcelReader(reply, this.version);
   }
 
   /** For RemoteBinder: gives its references back. */
   release(proxy: RemoteBinder): void {
-    if (this.#error === undefined)
-      this.#giveBack(proxy.address, this.#nodes.release(proxy.address));
+    this.unkeep(proxy);
+    proxy.takeRecipients();
+    if (this.#error !== undefined) return;
+    this.#giveBack(proxy.address, this.#nodes.release(proxy.address, proxy));
+    this.#closeIfEmpty();
+  }
+
+  /** For the registry of collected proxies. */
+  releaseCollected(address: bigint): void {
+    if (this.#error !== undefined) return;
+    this.#giveBack(address, this.#nodes.release(address, null));
+    this.#closeIfEmpty();
+  }
+
+  /** For RemoteBinder: it has to be told of the end. */
+  keep(proxy: RemoteBinder): void {
+    if (this.#error !== undefined) throw new BinderStatusError(STATUS.DEAD_OBJECT);
+    this.#linked.add(proxy);
+  }
+
+  unkeep(proxy: RemoteBinder): void {
+    this.#linked.delete(proxy);
   }
 
   /** @throws {RpcSessionError} when the session has ended. */
@@ -169,126 +202,142 @@ export class RpcSession {
   /** For RpcConnection. */
   onDecStrong(address: bigint, amount: number): void {
     this.#giveBack(address, this.#nodes.decStrong(address, amount));
-    if (this.#server !== null && this.#nodes.size === 0) this.close();
+    this.#closeIfEmpty();
   }
 
   /** For RpcConnection: runs a transaction; returns the frame of its reply, null when one-way. */
-  async execute(transaction: Transaction, connection: RpcConnection): Promise<Uint8Array | null> {
-    const oneway = (transaction.flags & FLAG_ONEWAY) !== 0;
-    if (transaction.address === 0n) {
-      const reply = this.#answerSpecial(transaction.code);
-      return oneway ? null : encodeReply(this.version, reply);
+  async execute(transaction: Transaction, context: CallContext): Promise<Uint8Array | null> {
+    const frame = await this.#executor.execute(transaction, context);
+    if (transaction.address !== 0n) {
+      const amount = this.#nodes.takeReceived(transaction.address);
+      // Before a reply, where the caller reads for certain; nobody may read after a one-way call.
+      const connection = context.oneway ? undefined : context.connection;
+      this.#giveBack(transaction.address, amount, connection ?? this.#outgoing.any());
     }
-    let target: LocalBinder | RemoteBinder;
-    try {
-      target = this.#nodes.entering(transaction.address);
-    } catch (error) {
-      if (!(error instanceof BinderStatusError)) throw error;
-      return oneway ? null : encodeReply(this.version, { status: error.status, ...EMPTY });
-    }
-    if (oneway) {
-      await this.#runOneway(target, transaction, connection);
-      this.#giveBackOn(connection, transaction.address);
-      return null;
-    }
-    const reply = await this.#run(target, transaction, connection);
-    this.#giveBackOn(connection, transaction.address);
-    try {
-      return encodeReply(this.version, reply);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      return encodeReply(this.version, { status: STATUS.FAILED_TRANSACTION, ...EMPTY });
-    }
+    return frame();
   }
 
-  async #runOneway(
-    target: LocalBinder | RemoteBinder,
-    first: Transaction,
-    connection: RpcConnection,
-  ): Promise<void> {
-    if (!this.#nodes.admitOneway(first)) return;
-    let next: Transaction | undefined = first;
-    while (next !== undefined) {
-      await this.#run(target, next, connection);
-      next = this.#nodes.nextOneway(first.address);
+  /**
+   * Counts the objects of a parcel that is sent now and puts their addresses in, all or none.
+   *
+   * @throws {BinderStatusError} INVALID_OPERATION for a proxy of another session.
+   */
+  address(parcel: OutgoingParcel): ParcelData {
+    if (parcel.binders.length === 0) return parcel;
+    const isForeign = ({ object }: OutgoingParcel['binders'][number]): boolean =>
+      object instanceof RemoteBinder && object.session !== this;
+    if (parcel.binders.some(isForeign)) throw new BinderStatusError(STATUS.INVALID_OPERATION);
+    const data = parcel.data.slice();
+    const view = new DataView(data.buffer);
+    const counted: bigint[] = [];
+    try {
+      for (const { at, object } of parcel.binders) {
+        const address = this.#nodes.leaving(object);
+        counted.push(address);
+        view.setBigUint64(at, address, true);
+      }
+    } catch (error) {
+      for (const address of counted) this.onDecStrong(address, 1);
+      throw error;
     }
+    return { data, objects: parcel.objects };
   }
 
-  async #run(
-    target: LocalBinder | RemoteBinder,
-    { code, flags, data, objects }: Transaction,
-    connection: RpcConnection,
+  async #transact(
+    target: RemoteBinder | null,
+    code: number,
+    flags: number,
+    parcel: OutgoingParcel,
+    { signal, context: given }: TransactOptions,
   ): Promise<Reply> {
-    if (target instanceof RemoteBinder) return { status: STATUS.BAD_VALUE, ...EMPTY };
-    const reply = this.newParcel();
-    const context: CallContext = { session: this, connection, oneway: (flags & FLAG_ONEWAY) !== 0 };
+    this.throwIfClosed();
+    if (signal?.aborted === true) throw aborted(signal);
+    if (!fitsBody(this.version, 'transaction', parcel)) {
+      const limit = maxBody(this.version);
+      const detail = `${parcel.data.length} bytes of arguments, a body of ${limit} is taken`;
+      throw new BinderStatusError(STATUS.FAILED_TRANSACTION, { detail });
+    }
+    const oneway = (flags & FLAG_ONEWAY) !== 0;
+    // Built when its turn has come: a call given up before it was sent must not count as sent.
+    const makeFrame = (): Uint8Array =>
+      this.#makeTransaction(target, code, flags & ~FLAG_PRIVATE_VENDOR, parcel);
+    const context = this.#callerWhoListens(given ?? servedCall.getStore());
+    const reply =
+      context !== undefined && (!oneway || this.#outgoing.size === 0)
+        ? await context.connection.callBack(context, makeFrame, oneway, signal)
+        : await this.#callOnOwn(makeFrame, oneway, signal);
+    return reply ?? { status: STATUS.OK, ...NOTHING };
+  }
+
+  #makeTransaction(
+    target: RemoteBinder | null,
+    code: number,
+    flags: number,
+    parcel: OutgoingParcel,
+  ): Uint8Array {
+    this.throwIfClosed();
+    const address = target === null ? 0n : this.#nodes.leaving(target);
     try {
-      if (code === PING_TRANSACTION) return { status: STATUS.OK, ...EMPTY };
-      if (code === INTERFACE_TRANSACTION) reply.string16(target.descriptor);
-      else if (code > LAST_CALL) return { status: STATUS.UNKNOWN_TRANSACTION, ...EMPTY };
-      else
-        await target.onTransact(
-          code,
-          new ParcelReader({ data, objects }, this.version),
-          reply,
-          context,
-        );
-      return { status: STATUS.OK, ...reply.finish() };
+      const addressed = this.address(parcel);
+      const oneway = (flags & FLAG_ONEWAY) !== 0;
+      const asyncNumber = oneway && target !== null ? this.#nodes.nextAsyncNumber(address) : 0n;
+      return encodeTransaction(this.version, { address, code, flags, asyncNumber, ...addressed });
     } catch (error) {
-      return this.#answerError(error);
+      if (target !== null) this.onDecStrong(address, 1);
+      throw error;
     }
   }
 
-  #answerError(error: unknown): Reply {
-    if (error instanceof BinderException) {
-      const reply = this.newParcel();
-      writeException(reply, error);
-      return { status: STATUS.OK, ...reply.finish() };
+  async #callOnOwn(
+    makeFrame: () => Uint8Array,
+    oneway: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Reply | null> {
+    const connection = await this.#outgoing.take(oneway, signal);
+    try {
+      return await connection.call(makeFrame(), oneway, signal);
+    } finally {
+      this.#outgoing.give(connection);
     }
-    if (error instanceof BinderStatusError) return { status: error.status, ...EMPTY };
-    if (error instanceof FormatError) {
-      const status = error.code === 'truncated' ? STATUS.NOT_ENOUGH_DATA : STATUS.BAD_VALUE;
-      return { status, ...EMPTY };
-    }
-    this.#server?.onFault?.(error);
-    return { status: STATUS.UNKNOWN_ERROR, ...EMPTY };
   }
 
-  #answerSpecial(code: number): Reply {
-    const reply = this.newParcel();
-    if (code === RPC_SPECIAL.GET_MAX_THREADS) reply.int32(this.#server?.maxThreads ?? 0);
-    else if (this.#server !== null && code === RPC_SPECIAL.GET_SESSION_ID) reply.byteArray(this.id);
-    else if (this.#server !== null && code === RPC_SPECIAL.GET_ROOT) {
-      this.writeBinder(reply, this.#server.root);
-    } else return { status: STATUS.UNKNOWN_TRANSACTION, ...EMPTY };
-    return { status: STATUS.OK, ...reply.finish() };
+  /** The call being served, while its caller takes calls back for it. */
+  #callerWhoListens(context: CallContext | undefined): CallContext | undefined {
+    if (context === undefined || context.session !== this || context.oneway) return undefined;
+    return context.connection.isServing(context) ? context : undefined;
   }
 
-  #freest(): RpcConnection {
-    const outgoing = this.#connections.filter((connection) => connection.isOutgoing);
-    const freest = outgoing.reduce<RpcConnection | undefined>(
-      (best, connection) => (best === undefined || connection.load < best.load ? connection : best),
-      undefined,
-    );
-    if (freest === undefined) throw new BinderStatusError(STATUS.WOULD_BLOCK);
-    return freest;
+  #makeProxy(address: bigint): RemoteBinder {
+    const proxy = new RemoteBinder(this, address);
+    collected.register(proxy, { session: this, address });
+    return proxy;
   }
 
-  #giveBack(address: bigint, amount: number): void {
-    const connection = this.#connections.find((each) => each.isOutgoing) ?? this.#connections[0];
-    if (amount > 0) connection?.send(encodeDecStrong(address, amount));
+  #giveBack(address: bigint, amount: number, connection = this.#outgoing.any()): void {
+    if (amount === 0 || this.#error !== undefined) return;
+    (connection ?? this.#connections[0])?.send(encodeDecStrong(address, amount));
   }
 
-  /** On the connection of the transaction itself, before its reply, where the peer reads for certain. */
-  #giveBackOn(connection: RpcConnection, address: bigint): void {
-    const amount = this.#nodes.takeReceived(address);
-    if (amount > 0 && this.#error === undefined) connection.send(encodeDecStrong(address, amount));
+  /** Two sides that know no object of each other have nothing to say any more, as in libbinder. */
+  #closeIfEmpty(): void {
+    if (this.#nodes.emptied) this.close();
   }
 
   #end(error: RpcSessionError, graceful: boolean): void {
     if (this.#error !== undefined) return;
     this.#error = error;
+    this.#outgoing.close(error);
     for (const connection of this.#connections) connection.close(error, graceful);
+    this.#nodes.clear();
+    const linked = [...this.#linked];
+    this.#linked.clear();
     this.#resolveClosed(error);
+    for (const recipient of linked.flatMap((proxy) => proxy.takeRecipients())) {
+      try {
+        recipient(error);
+      } catch (fault) {
+        this.#onFault(fault);
+      }
+    }
   }
 }

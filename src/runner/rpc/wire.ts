@@ -15,6 +15,8 @@ import { bytes, le, struct, u8 } from '../../formats/struct.ts';
 export const RPC_VERSION_MAX = 2;
 /** libbinder's receive limit for a body since Android 16; it is checked before anything is allocated. */
 export const RPC_MAX_BODY = 614_400;
+/** The limit up to Android 15, which is all that every peer of protocol 0 or 1 takes. */
+const RPC_MAX_BODY_BEFORE_V2 = 100_000;
 export const RPC_SESSION_ID_SIZE = 32;
 
 export const RPC_CONNECTION_OPTION_INCOMING = 1;
@@ -24,10 +26,21 @@ export const RPC_SPECIAL = { GET_ROOT: 0, GET_MAX_THREADS: 1, GET_SESSION_ID: 2 
 export const RPC_ADDRESS_CREATED = 1;
 export const RPC_ADDRESS_FOR_SERVER = 2;
 export const FLAG_ONEWAY = 1;
+/** Local to the caller: never sent. */
+export const FLAG_PRIVATE_VENDOR = 0x10000000;
 
 /** Codes that every binder answers (IBinder.h); user codes are 1 to 0x00ffffff. */
 export const PING_TRANSACTION = 0x5f504e47;
 export const INTERFACE_TRANSACTION = 0x5f4e5446;
+export const EXTENSION_TRANSACTION = 0x5f455854;
+export const DEBUG_PID_TRANSACTION = 0x5f504944;
+/** What only Android's own processes do, answered with INVALID_OPERATION elsewhere. */
+export const ANDROID_ONLY_TRANSACTIONS: ReadonlySet<number> = new Set([
+  0x5f535052, // SYSPROPS
+  0x5f525043, // SET_RPC_CLIENT
+  0x5f535244, // START_RECORDING
+  0x5f455244, // STOP_RECORDING
+]);
 
 export const RpcConnectionHeader = struct('RpcConnectionHeader', 16, {
   version: le.u32,
@@ -83,6 +96,22 @@ const INIT_MESSAGE = new Uint8Array([0x63, 0x63, 0x69, 0]); // "cci\0"
 export interface ParcelData {
   readonly data: Uint8Array;
   readonly objects: readonly number[];
+}
+
+/** The largest body that any peer of a version takes. Since version 2 it must stay below AOSP's own bound. */
+export const maxBody = (version: number): number =>
+  version < 2 ? RPC_MAX_BODY_BEFORE_V2 : RPC_MAX_BODY - RpcWireHeader.size - 1;
+
+/** Whether a parcel fits a transaction, or a reply, of a version. */
+export function fitsBody(
+  version: number,
+  kind: 'transaction' | 'reply',
+  parcel: ParcelData,
+): boolean {
+  const fixed =
+    kind === 'transaction' ? RpcWireTransaction.size : version === 0 ? 4 : RpcWireReply.size;
+  const table = version === 0 ? 0 : 4 * parcel.objects.length;
+  return fixed + parcel.data.length + table <= maxBody(version);
 }
 
 export interface Transaction extends ParcelData {
@@ -151,7 +180,7 @@ export function decodeFrameHeader(source: Uint8Array): { command: number; bodySi
   return { command, bodySize };
 }
 
-/** @throws {RangeError} when the body is larger than a receiver takes. */
+/** A frame; whether the peer takes its size is for `fitsBody` to say. */
 export function encodeTransaction(version: number, transaction: Transaction): Uint8Array {
   const { address, code, flags, asyncNumber, data } = transaction;
   const parcelDataSize = data.length;
@@ -160,7 +189,7 @@ export function encodeTransaction(version: number, transaction: Transaction): Ui
   return frame(RPC_COMMAND.TRANSACT, RpcWireTransaction.encode(fixed), version, transaction);
 }
 
-/** @throws {RangeError} when the body is larger than a receiver takes. */
+/** A frame; whether the peer takes its size is for `fitsBody` to say. */
 export function encodeReply(version: number, reply: Reply): Uint8Array {
   const status = reply.status >>> 0;
   const parcelDataSize = reply.data.length;
@@ -181,11 +210,6 @@ function frame(
 ): Uint8Array {
   const table = version === 0 ? 0 : 4 * parcel.objects.length;
   const bodySize = fixed.length + parcel.data.length + table;
-  if (bodySize > RPC_MAX_BODY) {
-    throw new RangeError(
-      `Cannot send ${bodySize} bytes in one Binder call: at most ${RPC_MAX_BODY} are taken`,
-    );
-  }
   const out = new Uint8Array(RpcWireHeader.size + bodySize);
   const view = new DataView(out.buffer);
   RpcWireHeader.encodeInto(view, 0, { command, bodySize, reserved0: 0, reserved1: 0 });

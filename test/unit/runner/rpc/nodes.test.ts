@@ -25,7 +25,8 @@ test('an object keeps its address while it is known, and gets a new one afterwar
 test('a proxy gives back what it received, once', () => {
   const proxy = nodes.entering(ROOT);
   expect(nodes.entering(ROOT)).toBe(proxy);
-  expect([nodes.release(ROOT), nodes.release(ROOT)]).toEqual([2, 0]);
+  if (!(proxy instanceof RemoteBinder)) throw new TypeError('not a proxy');
+  expect([nodes.release(ROOT, proxy), nodes.release(ROOT, proxy)]).toEqual([2, 0]);
   expect(nodes.size).toBe(0);
 });
 
@@ -33,7 +34,8 @@ test('a proxy that was sent back is kept until the peer has acknowledged every s
   const proxy = nodes.entering(ROOT);
   nodes.leaving(proxy);
   nodes.leaving(proxy);
-  expect(nodes.release(ROOT)).toBe(0);
+  if (!(proxy instanceof RemoteBinder)) throw new TypeError('not a proxy');
+  expect(nodes.release(ROOT, proxy)).toBe(0);
   expect(nodes.decStrong(ROOT, 1)).toBe(0);
   expect(nodes.size).toBe(1);
   expect(nodes.decStrong(ROOT, 1)).toBe(1);
