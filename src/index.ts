@@ -24,7 +24,14 @@ export type { DumpField, DumpNode } from './core/dump.ts';
 export * from './core/errors.ts';
 export { silentReporter, type BuildEvent, type Reporter } from './core/events.ts';
 export { readRecipe, type Recipe } from './recipe/parse.ts';
-export { startVm, type Vm } from './runner/session.ts';
+export type { DeathReason, VmCallbacks, VmState } from './runner/life-cycle.ts';
+export {
+  startVm,
+  type Vm,
+  type VmContext,
+  type VmOptions,
+  type VmTimeouts,
+} from './runner/session.ts';
 export { describeFailure, verdictExitCode, type Verdict } from './runner/verdict.ts';
 export { resignImageFile, type ResignImageOptions } from './signing/avb/resign-image.ts';
 export { signDsse } from './signing/dsse.ts';

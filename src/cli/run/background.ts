@@ -48,10 +48,9 @@ export async function runInBackground(
 
 function spawnRunner(context: CommandContext): ChildProcess {
   const [, script = ''] = process.argv;
-  const [command = 'run', ...words] = context.argv;
   const json = context.json ? [] : ['--json'];
   const rest = context.rest.length === 0 ? [] : ['--', ...context.rest];
-  return spawn(process.execPath, [script, command, ...json, ...words, ...rest], {
+  return spawn(process.execPath, [script, ...context.argv, ...json, ...rest], {
     // A session of its own: Ctrl-C and the end of the terminal are not for it.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
