@@ -1,82 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LABELS } from '../../src/bundle/layout.ts';
 import type { PayloadStart } from '../../src/formats/payload-metadata/metadata.ts';
 import { openSandbox, type CliResult, type Sandbox } from '../support/cli.ts';
-import { extractApk, remakeDisk, withMetadata, type Part } from '../support/payload-disk.ts';
+import { addApk, buildBundle, managerRecipe, runBundle, type Run } from '../support/manager.ts';
+import { remakeDisk, withMetadata, type Part } from '../support/payload-disk.ts';
 import { copyBundle, flipByte, partitionOf } from '../support/tamper.ts';
 
 let sandbox: Sandbox;
-
-/** A recipe whose payload is made of test/fixtures/manager. @param payload What it says beside the files. */
-function recipe(at: Sandbox, name: string, payload: string): string {
-  const folder = join(at.folder, name);
-  cpSync('test/fixtures/manager', join(folder, 'src'), { recursive: true });
-  cpSync('recipes/hello/microbuild.lock', join(folder, 'microbuild.lock'));
-  writeFileSync(join(folder, 'which'), `${name}\n`);
-  writeFileSync(
-    join(folder, 'microbuild.yaml'),
-    `apiVersion: microbuild/v1
-name: ${name}
-partitions:
-  system: { contents: [{ guest: runtime }, { deb: musl, exclude: [/usr] }] }
-payload:
-  package: dev.microbuild.${name.replaceAll('-', '')}
-  versionCode: 3
-  build: { command: [make, -C, src], inputs: [src], outputs: [src/build/libprobe.so, src/build/tool] }
-  libraries: { x86_64: [src/build/libprobe.so] }
-  files: [{ file: src/build/tool, to: bin/tool }, { file: which, to: res/which }]
-${payload
-  .split('\n')
-  .map((line) => `  ${line}\n`)
-  .join('')}vm: { memory: 128MiB }
-`,
-  );
-  return folder;
-}
-
-async function image(at: Sandbox, folder: string): Promise<string> {
-  const path = `${folder}-bundle`;
-  const { status, stderr } = await at.microbuild(['image', folder, '-o', path]);
-  expect(stderr).not.toContain('error:');
-  expect(status).toBe(0);
-  return path;
-}
-
-interface Run extends CliResult {
-  /** The console, and what the payload printed. */
-  readonly output: string;
-  /** The second serial port. */
-  readonly reason: string;
-}
-
-async function run(bundle: string, name: string, ...options: readonly string[]): Promise<Run> {
-  const result = await sandbox.microbuild([
-    'run',
-    bundle,
-    '--console',
-    '--timeout=120',
-    `--name=${name}`,
-    ...options,
-  ]);
-  const folder = join(sandbox.runFolder, name);
-  const text = (file: string): string =>
-    existsSync(join(folder, file)) ? readFileSync(join(folder, file), 'utf8') : '';
-  return {
-    ...result,
-    output: `${result.stdout}${result.stderr}\n${text('log')}`,
-    reason: text('reason.log'),
-  };
-}
-
-/** Writes APK and idsig of a bundle into a recipe's folder. */
-async function addApk(bundle: string, folder: string, name: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  const at = join(folder, name);
-  await extractApk(join(bundle, 'payload.img'), `${at}.apk`, `${at}.apk.idsig`);
-}
 
 let probe: string;
 let stranger: Sandbox;
@@ -85,16 +18,16 @@ beforeAll(async () => {
   sandbox = openSandbox();
   stranger = openSandbox();
   const config = '{ task: { type: microdroid_launcher, command: libprobe.so } }';
-  const one = await image(sandbox, recipe(sandbox, 'one', 'entry: libprobe.so'));
-  const two = await image(sandbox, recipe(sandbox, 'two', 'entry: libprobe.so'));
-  const folder = recipe(
+  const one = await buildBundle(sandbox, managerRecipe(sandbox, 'one', 'entry: libprobe.so'));
+  const two = await buildBundle(sandbox, managerRecipe(sandbox, 'two', 'entry: libprobe.so'));
+  const folder = managerRecipe(
     sandbox,
     'probe',
     `config: ${config}\nextraApks: [{ apk: one.apk, idsig: one.apk.idsig }, { apk: two.apk }]`,
   );
   await addApk(one, folder, 'one');
   await addApk(two, folder, 'two');
-  probe = await image(sandbox, folder);
+  probe = await buildBundle(sandbox, folder);
 });
 afterAll(() => {
   sandbox.dispose();
@@ -106,7 +39,7 @@ describe('a payload that tries what it must not', () => {
   let result: Run;
 
   beforeAll(async () => {
-    result = await run(probe, 'probe');
+    result = await runBundle(sandbox, probe, 'probe');
     const lines = [...result.output.matchAll(/probe: ([^=\n]+)=([^\r\n]*)/g)];
     told = Object.fromEntries(lines.map(([, key = '', value = '']) => [key, value]));
   });
@@ -254,7 +187,7 @@ describe('the guest refuses', () => {
     rmSync(path, { recursive: true, force: true });
     copyBundle(probe, path);
     await change(join(path, 'payload.img'));
-    const result = await run(path, 'changed', '--verify=boot');
+    const result = await runBundle(sandbox, path, 'changed', '--verify=boot');
     expect(result.output).not.toContain('probe: uid');
     expect(result.output).not.toContain('phase payload');
     return result;
@@ -309,7 +242,7 @@ describe('the guest refuses', () => {
   });
 
   test('an extra APK of somebody who is not trusted, with code 1; so do the builder and the host', async () => {
-    const other = await image(stranger, recipe(stranger, 'one', 'entry: libprobe.so'));
+    const other = await buildBundle(stranger, managerRecipe(stranger, 'one', 'entry: libprobe.so'));
     const folder = join(sandbox.folder, 'probe');
     await addApk(other, folder, 'stranger');
     const text = readFileSync(join(folder, 'microbuild.yaml'), 'utf8');
@@ -384,8 +317,8 @@ test('a bundle with extra APKs gets new keys when its guest accepts all signers,
 test('a program as task gets its arguments, prints as much as it likes, and ends with its own code', async () => {
   const config =
     '{ task: { command: /mnt/apk/bin/tool, command_args: [flood, "2000", "255"] }, hugepages: true }';
-  const bundle = await image(sandbox, recipe(sandbox, 'tool', `config: ${config}`));
-  const result = await run(bundle, 'tool');
+  const bundle = await buildBundle(sandbox, managerRecipe(sandbox, 'tool', `config: ${config}`));
+  const result = await runBundle(sandbox, bundle, 'tool');
   expect(result.output).toContain('tool: 3 arguments, uid 6000');
   const lines = [...result.output.matchAll(/flood (\d{8}) \.{48}/g)].map(([, line]) =>
     Number(line),
