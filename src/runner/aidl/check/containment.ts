@@ -76,15 +76,17 @@ export class Containment {
     );
     const isUnion = description.kind === 'union';
     const fields = isUnion ? (sizes[0] ?? 0) : sizes.reduce((total, size) => total + size, 0);
-    const size = 4 + fields;
-    this.#sizes.set(description, Math.min(size, 1 << 30));
-    if (size > MAX_CALL_BYTES && sizes.every((each) => each <= MAX_CALL_BYTES)) {
+    let size = 4 + fields;
+    if (size > MAX_CALL_BYTES) {
       tell(
         `Cannot use "${description.name}": it takes more than the ${MAX_CALL_BYTES} bytes of a call`,
         'Use smaller arrays',
       );
+      // Told once: those that hold it need not be told of.
+      size = 4;
     }
-    return Math.min(size, 1 << 30);
+    this.#sizes.set(description, size);
+    return size;
   }
 
   #typeSize(type: AidlType, path: readonly string[]): number {

@@ -190,7 +190,11 @@ export class Types {
       this.#problems.add(place, 'Cannot use an array of lists', 'Put the list into a parcelable');
       return undefined;
     }
-    if (base.kind === 'unsupported') return base;
+    if (base.kind === 'unsupported') {
+      if (base.name !== 'CharSequence' && base.name !== 'ParcelableHolder') return base;
+      this.#problems.add(place, `Cannot use an array of ${base.name}: AIDL has none`);
+      return undefined;
+    }
     const element = asElement(base, nullable);
     if (array === 'dynamic') return { kind: 'array', element, size: null, list: false, nullable };
     const sizes: number[] = [];
