@@ -10,9 +10,5 @@ extern crate std;
 
 #[allow(unsafe_code, non_snake_case, non_camel_case_types)]
 pub mod abi;
-mod client;
-mod manager;
-mod platform;
-mod server;
 mod signature;
 mod status;

@@ -4,7 +4,6 @@ use super::class::AIBinder_Class;
 use super::code;
 use super::death::Links;
 use super::parcel::AParcel;
-use crate::platform::Process;
 use crate::status::prune_status;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -19,6 +18,7 @@ use microbuild_rpc::{
 };
 use microbuild_sys::payload::process;
 use microbuild_sys::payload::thread::Mutex;
+use vm_payload::platform::Process;
 
 /// `_EXT`: the object's extension, or null.
 const EXTENSION_TRANSACTION: u32 = 0x5f45_5854;

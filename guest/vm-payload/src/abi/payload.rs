@@ -2,22 +2,16 @@
 
 use super::binder::{share, AIBinder};
 use super::process as binder_process;
-use crate::manager::{AttestationResult, Manager, ManagerError};
-use crate::server::Acceptor;
 use crate::signature;
 use core::ffi::{c_char, c_void, CStr};
 use core::fmt::Display;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
 use microbuild_rpc::{Error, Exception};
 use microbuild_sys::payload::process;
 use microbuild_sys::payload::socket::{Listener, VMADDR_CID_HOST};
-use microbuild_sys::payload::thread::Global;
-
-static MANAGER: Global<Manager> = Global::new(Manager::default);
-
-/// Whether the host was told: it is told once.
-static NOTIFIED: AtomicBool = AtomicBool::new(false);
+use vm_payload::manager;
+use vm_payload::manager::{AttestationResult, ManagerError};
+use vm_payload::server::Acceptor;
 
 const MAX_SECRET_SIZE: usize = 32;
 const MAX_CHALLENGE_SIZE: usize = 64;
@@ -56,12 +50,10 @@ unsafe fn give(value: &[u8], data: *mut c_void, size: usize) -> usize {
 
 #[no_mangle]
 pub extern "C" fn AVmPayload_notifyPayloadReady() {
-    if !NOTIFIED.swap(true, Ordering::Relaxed) {
-        or_abort(
-            MANAGER.get().notify_payload_ready(),
-            "Failed to notify payload ready",
-        );
-    }
+    or_abort(
+        vm_payload::notify_payload_ready(),
+        "Failed to notify payload ready",
+    );
 }
 
 /// # Safety
@@ -106,7 +98,7 @@ pub unsafe extern "C" fn AVmPayload_getVmInstanceSecret(
     }
     // SAFETY: the caller's promise.
     let identifier = unsafe { bytes(identifier, identifier_size) };
-    let value = or_abort(MANAGER.get().vm_instance_secret(identifier, size), what);
+    let value = or_abort(manager().vm_instance_secret(identifier, size), what);
     // SAFETY: the caller's promise; the value is new memory of `size` bytes.
     unsafe { give(&value, secret, size) };
 }
@@ -119,7 +111,7 @@ pub unsafe extern "C" fn AVmPayload_getDiceAttestationChain(
     size: usize,
 ) -> usize {
     let chain = or_abort(
-        MANAGER.get().dice_attestation_chain(),
+        manager().dice_attestation_chain(),
         "Failed to get the attestation chain",
     );
     // SAFETY: the caller's promise; the chain is new memory.
@@ -131,7 +123,7 @@ pub unsafe extern "C" fn AVmPayload_getDiceAttestationChain(
 #[no_mangle]
 pub unsafe extern "C" fn AVmPayload_getDiceAttestationCdi(data: *mut c_void, size: usize) -> usize {
     let cdi = or_abort(
-        MANAGER.get().dice_attestation_cdi(),
+        manager().dice_attestation_cdi(),
         "Failed to get the attestation CDI",
     );
     // SAFETY: the caller's promise; the CDI is new memory.
@@ -170,7 +162,7 @@ unsafe fn request_attestation(
     // SAFETY: the caller's promise.
     let challenge = unsafe { bytes(challenge, size) };
     let what = "Failed to request attestation";
-    match MANAGER.get().request_attestation(challenge, test) {
+    match manager().request_attestation(challenge, test) {
         Ok(value) => {
             let value = alloc::boxed::Box::new(value);
             // SAFETY: the caller's promise.
@@ -344,7 +336,7 @@ pub unsafe extern "C" fn AVmPayload_writeRollbackProtectedSecret(
     let Some(secret) = unsafe { bytes(data, size) }.first_chunk() else {
         return rollback_status::BAD_SIZE;
     };
-    match MANAGER.get().write_rollback_protected(secret) {
+    match manager().write_rollback_protected(secret) {
         Ok(()) => ROLLBACK_PROTECTED_SIZE,
         Err(why) => {
             process::print_error(format_args!("Failed to write the secret: {why}"));
@@ -360,7 +352,7 @@ pub unsafe extern "C" fn AVmPayload_readRollbackProtectedSecret(
     data: *mut c_void,
     size: usize,
 ) -> i32 {
-    match MANAGER.get().read_rollback_protected() {
+    match manager().read_rollback_protected() {
         Ok(Some(secret)) => {
             // SAFETY: the caller's promise; the secret is our own memory.
             unsafe { give(&secret, data, size) };
@@ -377,7 +369,7 @@ pub unsafe extern "C" fn AVmPayload_readRollbackProtectedSecret(
 #[no_mangle]
 pub extern "C" fn AVmPayload_isNewInstance() -> bool {
     or_abort(
-        MANAGER.get().is_new_instance(),
+        manager().is_new_instance(),
         "Failed to ask whether the instance is new",
     )
 }

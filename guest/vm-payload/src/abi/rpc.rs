@@ -1,8 +1,6 @@
 //! `android/binder_rpc_unstable.h`: servers and sessions on sockets of the caller's choice.
 
 use super::binder::{give, share, AIBinder};
-use crate::client::{self, ClientOptions};
-use crate::server::Acceptor;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -13,6 +11,8 @@ use microbuild_sys::payload::process;
 use microbuild_sys::payload::socket::{Listener, Socket};
 use microbuild_sys::payload::thread::{spawn, Mutex};
 use microbuild_sys::payload::Errno;
+use vm_payload::client::{self, ClientOptions};
+use vm_payload::server::Acceptor;
 
 /// libbinder's default.
 const DEFAULT_MAX_OUTGOING: usize = 10;
@@ -21,7 +21,7 @@ const VMADDR_CID_ANY: c_uint = c_uint::MAX;
 
 enum ServerState {
     Idle(Arc<AIBinder>, Listener, Option<u32>),
-    Running(Arc<Acceptor>),
+    Running(Arc<Acceptor<AIBinder>>),
     Ended,
 }
 
@@ -39,7 +39,7 @@ impl ARpcServer {
     }
 
     /// The running server, started by the first who asks.
-    fn acceptor(&self) -> Option<Arc<Acceptor>> {
+    fn acceptor(&self) -> Option<Arc<Acceptor<AIBinder>>> {
         let max_threads = self.max_threads.load(Ordering::Relaxed);
         self.state.with(|state| {
             *state = match core::mem::replace(state, ServerState::Ended) {
@@ -56,7 +56,7 @@ impl ARpcServer {
     }
 }
 
-fn run(acceptor: &Arc<Acceptor>) {
+fn run(acceptor: &Arc<Acceptor<AIBinder>>) {
     if let Err(error) = acceptor.run() {
         process::print_error(format_args!("An RPC server has ended: {error}"));
     }
