@@ -93,7 +93,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     image: options.keys?.image?.reference !== undefined,
     payload: options.keys?.payload?.reference !== undefined,
   });
-  const guest = await findGuest(options.packageRoot, data.arch, options.env);
+  const guest = await findGuest(options.packageRoot, data, options.env);
   const cache = await openCache(options.cacheDirectory);
   const apt: AptContext = { cache, env: options.env, signal };
   let lock = await requireLock(recipe);

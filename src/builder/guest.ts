@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ARCHITECTURES, type Arch } from '../core/arch.ts';
+import { ARCHITECTURES, type Arch, type Runtime } from '../core/arch.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { bytesContent, directory, regularFile, type Directory } from '../io/file-tree.ts';
 import { addInode, ensureDirectory } from '../io/merge-tree.ts';
@@ -10,6 +10,7 @@ import { addInode, ensureDirectory } from '../io/merge-tree.ts';
 /** Where they are, and the headers and library that payloads are built against. */
 export interface GuestFiles {
   readonly arch: Arch;
+  readonly runtime: Runtime;
   readonly init: string;
   readonly manager: string;
   readonly launcher: string;
@@ -20,22 +21,23 @@ export interface GuestFiles {
 }
 
 /**
- * Finds the programs for an architecture.
+ * Finds the programs for an architecture, and for the C library of its payloads.
  *
  * @param packageRoot Folder of microbuild's package.json.
  * @throws {EnvironmentError} when one was not built.
  */
 export async function findGuest(
   packageRoot: string,
-  arch: Arch,
+  { arch, runtime }: { readonly arch: Arch; readonly runtime: Runtime },
   env: NodeJS.ProcessEnv,
 ): Promise<GuestFiles> {
   const folder = env['MICROBUILD_GUEST'] ?? join(packageRoot, 'target', 'guest', arch);
+  const libraryFolder = runtime === 'musl' ? folder : join(folder, runtime);
   const files = {
     init: join(folder, 'init'),
     manager: join(folder, 'microdroid_manager'),
-    launcher: join(folder, 'microdroid_launcher'),
-    vmPayload: join(folder, 'libvm_payload.so'),
+    launcher: join(libraryFolder, 'microdroid_launcher'),
+    vmPayload: join(libraryFolder, 'libvm_payload.so'),
   };
   const isForThisMachine = ARCHITECTURES[arch].node === process.arch;
   for (const path of Object.values(files)) {
@@ -49,8 +51,9 @@ export async function findGuest(
   }
   return {
     arch,
+    runtime,
     ...files,
-    libraryFolder: folder,
+    libraryFolder,
     includeFolder: join(packageRoot, 'guest', 'vm-payload', 'include'),
   };
 }
@@ -69,8 +72,10 @@ const FOLDERS = [
   '/tmp',
 ];
 
-/** Names by which payloads made for Android ask for what is in libvm_payload, and Android's log. */
-const ANDROID_LIBRARIES = ['libbinder_ndk.so', 'libbinder_rpc_unstable.so', 'liblog.so'] as const;
+/** Names by which payloads made for Android ask for what is in libvm_payload. */
+const BINDER_LIBRARIES = ['libbinder_ndk.so', 'libbinder_rpc_unstable.so'];
+/** Android's log, which comes with its C library. */
+const LOG_LIBRARY = 'liblog.so';
 
 /** The tree of the source `{ guest: runtime }`. */
 export async function guestTree(guest: GuestFiles, mtime: number): Promise<Directory> {
@@ -83,7 +88,8 @@ export async function guestTree(guest: GuestFiles, mtime: number): Promise<Direc
   await add('/system/bin/microdroid_manager', guest.manager, 0o755);
   await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
   await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
-  for (const name of ANDROID_LIBRARIES) {
+  const libraries = [...BINDER_LIBRARIES, ...(guest.runtime === 'bionic' ? [] : [LOG_LIBRARY])];
+  for (const name of libraries) {
     await add(`/system/lib64/${name}`, join(guest.libraryFolder, name), 0o644);
   }
   return root;

@@ -21,6 +21,26 @@ export const ARCHITECTURES: Readonly<Record<Arch, ArchNames>> = {
 export const isArch = (name: unknown): name is Arch =>
   typeof name === 'string' && Object.hasOwn(ARCHITECTURES, name);
 
-/** The compiler of payloads for the musl of the guest: this machine's own, or one that crosses. */
-export const muslCompiler = (arch: Arch, host: string = process.arch): string =>
-  ARCHITECTURES[arch].node === host ? 'musl-gcc' : `${arch}-linux-musl-gcc`;
+/** C libraries that payloads run with. */
+export const RUNTIMES = ['musl', 'glibc', 'bionic'] as const;
+export type Runtime = (typeof RUNTIMES)[number];
+
+/**
+ * The compiler of payloads: this machine's own, or one that crosses. There is none for bionic: who builds
+ * for it has the NDK.
+ */
+export function payloadCompiler(
+  arch: Arch,
+  runtime: Runtime,
+  host: string = process.arch,
+): string | undefined {
+  const isOwn = ARCHITECTURES[arch].node === host;
+  switch (runtime) {
+    case 'musl':
+      return isOwn ? 'musl-gcc' : `${arch}-linux-musl-gcc`;
+    case 'glibc':
+      return isOwn ? 'gcc' : `${arch}-linux-gnu-gcc`;
+    case 'bionic':
+      return undefined;
+  }
+}

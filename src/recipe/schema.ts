@@ -5,7 +5,7 @@
  * What is written here works: a key that the builder does not act on is not in the schema.
  */
 
-import { ARCHITECTURES } from '../core/arch.ts';
+import { ARCHITECTURES, RUNTIMES } from '../core/arch.ts';
 import { z } from 'zod';
 
 const name = z
@@ -237,6 +237,12 @@ export const recipeSchema = z
     apiVersion: z.literal('microbuild/v1').describe('Version of this schema'),
     name,
     arch: z.enum(['x86_64', 'aarch64']).default('x86_64').describe('Architecture of the guest'),
+    runtime: z
+      .enum(RUNTIMES)
+      .default('musl')
+      .describe(
+        'C library of the payload, whose files are among the contents of system: of the package musl, of libc6, or the linker64 and libraries of an Android',
+      ),
     kernel: z
       .strictObject({
         source: z

@@ -6,7 +6,7 @@
 import { cp, readdir, rm, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { muslCompiler, type Arch } from '../../core/arch.ts';
+import { payloadCompiler, type Arch, type Runtime } from '../../core/arch.ts';
 import { RecipeError, ToolError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
 import { makeFolder } from '../../io/make-folder.ts';
@@ -21,6 +21,7 @@ export interface BuildPayloadContext {
   readonly sourceDate: number;
   /** What the guest runs on; decides the compiler. */
   readonly arch: Arch;
+  readonly runtime: Runtime;
   /** Folder of the cross compiler that scripts/setup-aarch64 makes. */
   readonly toolFolder: string;
   /** Folder of the guest's C headers. */
@@ -62,7 +63,8 @@ export async function buildPayload(
         HOME: homedir(),
         LC_ALL: 'C',
         TZ: 'UTC',
-        CC: muslCompiler(context.arch),
+        CC: payloadCompiler(context.arch, context.runtime),
+        MICROBUILD_RUNTIME: context.runtime,
         MICROBUILD_ARCH: context.arch,
         SOURCE_DATE_EPOCH: String(context.sourceDate),
         MICROBUILD_INCLUDE: context.includeFolder,

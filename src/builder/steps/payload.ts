@@ -16,7 +16,7 @@ import { planStart } from './payload-start.ts';
 
 interface PayloadContext {
   readonly cache: Cache;
-  readonly guest: Pick<GuestFiles, 'arch' | 'includeFolder' | 'libraryFolder'>;
+  readonly guest: Pick<GuestFiles, 'arch' | 'runtime' | 'includeFolder' | 'libraryFolder'>;
   readonly keys: Pick<BuildKeys, 'payload'>;
   /** Digests of the certificates that the guest accepts. */
   readonly certificates: readonly string[];
@@ -41,13 +41,14 @@ export async function writePayloadDisk(
   { cache, guest, keys, certificates, library }: PayloadContext,
   path: string,
 ): Promise<WrittenPayload> {
-  const { arch, includeFolder, libraryFolder } = guest;
+  const { arch, runtime, includeFolder, libraryFolder } = guest;
   const build = await buildPayload(recipe, {
     cache,
     env,
     signal,
     sourceDate,
     arch,
+    runtime,
     toolFolder: join(packageRoot, '.tools', 'bin'),
     includeFolder,
     libraryFolder,

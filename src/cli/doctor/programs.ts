@@ -14,13 +14,13 @@ import type { Check, Checker } from './check.ts';
 
 const APT_HELPER = '/usr/lib/apt/apt-helper';
 const INSTALL_QEMU = 'apt-get install qemu-system-x86';
-/** The architecture that guests have. */
-const GUEST_ARCH = 'x86_64';
+/** What most guests are. */
+const GUEST = { arch: 'x86_64', runtime: 'musl' } as const;
 
 export const checkGuest: Checker = async ({ packageRoot, env }) => {
   const about = { name: 'guest programs', for: 'image' };
   try {
-    const { libraryFolder } = await findGuest(packageRoot, GUEST_ARCH, env);
+    const { libraryFolder } = await findGuest(packageRoot, GUEST, env);
     return { ...about, status: 'ok', found: libraryFolder };
   } catch (error) {
     return missing(about, error, 'sh scripts/build-guest (npm run setup does it)');
