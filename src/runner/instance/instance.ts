@@ -22,7 +22,7 @@ import {
   writeVersions,
 } from './folder.ts';
 import { type OwnerLock, takeLock } from './owner-lock.ts';
-import { readOrMakeSecret } from './secret-file.ts';
+import { readOrMakeSecret, readSecret } from './secret-file.ts';
 import {
   NO_VERSIONS,
   type PayloadVersion,
@@ -37,6 +37,7 @@ export type { PayloadVersion } from './versions.ts';
 const ROOT_SIZE = 32;
 /** Tells this use of the root key from any other, and this way of deriving from a later one. */
 const UDS_SALT = 'microbuild-uds-v1';
+const ORIGIN_SALT = 'microbuild-origin-v1';
 /** As Android names the stage of a guest's system. */
 const SYSTEM_NAME = 'vm_entry';
 
@@ -118,12 +119,15 @@ export async function openInstance(options: InstanceOptions): Promise<VmInstance
     const { publicKey, rollbackIndex } = options.measurements;
     checkSystem(seen ?? NO_VERSIONS, publicKey, rollbackIndex);
     const secrets = {
-      root: await readOrMakeSecret(rootKeyPath(state), ROOT_SIZE),
-      id: await readOrMakeSecret(paths.id, ID_SIZE),
+      root: await secretOf(rootKeyPath(state), ROOT_SIZE, seen),
+      id: await secretOf(paths.id, ID_SIZE, seen),
     };
+    const origin = originOf(secrets);
+    if (seen !== undefined && seen.origin !== origin)
+      throw lost(rootKeyPath(state), 'or the id is another');
     const handover = systemHandover(secrets, options);
-    const kept = { paths, lock };
-    return instance(handover, seen === undefined, seen ?? NO_VERSIONS, options, kept);
+    const before = { ...(seen ?? NO_VERSIONS), origin };
+    return instance(handover, seen === undefined, before, options, { paths, lock });
   } catch (error) {
     await lock.release();
     throw error;
@@ -150,9 +154,38 @@ export function ephemeralInstance(system: MeasuredSystem = UNMEASURED): VmInstan
 
 const fresh = (size: number): Uint8Array => new Uint8Array(randomBytes(size));
 
+interface HostSecrets {
+  readonly root: Uint8Array;
+  readonly id: Uint8Array;
+}
+
+/** Made for a new instance only: to one that has run a new secret would be a silent loss. */
+async function secretOf(
+  path: string,
+  size: number,
+  seen: Versions | undefined,
+): Promise<Uint8Array> {
+  if (seen === undefined) return readOrMakeSecret(path, size);
+  const secret = await readSecret(path, size);
+  if (secret === undefined) throw lost(path, 'is missing');
+  return secret;
+}
+
+function lost(path: string, why: string): EnvironmentError {
+  const message = `Cannot make the secrets of this instance again: ${path} ${why}`;
+  return new EnvironmentError('secret', message, {
+    hint: 'Put root.key and the instance back as they were, or remove the instance and its secrets',
+  });
+}
+
+/** A value that only these two secrets have; it tells nothing else of them. */
+function originOf({ root, id }: HostSecrets): string {
+  return Buffer.from(hkdfSync('sha512', root, ORIGIN_SALT, id, 16)).toString('hex');
+}
+
 /** Derives the system's stage and wipes what it was derived from. */
 function systemHandover(
-  { root, id }: { readonly root: Uint8Array; readonly id: Uint8Array },
+  { root, id }: HostSecrets,
   { measurements, debuggable }: MeasuredSystem,
 ): Uint8Array {
   const { vbmetaDigest, kernelDigest, initrdDigest, publicKey, rollbackIndex } = measurements;

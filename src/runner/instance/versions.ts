@@ -12,11 +12,13 @@ const MAX_VERSION = 2n ** 64n - 1n;
 
 /** Keys: SHA-256 of the AVB key; package, a space, SHA-256 of the signer's certificate. In hex. */
 export interface Versions {
+  /** Tells the root key and the id that the secrets were made from, and nothing else of them. */
+  readonly origin: string;
   readonly system: ReadonlyMap<string, bigint>;
   readonly payload: ReadonlyMap<string, bigint>;
 }
 
-export const NO_VERSIONS: Versions = { system: new Map(), payload: new Map() };
+export const NO_VERSIONS: Versions = { origin: '', system: new Map(), payload: new Map() };
 
 /** A verified APK, as the guest reports it before it asks for the handover. */
 export interface PayloadVersion {
@@ -72,7 +74,7 @@ export function withVersions(
   const packages = new Map(seen.payload);
   raise(system, systemKey(publicKey), rollbackIndex);
   for (const apk of payload) raise(packages, payloadKey(apk), apk.versionCode);
-  return { system, payload: packages };
+  return { ...seen, system, payload: packages };
 }
 
 function raise(map: Map<string, bigint>, key: string, version: bigint): void {
@@ -88,6 +90,7 @@ export function formatVersions(versions: Versions): string {
     );
   const value = {
     schemaVersion: 1,
+    origin: versions.origin,
     system: sorted(versions.system),
     payload: sorted(versions.payload),
   };
@@ -103,9 +106,11 @@ export function parseVersions(text: string): Versions {
     throw bad('it is not JSON', cause);
   }
   if (typeof value !== 'object' || value === null) throw bad('it is not an object');
-  const { schemaVersion, system, payload } = value as Record<string, unknown>;
+  const { schemaVersion, origin, system, payload } = value as Record<string, unknown>;
   if (schemaVersion !== 1) throw bad('schemaVersion is not 1');
+  if (typeof origin !== 'string' || !/^[0-9a-f]{32}$/.test(origin)) throw bad('it has no origin');
   return {
+    origin,
     system: parseMap(system, /^[0-9a-f]{64}$/),
     payload: parseMap(payload, /^[!-~]{1,255} [0-9a-f]{64}$/),
   };

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { chmod, link, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  mkdir,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -229,6 +239,25 @@ describe('an instance', () => {
     expect(await sealOf()).not.toBe(before);
   });
 
+  it('that has run never gets new secrets without a word', async () => {
+    const before = await sealOf();
+    const { id } = instancePaths(state, { name: 'test' });
+    const root = join(state, 'root.key');
+    for (const path of [id, root]) {
+      const kept = await readFile(path);
+      await rm(path);
+      await expect(boot()).rejects.toThrow(`${path} is missing`);
+      await writeFile(
+        path,
+        kept.map((byte) => byte ^ 1),
+        { mode: 0o600 },
+      );
+      await expect(boot()).rejects.toThrow('is another');
+      await writeFile(path, kept);
+    }
+    expect(await sealOf()).toBe(before);
+  });
+
   it('cannot be a folder that holds other things, or that others can enter', async () => {
     const folder = tmpDir();
     await writeFile(join(folder, 'thesis.txt'), 'years of work');
@@ -243,13 +272,16 @@ describe('an instance', () => {
   it('with versions that cannot be read lets nothing run', async () => {
     await boot();
     const { versions } = instancePaths(state, { name: 'test' });
+    const zeros = '0'.repeat(64);
+    const head = `"schemaVersion":1,"origin":"${'0'.repeat(32)}"`;
     for (const text of [
       '',
       '{}',
-      '{"schemaVersion":1,"system":{},"payload":{"x":"1"}}',
-      '{"schemaVersion":1,"system":{"00":"1"},"payload":{}}',
-      `{"schemaVersion":1,"system":{"${'0'.repeat(64)}":"18446744073709551616"},"payload":{}}`,
-      `{"schemaVersion":1,"system":{"${'0'.repeat(64)}":1},"payload":{}}`,
+      '{"schemaVersion":1,"system":{},"payload":{}}',
+      `{${head},"system":{},"payload":{"x":"1"}}`,
+      `{${head},"system":{"00":"1"},"payload":{}}`,
+      `{${head},"system":{"${zeros}":"18446744073709551616"},"payload":{}}`,
+      `{${head},"system":{"${zeros}":1},"payload":{}}`,
     ]) {
       await writeFile(versions, text);
       await expect(boot()).rejects.toThrow('Cannot use versions.json');
