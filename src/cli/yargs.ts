@@ -79,10 +79,15 @@ function complete(
     byDefinition();
     return;
   }
-  listVms(registryPath(process.env)).then(
-    (vms) => done(vms.filter((vm) => wanted === 'any' || vm.running).map(({ name }) => name)),
-    () => done([]),
-  );
+  void completeName(wanted, done);
+}
+
+async function completeName(
+  wanted: 'running' | 'any',
+  done: (words: string[]) => void,
+): Promise<void> {
+  const vms = await listVms(registryPath(process.env));
+  done(vms.filter((vm) => wanted === 'any' || vm.running).map(({ name }) => name));
 }
 
 /** The words of a command line that name a command, as far as it has them. */

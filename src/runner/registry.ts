@@ -13,8 +13,6 @@ import { LOCK_FILE, lockFolder } from './claim.ts';
 import { type DeathReason, VM_STATES, type VmState, isDeathReason } from './life-cycle.ts';
 import { isAlive } from './process-identity.ts';
 
-export { processStart } from './process-identity.ts';
-
 /** What `vm.json` in a run directory holds. */
 export interface VmRecord {
   readonly name: string;

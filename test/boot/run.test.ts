@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runKernelProbe } from '../../src/runner/accel.ts';
 import { callMethod } from '../../src/runner/aidl/call.ts';
 import { parseAidl } from '../../src/runner/aidl/parse.ts';
 import { openRpcClient } from '../../src/runner/rpc/client.ts';
@@ -117,6 +118,13 @@ test('a payload that is not started in time is a hang-up', async () => {
   expect(run.status).toBe(125);
   expect(run.stderr).toContain('did not start its payload in time');
   expect(run.stderr).toContain('death reason: HANGUP (16)');
+});
+
+test('a probe boots the kernel of a bundle, and tells one that does not come up', async () => {
+  const probe = (kernel: string): Promise<string | undefined> =>
+    runKernelProbe('qemu-system-x86_64', 'tcg', 'qemu64', join(bundle, kernel));
+  expect(await probe('kernel')).toBeUndefined();
+  expect(await probe('manifest.json')).toMatch(/probe machine failed.*booting the kernel/);
 });
 
 describe('run --print-cmd', () => {
