@@ -209,8 +209,9 @@ impl<S: Service, L: Lock<SessionTable>> Server<S, L> {
             ));
         }
         if oneway {
-            self.execute_in_order(&connection.session, transaction)?;
-            return self.acknowledge(connection);
+            // Acknowledged with the next reply: a client that only sends one-way calls may not read for long, and writing would
+            // in the end block.
+            return self.execute_in_order(&connection.session, transaction);
         }
         let reply = self.execute(&transaction);
         self.acknowledge(connection)?;

@@ -1,78 +1,17 @@
 //! Sessions between two sides that both have objects, over sockets.
 
-use microbuild_rpc::peer::{
-    Call, Environment, Message, Monitor, Object, PeerServer, Remote, Session, Stream,
-};
-use microbuild_rpc::{Parcel, StatusCode, TransportError, FLAG_ONEWAY};
+#[path = "support/threads.rs"]
+mod threads;
+
+use microbuild_rpc::peer::{Call, Message, Object, PeerServer, Remote, Session};
+use microbuild_rpc::{Parcel, StatusCode, FLAG_ONEWAY};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-struct Socket(UnixStream);
-
-fn closed(_: std::io::Error) -> TransportError {
-    TransportError::Closed
-}
-
-impl Stream for Socket {
-    fn read_exact(&self, buffer: &mut [u8]) -> Result<(), TransportError> {
-        (&self.0).read_exact(buffer).map_err(closed)
-    }
-    fn write_all(&self, bytes: &[u8]) -> Result<(), TransportError> {
-        (&self.0).write_all(bytes).map_err(closed)
-    }
-    fn has_input(&self) -> bool {
-        #[repr(C)]
-        struct PollFd(i32, i16, i16);
-        extern "C" {
-            fn poll(fds: *mut PollFd, count: u64, timeout: i32) -> i32;
-        }
-        let mut fd = PollFd(self.0.as_raw_fd(), 1, 0);
-        // SAFETY: one entry, valid while the function runs.
-        unsafe { poll(&mut fd, 1, 0) > 0 }
-    }
-    fn shut_down(&self) {
-        let _already = self.0.shutdown(std::net::Shutdown::Both);
-    }
-}
-
-struct Waitable<T>(Mutex<T>, Condvar);
-
-impl<T: Send> Monitor<T> for Waitable<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value), Condvar::new())
-    }
-    fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let result = change(&mut self.0.lock().unwrap());
-        self.1.notify_all();
-        result
-    }
-    fn wait<R>(&self, mut attempt: impl FnMut(&mut T) -> Option<R>) -> R {
-        let mut value = self.0.lock().unwrap();
-        loop {
-            if let Some(result) = attempt(&mut value) {
-                return result;
-            }
-            value = self.1.wait(value).unwrap();
-        }
-    }
-}
-
-struct Threads;
-
-impl Environment for Threads {
-    type Stream = Socket;
-    type Monitor<T: Send + 'static> = Waitable<T>;
-    fn thread() -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        thread_local!(static ID: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-        ID.with(|id| *id)
-    }
-}
+use threads::{Socket, Threads};
 
 type Handler = Box<dyn Fn(Call<'_, Thing>) -> Result<Message<Thing>, StatusCode> + Send + Sync>;
 
@@ -299,6 +238,45 @@ fn an_object_counts_once_however_often_it_is_read_and_also_if_never() {
         assert!(eventually(|| count.load(Ordering::SeqCst) == 1), "{reads}");
         assert_eq!(session.object_count(), 1);
     }
+}
+
+#[test]
+fn a_client_that_does_not_read_may_send_one_way_calls_without_end() {
+    let count = counter();
+    let server = server(&count, 1);
+    let Socket(mut stream) = dial(&server);
+    stream
+        .set_write_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let transaction = |address: u64, code: u32, oneway: bool, number: u64, data: &[u8]| {
+        let mut bytes = vec![0; 16 + 40];
+        bytes[4..8].copy_from_slice(&(40 + data.len() as u32).to_le_bytes());
+        bytes[16..24].copy_from_slice(&address.to_le_bytes());
+        bytes[24..28].copy_from_slice(&code.to_le_bytes());
+        bytes[28..32].copy_from_slice(&u32::from(oneway).to_le_bytes());
+        bytes[32..40].copy_from_slice(&number.to_le_bytes());
+        bytes[40..44].copy_from_slice(&(data.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(data);
+        bytes
+    };
+    let mut hello = vec![0; 16];
+    hello[0] = 2;
+    hello.extend_from_slice(b"cci\0\0\0\0\0");
+    hello.extend(transaction(0, 0, false, 0, &[]));
+    stream.write_all(&hello).unwrap();
+    for number in 0..20_000 {
+        let call = transaction(3, RECORD, true, number, &[1, 0, 0, 0]);
+        stream.write_all(&call).unwrap();
+    }
+    stream
+        .write_all(&transaction(3, DOUBLE, false, 0, &[21, 0, 0, 0]))
+        .unwrap();
+    // The agreed protocol, the root, all references at once, and the reply.
+    let mut answer = [0; 8 + (16 + 20 + 16 + 4) + 32 + (16 + 20 + 4)];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[64..68], [2, 0, 0, 0]);
+    assert_eq!(answer[88..92], 20_001_u32.to_le_bytes());
+    assert_eq!(answer[132..], [42, 0, 0, 0]);
 }
 
 #[test]

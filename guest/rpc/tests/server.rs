@@ -3,7 +3,7 @@
 mod support;
 
 use microbuild_rpc::server::{Server, Service};
-use microbuild_rpc::{Address, Error, Parcel, SessionTable};
+use microbuild_rpc::{Address, Error, Parcel, SessionTable, PING_TRANSACTION};
 use std::cell::RefCell;
 use support::{corpus, Numbers, Peer, Recorded, DESCRIPTOR};
 
@@ -281,6 +281,27 @@ fn one_way_calls_run_in_the_order_of_their_numbers() {
         (Ok(()), vec![10, 11, 12, 13])
     );
     assert_eq!(recorded(&[(1, 11), (2, 12)]), (Ok(()), vec![]));
+}
+
+#[test]
+fn one_way_calls_are_acknowledged_with_the_next_reply() {
+    let mut data = Parcel::request(DESCRIPTOR);
+    data.write_i32(1);
+    let mut input = [hello(1), transaction(0, 0, 0, 0, &[])].concat();
+    for number in 0..3 {
+        input.extend(transaction(ROOT, 5, 1, number, data.data()));
+    }
+    input.extend(transaction(ROOT, PING_TRANSACTION, 0, 0, &[]));
+    let (outcome, output) = serve(&input);
+    assert_eq!(outcome, Ok(()));
+    let expected = format!(
+        "0100000000000000{GET_ROOT_REPLY_V1}\
+         02000000100000000000000000000000\
+         03000000000000000400000000000000\
+         01000000140000000000000000000000\
+         0000000000000000000000000000000000000000"
+    );
+    assert_eq!(hex(&output), expected);
 }
 
 #[test]

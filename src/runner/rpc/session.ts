@@ -58,6 +58,8 @@ export class RpcSession {
   readonly #executor: Executor;
   readonly #connections: RpcConnection[] = [];
   readonly #outgoing = new ConnectionPool();
+  /** References to give back with the next word to the peer. */
+  readonly #owed = new Map<bigint, number>();
   /** Proxies with recipients of their death. */
   readonly #linked = new Set<RemoteBinder>();
   readonly #onFault: (error: unknown) => void;
@@ -210,9 +212,13 @@ export class RpcSession {
     const frame = await this.#executor.execute(transaction, context);
     if (transaction.address !== 0n) {
       const amount = this.#nodes.takeReceived(transaction.address);
-      // Before a reply, where the caller reads for certain; nobody may read after a one-way call.
-      const connection = context.oneway ? undefined : context.connection;
-      this.#giveBack(transaction.address, amount, connection ?? this.#outgoing.any());
+      if (context.oneway && this.#outgoing.size === 0) this.#owe(transaction.address, amount);
+      else
+        this.#giveBack(
+          transaction.address,
+          amount,
+          context.oneway ? undefined : context.connection,
+        );
     }
     return frame();
   }
@@ -313,9 +319,18 @@ export class RpcSession {
     return proxy;
   }
 
+  /** Leaves references for the next word to the peer: after a one-way call nobody may read for long. */
+  #owe(address: bigint, amount: number): void {
+    if (amount > 0) this.#owed.set(address, (this.#owed.get(address) ?? 0) + amount);
+  }
+
   #giveBack(address: bigint, amount: number, connection = this.#outgoing.any()): void {
-    if (amount === 0 || this.#error !== undefined) return;
-    (connection ?? this.#connections[0])?.send(encodeDecStrong(address, amount));
+    if (this.#error !== undefined) return;
+    this.#owe(address, amount);
+    for (const [owed, count] of this.#owed) {
+      (connection ?? this.#connections[0])?.send(encodeDecStrong(owed, count));
+    }
+    this.#owed.clear();
   }
 
   /** Two sides that know no object of each other have nothing to say any more, as in libbinder. */

@@ -108,8 +108,8 @@ impl<E: Environment> Connections<E> {
     /// A connection to send word by that nobody waits for, if there is one at once.
     pub fn find_idle(&mut self, thread: u64) -> Option<Lease<E>> {
         let own = |slot: &Slot<E>| slot.thread == Some(thread);
-        // Where the peer waits for a reply it reads for certain. After a one-way call nobody may read for long, so that a free
-        // connection is better than the one that the call came by.
+        // Where the peer waits for a reply it reads for certain. After a one-way call nobody may read for long: writing there
+        // would in the end block, with further calls unread behind it.
         let chosen = self
             .slots
             .iter()
@@ -118,8 +118,7 @@ impl<E: Environment> Connections<E> {
                 self.slots
                     .iter()
                     .position(|slot| slot.calling && slot.thread.is_none())
-            })
-            .or_else(|| self.slots.iter().position(own));
+            });
         let slot = self.slots.get_mut(chosen?)?;
         match Self::take(slot, thread) {
             Found::Lease(lease) => Some(lease),

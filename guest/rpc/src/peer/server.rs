@@ -49,6 +49,11 @@ impl<O: Object> PeerServer<O> {
         }
     }
 
+    /// The object that it serves.
+    pub fn root(&self) -> Arc<O> {
+        Arc::clone(&self.root)
+    }
+
     /// The sessions that are alive.
     pub fn sessions(&self) -> Vec<Arc<Session<O>>> {
         self.sessions

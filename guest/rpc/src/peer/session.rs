@@ -13,6 +13,7 @@ use crate::wire::{
     PROTOCOL_MAX,
 };
 use crate::FLAG_ONEWAY;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -22,7 +23,16 @@ struct State<O: Object> {
     nodes: Nodes<O>,
     connections: Connections<O::Environment>,
     /// References to give back for which no connection was free.
-    pending: Vec<DecStrong>,
+    pending: BTreeMap<Address, u32>,
+}
+
+impl<O: Object> State<O> {
+    fn owe(&mut self, address: Address, amount: u32) {
+        if amount > 0 {
+            let owed = self.pending.entry(address).or_default();
+            *owed = owed.saturating_add(amount);
+        }
+    }
 }
 
 /// Objects and connections of this process and one peer.
@@ -51,7 +61,7 @@ impl<O: Object> Session<O> {
             alive: true,
             nodes: Nodes::new(id.is_some()),
             connections: Connections::new(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
         };
         Arc::new(Self {
             version,
@@ -310,8 +320,7 @@ impl<O: Object> Session<O> {
         if amount == 0 {
             return;
         }
-        self.state
-            .with(|state| state.pending.push(DecStrong { address, amount }));
+        self.state.with(|state| state.owe(address, amount));
         let thread = O::Environment::thread();
         let idle = self.state.with(|state| state.connections.find_idle(thread));
         if let Some(lease) = idle {
@@ -325,7 +334,10 @@ impl<O: Object> Session<O> {
 
     fn send_pending(&self, stream: &Arc<StreamOf<O>>) -> Result<(), Error> {
         let pending = self.state.with(|state| mem::take(&mut state.pending));
-        let bytes: Vec<u8> = pending.iter().flat_map(DecStrong::encode).collect();
+        let commands = pending.into_iter();
+        let bytes: Vec<u8> = commands
+            .flat_map(|(address, amount)| DecStrong { address, amount }.encode())
+            .collect();
         if !bytes.is_empty() {
             stream.write_all(&bytes)?;
         }
@@ -547,9 +559,7 @@ impl<O: Object> Session<O> {
     fn acknowledge(&self, stream: &Arc<StreamOf<O>>, address: Address) -> Result<(), Error> {
         self.state.with(|state| {
             let amount = state.nodes.take_received(address);
-            if amount > 0 {
-                state.pending.push(DecStrong { address, amount });
-            }
+            state.owe(address, amount);
         });
         self.send_pending(stream)
     }

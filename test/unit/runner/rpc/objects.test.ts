@@ -280,6 +280,7 @@ test('a binder that a handler does not read is given back, where the protocol te
     await client.root.transact(1, (p) => p.object(callbackObject([])).object(client.root));
   }
   await until(settled(client));
+  expect(client.session.objectCount).toBe(1);
 });
 
 test('a call that is not sent costs the peer no reference', async () => {

@@ -302,6 +302,29 @@ test('an address with unknown option bits is answered with BAD_VALUE and the ses
   expect([answer.readInt32LE(24), answer.readInt32LE(24 + 36)]).toEqual([-22, -22]);
 });
 
+test('one-way calls are acknowledged with the next reply, in one', async () => {
+  const { path } = await serve();
+  const frame = (flags: number, number: number): Buffer => {
+    const bytes = Buffer.alloc(16 + 40);
+    bytes.writeUInt32LE(40, 4);
+    bytes.writeUInt32LE(3, 16);
+    bytes.writeUInt32LE(0x5f504e47, 24);
+    bytes.writeUInt32LE(flags, 28);
+    bytes.writeUInt32LE(number, 32);
+    return bytes;
+  };
+  const getRoot = Buffer.alloc(56);
+  getRoot.writeUInt32LE(40, 4);
+  const calls = [frame(1, 0), frame(1, 1), frame(1, 2), frame(0, 0)];
+  const answer = await exchange(path, Buffer.concat([HANDSHAKE, getRoot, ...calls]));
+  expect(answer.subarray(8 + 56).toString('hex')).toBe(
+    '02000000100000000000000000000000' +
+      '03000000000000000400000000000000' +
+      '01000000140000000000000000000000' +
+      '00'.repeat(20),
+  );
+});
+
 test('a connection more than there are threads ends the session, as since Android 16', async () => {
   const { path, errors } = await serve({ maxThreads: 1 });
   const client = await open(path);
