@@ -11,8 +11,11 @@ import { join, resolve } from 'node:path';
 import { createVerify, generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { callMethod } from '../../src/runner/aidl/call.ts';
 import { compileAidl } from '../../src/runner/aidl/compile.ts';
 import { readAidlFiles } from '../../src/runner/aidl/files.ts';
+import { parseAidl } from '../../src/runner/aidl/parse.ts';
+import { openRpcClient } from '../../src/runner/rpc/client.ts';
 import { aidlStub } from '../../src/runner/aidl/objects.ts';
 import { BinderException, RpcSessionError } from '../../src/runner/rpc/errors.ts';
 import { RpcServer } from '../../src/runner/rpc/server.ts';
@@ -22,6 +25,7 @@ import { runTool } from '../support/tools.ts';
 const GUEST = resolve('target/guest/x86_64');
 const SERVICE = 'guest/aidl/android/system/virtualization/payload/IVmPayloadService.aidl';
 const PORT = 5680;
+const ports: Readonly<Record<string, number>> = { counter: 5682 };
 
 /** What the test's manager answers, by method; undefined throws EX_UNSUPPORTED_OPERATION. */
 interface Answers {
@@ -58,13 +62,20 @@ interface Running {
 }
 
 /** Starts the fixture under the launcher; with a manager, unless told otherwise. */
-async function start(manager = true, env: NodeJS.ProcessEnv = {}): Promise<Running> {
+async function start(
+  manager = true,
+  env: NodeJS.ProcessEnv = {},
+  name = 'payload-api',
+): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), 'mb-api-'));
   stops.push(() => rmSync(folder, { recursive: true, force: true }));
   const variables = { ...process.env, MICROBUILD_LIB: GUEST };
-  const made = runTool('make', ['-s', '-C', 'test/fixtures/payloads', `OUT=${folder}`], {
-    env: variables,
-  });
+  const libraries = [name, 'vsock-over-unix'].map((each) => join(folder, `lib${each}.so`));
+  const made = runTool(
+    'make',
+    ['-s', '-C', 'test/fixtures/payloads', `OUT=${folder}`, ...libraries],
+    { env: variables },
+  );
   expect(made.stderr).toBe('');
   if (manager) {
     const server = new RpcServer({ root: managerStub() });
@@ -72,7 +83,7 @@ async function start(manager = true, env: NodeJS.ProcessEnv = {}): Promise<Runni
     stops.push(() => void server.close());
   }
   let stderr = '';
-  const child = spawn(join(GUEST, 'microdroid_launcher'), [join(folder, 'libpayload-api.so')], {
+  const child = spawn(join(GUEST, 'microdroid_launcher'), [join(folder, `lib${name}.so`)], {
     env: {
       LD_LIBRARY_PATH: GUEST,
       LD_PRELOAD: join(folder, 'libvsock-over-unix.so'),
@@ -83,12 +94,12 @@ async function start(manager = true, env: NodeJS.ProcessEnv = {}): Promise<Runni
   });
   child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
   stops.push(() => void child.kill('SIGKILL'));
-  return { folder, child, stderr: () => stderr, dial: () => dial(folder) };
+  return { folder, child, stderr: () => stderr, dial: () => dial(folder, ports[name] ?? PORT) };
 }
 
-async function dial(folder: string): Promise<Socket> {
+async function dial(folder: string, port: number): Promise<Socket> {
   for (let attempt = 0; ; attempt++) {
-    const socket = connect(join(folder, `vsock-${PORT}`));
+    const socket = connect(join(folder, `vsock-${port}`));
     // oxlint-disable-next-line no-await-in-loop -- until it listens
     const failure = await new Promise<Error | undefined>((done) => {
       socket.once('connect', () => done(undefined)).once('error', done);
@@ -204,5 +215,21 @@ describe.skipIf(arch() !== 'x64')('the payload API', () => {
     expect(stderr()).toBe(
       'Failed to notify payload ready: /dev/socket/vm_payload_service: errno 2\n',
     );
+  });
+
+  test('payloads in C++ need no C++ library', async () => {
+    const { dial: dialCounter } = await start(true, {}, 'counter');
+    const client = await openRpcClient(await dialCounter());
+    const counter = parseAidl(
+      'package dev.microbuild.test; interface ICounter { int add(int x); }',
+    );
+    const add = async (amount: number): Promise<unknown> =>
+      callMethod(client.root, counter, 'add', [amount]);
+    expect([await add(2), await add(40)]).toEqual([2, 42]);
+    await expect(add(-1)).rejects.toMatchObject({
+      serviceSpecific: 1,
+      serviceMessage: 'Only upwards',
+    });
+    client.close();
   });
 });

@@ -91,7 +91,9 @@ export function testPayloadApi(dial: Dial): void {
       const data = Buffer.alloc(size, 'microbuild');
       expect(Buffer.compare((await call('echo', data)) as Buffer, data)).toBe(0);
     }
-    await expect(call('echo', Buffer.alloc(614_400))).rejects.toBeInstanceOf(RangeError);
+    await expect(call('echo', Buffer.alloc(614_400))).rejects.toMatchObject(
+      status(STATUS.FAILED_TRANSACTION),
+    );
     client.close();
   });
 
