@@ -6,7 +6,7 @@
 import { lstat, readFile, readdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { EnvironmentError, UsageError } from '../../core/errors.ts';
+import { EnvironmentError, MicrobuildError, UsageError } from '../../core/errors.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { checkVmName, ensurePrivateFolder } from '../registry.ts';
@@ -90,6 +90,8 @@ export interface FoundInstance {
   /** Until the first handover. */
   readonly isNew: boolean;
   readonly versions: Versions;
+  /** Why it cannot be run. */
+  readonly problem: string | undefined;
   /** The process that runs it. */
   readonly usedBy: number | undefined;
 }
@@ -97,19 +99,28 @@ export interface FoundInstance {
 /** @throws {UsageError} when there is none. */
 export async function findInstance(state: string, name: string): Promise<FoundInstance> {
   const paths = instancePaths(state, { name });
-  if ((await readSecret(paths.id, ID_SIZE)) === undefined) {
+  const isThere = async (path: string): Promise<boolean> =>
+    lstat(path).then(
+      () => true,
+      () => false,
+    );
+  // What is left of an instance is found, too: it can be told of, and removed.
+  if (!(await isThere(paths.id)) && !(await isThere(paths.versions))) {
     throw new UsageError('input', `Cannot find an instance "${name}"`, {
       hint: 'See "microbuild instance list"',
     });
   }
-  const versions = await readVersions(paths);
-  return {
-    name,
-    folder: paths.folder,
-    isNew: versions === undefined,
-    versions: versions ?? NO_VERSIONS,
-    usedBy: await lockOwner(paths.lock),
-  };
+  const usedBy = await lockOwner(paths.lock);
+  const found = { name, folder: paths.folder, usedBy };
+  try {
+    const versions = await readVersions(paths);
+    const id = await readSecret(paths.id, ID_SIZE);
+    const problem = id === undefined ? `${paths.id} is missing` : undefined;
+    return { ...found, isNew: versions === undefined, versions: versions ?? NO_VERSIONS, problem };
+  } catch (error) {
+    if (!(error instanceof MicrobuildError)) throw error;
+    return { ...found, isNew: false, versions: NO_VERSIONS, problem: error.message };
+  }
 }
 
 /** Every instance below the state folder, sorted by name. */
@@ -121,8 +132,12 @@ export async function listInstances(state: string): Promise<readonly FoundInstan
   });
   const found: FoundInstance[] = [];
   for (const name of names.toSorted((a, b) => (a < b ? -1 : 1))) {
-    const isInstance = await lstat(join(folder, name, FILES.id)).catch(() => undefined);
-    if (isInstance !== undefined) found.push(await findInstance(state, name));
+    const instance = await findInstance(state, name).catch((error: unknown) => {
+      // A folder of another kind.
+      if (error instanceof UsageError) return undefined;
+      throw error;
+    });
+    if (instance !== undefined) found.push(instance);
   }
   return found;
 }
@@ -143,7 +158,7 @@ export async function removeInstance(state: string, name: string): Promise<void>
   }
   try {
     // The id first: what else stays after a crash is of no use to anybody.
-    await rm(paths.id);
+    await rm(paths.id, { force: true });
     await rm(folder, { recursive: true });
   } catch (error) {
     await lock.release();

@@ -7,6 +7,8 @@ export interface InstanceDescription {
   readonly folder: string;
   /** No guest was handed its secrets yet. */
   readonly new: boolean;
+  /** Why it cannot be run. */
+  readonly problem: string | null;
   /** The process that runs it. */
   readonly usedBy: number | null;
   /** The newest that ran, by key: SHA-256 of AVB's encoding. Numbers of 64 bits, as text. */
@@ -20,12 +22,13 @@ export interface InstanceDescription {
 }
 
 export function describeInstance(found: FoundInstance): InstanceDescription {
-  const { name, folder, isNew, usedBy, versions } = found;
+  const { name, folder, isNew, problem = null, usedBy = null, versions } = found;
   return {
     name,
     folder,
     new: isNew,
-    usedBy: usedBy ?? null,
+    problem,
+    usedBy,
     systems: [...versions.system].map(([key, index]) => ({ key, rollbackIndex: String(index) })),
     packages: [...versions.payload].map(([key, version]) => {
       const [packageName = '', signer = ''] = key.split(' ');

@@ -1,5 +1,6 @@
 import { listInstances, statePath } from '../../../runner/instance/folder.ts';
 import type { CommandDefinition } from '../../command.ts';
+import { printable } from '../../terminal.ts';
 import { describeInstance, type InstanceDescription } from './describe.ts';
 
 export const instanceListCommand: CommandDefinition = {
@@ -24,7 +25,8 @@ export const instanceListCommand: CommandDefinition = {
   },
 };
 
-function summarize({ new: isNew, usedBy, packages }: InstanceDescription): string {
+function summarize({ new: isNew, usedBy, packages, problem }: InstanceDescription): string {
+  if (problem !== null) return printable(problem);
   const packageNames = packages.map((each) => `${each.package} ${each.versionCode}`);
   return [
     usedBy === null ? 'idle' : `run by process ${usedBy}`,

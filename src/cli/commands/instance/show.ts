@@ -1,5 +1,6 @@
 import { findInstance, statePath } from '../../../runner/instance/folder.ts';
 import type { CommandDefinition } from '../../command.ts';
+import { printable } from '../../terminal.ts';
 import { describeInstance } from './describe.ts';
 
 export const instanceShowCommand: CommandDefinition = {
@@ -10,7 +11,7 @@ export const instanceShowCommand: CommandDefinition = {
   examples: [['instance show hello', 'folder, systems and packages; no secret']],
   async run(args, { env }) {
     const found = describeInstance(await findInstance(statePath(env), args.text('name')));
-    const { name, folder, usedBy, systems, packages } = found;
+    const { name, folder, problem, usedBy, systems, packages } = found;
     const lines = [
       `${name}${usedBy === null ? '' : `, run by process ${usedBy}`}`,
       `  folder   ${folder}`,
@@ -23,6 +24,7 @@ export const instanceShowCommand: CommandDefinition = {
         `           signed by sha256:${each.signer}`,
       ]),
     ];
+    if (problem !== null) lines.push(`  cannot be run: ${printable(problem)}`);
     if (found.new) lines.push('  new: no guest has its secrets yet');
     return { text: lines.join('\n'), json: found };
   },

@@ -239,6 +239,21 @@ describe('an instance', () => {
     expect(await sealOf()).not.toBe(before);
   });
 
+  it('that is damaged is told of beside the others, and can be removed', async () => {
+    for (const name of ['good', 'no-id', 'no-versions']) await boot({ name });
+    await rm(instancePaths(state, { name: 'no-id' }).id);
+    await writeFile(instancePaths(state, { name: 'no-versions' }).versions, 'not JSON');
+    await mkdir(join(state, 'instances/something else'));
+    const found = await listInstances(state);
+    expect(found.map(({ name, problem }) => [name, problem])).toEqual([
+      ['good', undefined],
+      ['no-id', expect.stringContaining('id is missing')],
+      ['no-versions', expect.stringContaining('it is not JSON')],
+    ]);
+    for (const { name } of found) await removeInstance(state, name);
+    expect(await listInstances(state)).toEqual([]);
+  });
+
   it('that has run never gets new secrets without a word', async () => {
     const before = await sealOf();
     const { id } = instancePaths(state, { name: 'test' });
