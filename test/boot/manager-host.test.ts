@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSandbox, runProcess, type Sandbox } from '../support/cli.ts';
-import { buildBundle, managerRecipe, runBundle, runFile } from '../support/manager.ts';
+import { buildBundle, managerRecipe, runBundle, runFile, type Run } from '../support/manager.ts';
 
 let sandbox: Sandbox;
 
@@ -64,5 +64,28 @@ describe('a host without a service', () => {
     const console = runFile(sandbox, 'alone', 'console.log');
     expect(console).toContain(`refused ${text} runtime: `);
     expect(console).not.toContain('phase metadata');
+  });
+});
+
+describe('an instance that has run a newer payload', () => {
+  test('is not given to an older one, with code 2', async () => {
+    const bundleOf = async (versionCode: number): Promise<string> => {
+      const task = '{ command: /mnt/apk/bin/tool, command_args: ["7"] }';
+      const recipe = managerRecipe(sandbox, 'aged', `config: { task: ${task} }`, { versionCode });
+      const path = `${recipe}-${versionCode}`;
+      renameSync(await buildBundle(sandbox, recipe), path);
+      return path;
+    };
+    const [newer, older] = [await bundleOf(4), await bundleOf(3)];
+    const instance = ['--instance', join(sandbox.folder, 'instance')];
+    const run = (bundle: string, ...options: readonly string[]): Promise<Run> =>
+      runBundle(sandbox, bundle, 'aged', ...options);
+    expect((await run(newer, ...instance)).status).toBe(7);
+    const refused = await run(older, '--verify=boot', ...instance);
+    expect(refused.status).toBe(126);
+    expect(refused.output).toContain('refused MICRODROID_PAYLOAD_HAS_CHANGED payload-version: ');
+    expect(refused.reason).toMatch(/^MICRODROID_PAYLOAD_HAS_CHANGED\|/);
+    expect(refused.output).not.toContain('tool: 1 arguments');
+    expect((await run(older, '--ephemeral')).status).toBe(7);
   });
 });
