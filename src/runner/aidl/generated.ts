@@ -4,13 +4,7 @@ import { type LocalBinder, RemoteBinder } from '../rpc/binder.ts';
 import { BinderStatusError, STATUS } from '../rpc/errors.ts';
 import { writeOk } from '../rpc/status.ts';
 import { AidlReader } from './reader.ts';
-import {
-  BINDER,
-  callAidl,
-  GET_INTERFACE_HASH,
-  GET_INTERFACE_VERSION,
-  runHandler,
-} from './transact.ts';
+import { BINDER, callAidl, GET_INTERFACE_HASH, GET_INTERFACE_VERSION } from './transact.ts';
 import { type AidlWriter, writeAidl } from './writer.ts';
 
 /** How one method travels. Generated code gives the functions exact types. */
@@ -158,7 +152,7 @@ function makeStub(
       }
       const { codec, method } = entry;
       const args = codec.readArguments(new AidlReader(context.session, data));
-      const result = await runHandler(context, () => method(...args));
+      const result = await method(...args);
       if (codec.oneway) return;
       writeOk(reply);
       writeAidl(context.session, reply, 'the return value', (out) =>

@@ -9,13 +9,7 @@ import { BinderStatusError, STATUS } from '../rpc/errors.ts';
 import { writeOk } from '../rpc/status.ts';
 import { readValue, writeValue } from './codec.ts';
 import { AidlReader } from './reader.ts';
-import {
-  BINDER,
-  callAidl,
-  GET_INTERFACE_HASH,
-  GET_INTERFACE_VERSION,
-  runHandler,
-} from './transact.ts';
+import { BINDER, callAidl, GET_INTERFACE_HASH, GET_INTERFACE_VERSION } from './transact.ts';
 import {
   type AidlArgument,
   type AidlMethod,
@@ -221,7 +215,7 @@ async function serveMethod(
     const isNullable = 'nullable' in arg.type && arg.type.nullable;
     return isNullable ? input.nullableLength() : input.length();
   });
-  const answer: unknown = await runHandler(context, () => handler(args, context));
+  const answer: unknown = await handler(args, context);
   if (method.oneway) return;
   const values = answerValues(method, answer);
   writeOk(reply);
