@@ -16,9 +16,9 @@ let packed: Buffer;
 
 /** FNV-1a of 32 bits, as the payload computes it. */
 function sum(bytes: Uint8Array): string {
-  let sum = 0x811c9dc5;
-  for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193);
-  return (sum >>> 0).toString(16).padStart(8, '0');
+  let state = 0x811c9dc5;
+  for (const byte of bytes) state = Math.imul(state ^ byte, 0x01000193);
+  return (state >>> 0).toString(16).padStart(8, '0');
 }
 
 /** Bytes that do not compress, or text that does. */
