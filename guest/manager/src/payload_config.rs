@@ -8,6 +8,9 @@ use std::fmt;
 
 use crate::json::{self, Value};
 
+mod fields;
+use fields::Fields;
+
 /// Of the file. Android's own are below 1 KiB.
 pub const CONFIG_SIZE_MAX: u64 = 64 * 1024;
 const TASK_ARGUMENT_COUNT_MAX: usize = 256;
@@ -208,81 +211,6 @@ fn executable(path: &str, arguments: Vec<String>) -> Result<Task, ConfigError> {
         path: path.to_owned(),
         arguments,
     })
-}
-
-/// The members of an object, by key.
-struct Fields<'a> {
-    name: &'static str,
-    members: &'a [(String, Value)],
-}
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value, name: &'static str) -> Result<Self, ConfigError> {
-        match value {
-            Value::Object(members) => Ok(Self { name, members }),
-            _ => Err(ConfigError::new(format!("{name} must be an object"))),
-        }
-    }
-
-    /// A key that means something must not be there twice: readers differ on which one counts.
-    fn present(&self, key: &str) -> Result<Option<&'a Value>, ConfigError> {
-        let mut found = self.members.iter().filter(|(name, _)| name == key);
-        match (found.next(), found.next()) {
-            (None, _) => Ok(None),
-            (Some((_, value)), None) => Ok(Some(value)),
-            (Some(_), Some(_)) => Err(ConfigError::new(format!(
-                "{}: {key} is there twice",
-                self.name
-            ))),
-        }
-    }
-
-    /// `null` is nothing.
-    fn value(&self, key: &str) -> Result<Option<&'a Value>, ConfigError> {
-        Ok(self.present(key)?.filter(|value| **value != Value::Null))
-    }
-
-    fn wrong_type(&self, key: &str) -> ConfigError {
-        ConfigError::new(format!("{}: {key} has another type", self.name))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&'a str>, ConfigError> {
-        match self.present(key)? {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.wrong_type(key)),
-        }
-    }
-
-    fn required_text(&self, key: &str) -> Result<&'a str, ConfigError> {
-        self.text(key)?
-            .ok_or_else(|| ConfigError::new(format!("{}: {key} is missing", self.name)))
-    }
-
-    fn flag(&self, key: &str) -> Result<Option<bool>, ConfigError> {
-        match self.value(key)? {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(_) => Err(self.wrong_type(key)),
-        }
-    }
-
-    /// One that is false when it is not there, and cannot be null.
-    fn required_flag(&self, key: &str) -> Result<bool, ConfigError> {
-        match self.present(key)? {
-            None => Ok(false),
-            Some(Value::Bool(value)) => Ok(*value),
-            Some(_) => Err(self.wrong_type(key)),
-        }
-    }
-
-    fn list(&self, key: &str) -> Result<&'a [Value], ConfigError> {
-        match self.present(key)? {
-            None => Ok(&[]),
-            Some(Value::Array(values)) => Ok(values),
-            Some(_) => Err(self.wrong_type(key)),
-        }
-    }
 }
 
 #[cfg(test)]
