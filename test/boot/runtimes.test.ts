@@ -58,11 +58,10 @@ describe('recipes/hello with another C library', () => {
     ]);
     layOutAndroid(join(folder, 'android'));
     const guest = 'target/guest/x86_64/bionic';
-    execFileSync('gcc', [
-      ...['-std=c11', '-O2', '-fPIC', '-shared', '-nostdlib', '-Iguest/vm-payload/include'],
-      ...['-o', join(folder, 'libhello.so'), join(folder, 'src/hello.c')],
-      ...[`-L${guest}`, '-lvm_payload', join(folder, 'android/lib64/libc.so')],
-    ]);
+    const flags = '-std=c11 -O2 -fPIC -shared -nostdlib -Iguest/vm-payload/include'.split(' ');
+    const files = ['-o', join(folder, 'libhello.so'), join(folder, 'src/hello.c')];
+    const libc = join(folder, 'android/lib64/libc.so');
+    execFileSync('gcc', [...flags, ...files, `-L${guest}`, '-lvm_payload', libc]);
     expect(await answerOf(folder)).toMatchObject(ANSWER);
   });
 });

@@ -6,6 +6,9 @@
 #[cfg(not(feature = "freestanding"))]
 extern crate std;
 
+#[cfg(feature = "bionic")]
+mod bionic;
+
 use core::ffi::{c_char, c_int, c_void, CStr};
 use core::fmt::Display;
 use core::ptr::NonNull;

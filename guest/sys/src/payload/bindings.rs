@@ -61,6 +61,7 @@ pub type Pthread = usize;
 
 #[link(name = "c")]
 extern "C" {
+    #[cfg_attr(feature = "bionic", link_name = "__errno")]
     pub fn __errno_location() -> *mut c_int;
 
     pub fn malloc(size: usize) -> *mut c_void;
