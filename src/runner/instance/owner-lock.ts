@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { link, open, readFile, rename, rm } from 'node:fs/promises';
-import { processStart } from '../registry.ts';
+import { processStart } from '../process-identity.ts';
 
 /** How often a lock that somebody else cleans up at the same time is tried again. */
 const ATTEMPTS = 10;
