@@ -25,6 +25,24 @@ export * from './core/errors.ts';
 export { silentReporter, type BuildEvent, type Reporter } from './core/events.ts';
 export { readRecipe, type Recipe } from './recipe/parse.ts';
 export type { DeathReason, VmCallbacks, VmState } from './runner/life-cycle.ts';
+export { compileAidl, type AidlProgram, type CompileOptions } from './runner/aidl/compile.ts';
+export { aidlSources, readAidlFiles } from './runner/aidl/files.ts';
+export { aidlInterface, wrapNullable, type AidlInterface } from './runner/aidl/generated.ts';
+export {
+  aidlProxy,
+  aidlStub,
+  releaseProxy,
+  type AidlProxy,
+  type StubOptions,
+} from './runner/aidl/objects.ts';
+export { parseAidl } from './runner/aidl/parse.ts';
+export { AidlReader } from './runner/aidl/reader.ts';
+export type { InterfaceDescription } from './runner/aidl/types.ts';
+export { AidlWriter } from './runner/aidl/writer.ts';
+export { RemoteBinder, type LocalBinder } from './runner/rpc/binder.ts';
+export { openRpcClient, type RpcClient, type RpcClientOptions } from './runner/rpc/client.ts';
+export { BinderException, BinderStatusError, RpcSessionError } from './runner/rpc/errors.ts';
+export { RpcServer, type RpcServerOptions } from './runner/rpc/server.ts';
 export {
   startVm,
   type Vm,

@@ -24,12 +24,6 @@ const CANNOT_TRAVEL: Readonly<Record<string, readonly [why: string, hint: string
   ParcelableHolder: ['its content has no type', 'Use a union of the parcelables that it may hold'],
 };
 
-/** What the rules of directions need to know of a type. */
-export interface ResolvedType {
-  readonly type: AidlType;
-  readonly isVoid: boolean;
-}
-
 export class Types {
   readonly #documents: Documents;
   readonly #constants: Constants;

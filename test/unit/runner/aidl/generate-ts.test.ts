@@ -21,7 +21,7 @@ import { runTool } from '../../../support/tools.ts';
 
 const PROGRAM = everyType();
 const TYPES = interfaceOf(PROGRAM, 'ITypes');
-const RUNTIME = resolve('src/runner/aidl/runtime.ts');
+const RUNTIME = resolve('src/index.ts');
 
 type Call = (...args: readonly unknown[]) => unknown;
 type Methods = Readonly<Record<string, Call>>;
