@@ -56,9 +56,10 @@ describe('a machine in the background', () => {
     expect(await callMethod(client.root, iface, 'hello', ['socket'])).toContain('Hello, socket!');
     client.close();
 
-    const said =
-      (await cli('logs', 'hello')).stdout + (await cli('logs', 'hello', '--console')).stdout;
-    expect(said).toContain('serving dev.microbuild.hello.IHello on vsock port 5678');
+    expect((await cli('logs', 'hello')).stdout).toBe(
+      'hello: serving dev.microbuild.hello.IHello on vsock port 5678\n',
+    );
+    expect((await cli('logs', 'hello', '--console')).stdout).toContain('microbuild: phase payload');
     const again = await cli('run', bundle);
     expect([again.status, again.stderr]).toEqual([2, expect.stringContaining('running already')]);
 
