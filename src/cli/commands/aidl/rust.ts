@@ -33,10 +33,20 @@ export const aidlRustCommand: CommandDefinition = {
     if (version !== undefined && !(Number.isInteger(version) && version > 0 && version < 2 ** 31)) {
       throw new UsageError('usage', `Cannot use ${version} as the version: expected 1 or more`);
     }
+    const runtime = args.text('runtime');
+    if (!/^[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*$/.test(runtime)) {
+      throw new UsageError('usage', `Cannot use "${runtime}" as a path of Rust`, {
+        hint: 'Write it as in vm_payload::aidl',
+      });
+    }
+    const hash = args.optionalText('interface-hash');
+    if (hash !== undefined && !/^[\w.-]{1,128}$/.test(hash)) {
+      throw new UsageError('usage', `Cannot use "${hash}" as a hash: expected hexadecimal digits`);
+    }
     const text = generateRust(compileFiles(args), {
-      runtime: args.text('runtime'),
+      runtime,
       version,
-      hash: args.optionalText('interface-hash'),
+      hash,
     });
     const folder = args.optionalText('out');
     if (folder === undefined) return { text: text.trimEnd(), json: { text } };

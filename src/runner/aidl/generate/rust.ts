@@ -63,7 +63,8 @@ function moduleOf(root: Module, path: readonly string[]): Module {
 function writeModule(code: CodeText, module: Module, options: RustOptions): void {
   const isRoot = module.path.length === 0;
   if (module.types.length > 0) {
-    code.line(`use ::${options.runtime ?? 'microbuild_aidl_runtime'} as _aidl;`);
+    const runtime = options.runtime ?? 'microbuild_aidl_runtime';
+    code.line(`use ${runtime.startsWith('crate::') ? '' : '::'}${runtime} as _aidl;`);
   }
   const types = new RustTypes(module.path);
   for (const description of module.types) {

@@ -42,9 +42,14 @@ export class CodeText {
   }
 }
 
-/** A line that no file may carry further than its comment. */
+/** What would end a comment's line, or show it in another order than it is in. */
+const UNPRINTABLE = /[\p{C}\u2028\u2029]/gu;
+
+/** The lines of a comment as other languages can carry them. */
 export const docLines = (doc: string | undefined): readonly string[] =>
-  doc === undefined ? [] : doc.split('\n').map((line) => line.trimEnd());
+  doc === undefined
+    ? []
+    : doc.split('\n').map((line) => line.replaceAll(UNPRINTABLE, ' ').trimEnd());
 
 /** The given types and all that they lead to, without nested ones, by full name. */
 export function neededTypes(program: AidlProgram): readonly TypeDescription[] {
