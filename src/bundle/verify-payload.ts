@@ -1,9 +1,11 @@
 /** The payload disk's part of the chain of trust: what is started, and every APK that goes with it. */
 
+import { ARCHITECTURES } from '../core/arch.ts';
 import { toHex } from '../core/digest.ts';
 import { FormatError, VerificationError } from '../core/errors.ts';
 import { decodePayloadMetadata, type PayloadStart } from '../formats/payload-metadata/metadata.ts';
 import { readEntry } from '../formats/zip/read-entry.ts';
+import { readZip } from '../formats/zip/read.ts';
 import { sliceSource, type ByteSource } from '../io/byte-source.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
@@ -15,6 +17,7 @@ import {
   MAX_PAYLOAD_CONFIG_SIZE,
   parsePayloadConfig,
   type PayloadConfig,
+  type PayloadTask,
 } from './payload-config.ts';
 
 /** Proves one link: its name, for people what vouches for what, and the work that finds out. */
@@ -61,7 +64,7 @@ export async function verifyPayloadDisk(bundle: Bundle, prove: Prove, trust: Tru
       unsignedIdsig: true,
     });
   }
-  await verifyStart(prove, start, apk, count);
+  await verifyStart(bundle, prove, start, { apk, extraApks: count });
 }
 
 interface ApkPartitions {
@@ -132,29 +135,39 @@ function accepted(
 
 /** What is started is there, and wants as many extra APKs as there are. */
 async function verifyStart(
+  { manifest }: Bundle,
   prove: Prove,
   start: PayloadStart,
-  apk: ByteSource,
-  count: number,
+  payload: { readonly apk: ByteSource; readonly extraApks: number },
 ): Promise<void> {
+  const { apk, extraApks } = payload;
+  const names = new Set((await readZip(apk)).entries.map(({ name }) => name));
+  const check = (task: PayloadTask, wanted: number): void => {
+    if (wanted !== extraApks) {
+      const counts = `it expects ${wanted} extra APKs, and the disk has ${extraApks}`;
+      throw startError('extra-apk-count', counts);
+    }
+    const name = entryOf(task, ARCHITECTURES[manifest.arch].abi);
+    if (name !== undefined && !names.has(name)) throw startError('missing', `it has no ${name}`);
+  };
   if (start.kind === 'config') {
-    requireCount(start.extraApkCount, count);
+    check({ type: 'microdroid_launcher', command: start.payloadBinaryName }, start.extraApkCount);
     return;
   }
   await prove('payload-config', 'APK → what to run', async () => {
     const config = await readPayloadConfig(apk, start.path);
-    requireCount(config.extraApkCount, count);
+    check(config.task, config.extraApkCount);
     return [`${config.task.type} ${config.task.command}`, undefined];
   });
 }
 
-function requireCount(wanted: number, count: number): void {
-  if (wanted === count) return;
-  throw new VerificationError(
-    'payload-config',
-    'extra-apk-count',
-    `Cannot start payload: it expects ${wanted} extra APKs, and the disk has ${count}`,
-  );
+const startError = (code: string, why: string): VerificationError =>
+  new VerificationError('payload-config', code, `Cannot start payload: ${why}`);
+
+/** The file of the APK that is run; a program of the system is looked for by the guest. */
+function entryOf({ type, command }: PayloadTask, abi: string): string | undefined {
+  if (type === 'microdroid_launcher') return `lib/${abi}/${command}`;
+  return command.startsWith(APK_DIRECTORY) ? command.slice(APK_DIRECTORY.length) : undefined;
 }
 
 /** @param path As the guest sees it, below `/mnt/apk/`. */

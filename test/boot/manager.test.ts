@@ -181,9 +181,11 @@ describe('the guest refuses', () => {
   const without = (label: string) => (parts: readonly Part[]) =>
     parts.filter((part) => part.label !== label);
 
+  const changed = (): string => join(sandbox.folder, 'changed');
+
   /** Lets the guest alone judge a changed copy of the bundle. */
   const judged = async (change: (disk: string) => Promise<void>): Promise<Run> => {
-    const path = join(sandbox.folder, 'changed');
+    const path = changed();
     rmSync(path, { recursive: true, force: true });
     copyBundle(probe, path);
     await change(join(path, 'payload.img'));
@@ -212,34 +214,55 @@ describe('the guest refuses', () => {
       }),
       'payload-config',
       'com.android.art',
+      'payload-metadata',
     ],
     [
       'a configuration file that is not there',
       withMetadata({ kind: 'config-path', path: '/mnt/apk/assets/other.json' }),
       'payload-config',
       'assets/other.json',
+      'payload-config',
     ],
     [
       'another number of extra APKs than is there',
       withMetadata({ kind: 'config', payloadBinaryName: 'libprobe.so', extraApkCount: 1 }),
       'payload-config',
       'config expects 1 extra apks, but found 2',
+      'payload-config',
     ],
     [
       'a library that is not there',
       withMetadata({ kind: 'config', payloadBinaryName: 'libother.so', extraApkCount: 2 }),
       'payload-config',
       'libother.so',
+      'payload-config',
     ],
-    ['an extra APK without its idsig', without('extra-idsig-1'), 'payload-metadata', 'extra APKs'],
-    ['a disk without metadata', without(LABELS.metadata), 'payload-metadata', LABELS.metadata],
-  ] as const)('%s, with code 3', async (_, change, link, text) => {
-    const result = await judged((disk) => remakeDisk(disk, change));
-    expect(result.status).toBe(126);
-    expect(result.output).toContain(`refused MICRODROID_INVALID_PAYLOAD_CONFIG ${link}: `);
-    expect(result.stderr).toContain(text);
-    expect(result.reason).toMatch(/^MICRODROID_INVALID_PAYLOAD_CONFIG\|/);
-  });
+    [
+      'an extra APK without its idsig',
+      without('extra-idsig-1'),
+      'payload-metadata',
+      'extra APKs',
+      'idsig',
+    ],
+    [
+      'a disk without metadata',
+      without(LABELS.metadata),
+      'payload-metadata',
+      LABELS.metadata,
+      'payload-metadata',
+    ],
+  ] as const)(
+    '%s, with code 3; and the host before it',
+    async (_, change, link, text, hostLink) => {
+      const result = await judged((disk) => remakeDisk(disk, change));
+      expect(result.status).toBe(126);
+      expect(result.output).toContain(`refused MICRODROID_INVALID_PAYLOAD_CONFIG ${link}: `);
+      expect(result.stderr).toContain(text);
+      expect(result.reason).toMatch(/^MICRODROID_INVALID_PAYLOAD_CONFIG\|/);
+      const verified = await sandbox.microbuild(['verify', changed(), '--json']);
+      expect(JSON.parse(verified.stdout)).toMatchObject({ error: { link: hostLink } });
+    },
+  );
 
   test('an extra APK of somebody who is not trusted, with code 1; so do the builder and the host', async () => {
     const other = await buildBundle(stranger, managerRecipe(stranger, 'one', 'entry: libprobe.so'));
@@ -265,7 +288,7 @@ describe('the guest refuses', () => {
       'refused MICRODROID_PAYLOAD_VERIFICATION_FAILED payload-certificate: extra-apk-0: ',
     );
     expect(result.reason).toMatch(/^MICRODROID_PAYLOAD_VERIFICATION_FAILED\|extra-apk-0: /);
-    const verified = await sandbox.microbuild(['verify', join(sandbox.folder, 'changed')]);
+    const verified = await sandbox.microbuild(['verify', changed()]);
     expect(verified.status).toBe(3);
     expect(verified.stderr).toContain('extra-apk-0');
   });
