@@ -2,7 +2,7 @@
  * The payload API in one VM: every function, calls back into the host, and how much goes through. Also what a VM answers
  * that is not protected from its host.
  *
- * MICROBUILD_TEST_ECHO_MIB sends so many mebibytes through a method instead of 64; 1024 is the whole of what is promised.
+ * MICROBUILD_TEST_ECHO_MIB sends so many mebibytes through a method instead of 16; 1024 is the whole of what is promised.
  */
 
 import { connect, type Socket } from 'node:net';
@@ -14,7 +14,7 @@ import { echoMany, openPayloadApi, testPayloadApi } from '../support/payload-api
 import { payloadRecipe } from '../support/recipes.ts';
 
 const PORT = 5680;
-const MEBIBYTES = Number(process.env['MICROBUILD_TEST_ECHO_MIB'] ?? 64);
+const MEBIBYTES = Number(process.env['MICROBUILD_TEST_ECHO_MIB'] ?? 16);
 
 let sandbox: Sandbox;
 let socket: string;
