@@ -9,8 +9,12 @@ import { openBundle } from '../../src/bundle/open.ts';
 import { pinnedVbmetaDigest } from '../../src/bundle/pinned-vbmeta.ts';
 import { verifyBundle } from '../../src/bundle/verify.ts';
 import { trustedKey } from '../../src/cli/trust.ts';
-import { decodeHandover, nextHandover } from '../../src/dice/chain.ts';
-import { encodeConfigDescriptor, payloadDescriptor } from '../../src/dice/config-descriptor.ts';
+import { decodeHandover, nextHandover, verifyChain } from '../../src/dice/chain.ts';
+import {
+  decodeConfigDescriptor,
+  encodeConfigDescriptor,
+  payloadDescriptor,
+} from '../../src/dice/config-descriptor.ts';
 import { sha512 } from '../../src/dice/derive.ts';
 import { openInstance } from '../../src/runner/instance/instance.ts';
 import { verifyIdsig } from '../../src/signing/apk/verify-idsig.ts';
@@ -24,16 +28,18 @@ let first: string;
 let second: string;
 let foreign: string;
 
-/** A bundle of the payload that prints what it may tell of its secrets. */
-async function image(name: string, versionCode: number, keys?: string): Promise<string> {
+const CONFIG = '{ task: { type: microdroid_launcher, command: libsecrets.so } }';
+
+/** A bundle of the payload that prints what it may tell of its secrets; by other keys it has a configuration file. */
+async function image(name: string, versionCode: number, foreignKeys = false): Promise<string> {
   const recipe = copyHello(join(sandbox.folder, name), [
     ['name: hello', 'name: secrets'],
     ['versionCode: 1', `versionCode: ${versionCode}`],
-    ['command: [make]', 'command: [make, -C, payload]'],
+    ['command: [make]', `command: [make, -C, payload${foreignKeys ? ', CHAIN=1' : ''}]`],
     ['inputs: [Makefile, src]', 'inputs: [payload]'],
     ['outputs: [build/libhello.so]', 'outputs: [payload/build/libsecrets.so]'],
     ['[build/libhello.so]', '[payload/build/libsecrets.so]'],
-    ['entry: libhello.so', 'entry: libsecrets.so'],
+    ['entry: libhello.so', foreignKeys ? `config: ${CONFIG}` : 'entry: libsecrets.so'],
     ['  interfaces: [aidl/dev/microbuild/hello/IHello.aidl]\n', ''],
     [', rpcPort: 5678', ''],
   ]);
@@ -41,7 +47,7 @@ async function image(name: string, versionCode: number, keys?: string): Promise<
   const path = join(sandbox.folder, `${name}-bundle`);
   const { status, stderr } = await sandbox.microbuild(
     ['image', recipe, '-o', path],
-    keys === undefined ? {} : { MICROBUILD_KEYS: join(sandbox.folder, keys) },
+    foreignKeys ? { MICROBUILD_KEYS: join(sandbox.folder, 'other-keys') } : {},
   );
   expect(stderr).not.toContain('error:');
   expect(status).toBe(0);
@@ -76,7 +82,7 @@ beforeAll(async () => {
   sandbox = openSandbox();
   first = await image('first', 1);
   second = await image('second', 2);
-  foreign = await image('foreign', 1, 'other-keys');
+  foreign = await image('foreign', 1, true);
 });
 afterAll(() => sandbox.dispose());
 
@@ -153,14 +159,59 @@ test('another signer gets others from the same instance, whatever the version', 
   const other = await boot(foreign, '--trust', `sha256:${manifest.keys.image.sha256}`);
   expect(other.get('fingerprint')).not.toBe(told.get('fingerprint'));
   expect(other.get('ed25519-key')).not.toBe(told.get('ed25519-key'));
+  expect(other.get('cdi-size')).toBe('32');
+
+  // A payload with a configuration file may see the chain, which tells all that was verified.
+  const { certificates } = verifyChain(Buffer.from(other.get('chain') ?? '', 'hex'));
+  const [system, payload] = certificates.map(({ config }) => decodeConfigDescriptor(config));
+  const id = readFileSync(join(sandbox.folder, 'state/microbuild/instances/secrets/id'));
+  expect(system).toEqual({
+    componentName: 'vm_entry',
+    securityVersion: BigInt(manifest.chain.rollbackIndex),
+    instanceHash: sha512(id),
+  });
+  expect(payload).toMatchObject({
+    componentName: 'Microdroid payload',
+    payload: { configPath: '/mnt/apk/assets/vm_config.json' },
+    subcomponents: [{ name: 'apk:dev.microbuild.hello', version: 1n }],
+  });
+  expect(certificates.map(({ mode }) => mode)).toEqual(['normal', 'normal']);
 });
+
+test('a system older than the instance has run is refused before anything starts', async () => {
+  const folder = join(sandbox.folder, 'aged');
+  const { key: publicKey } = await trustedKey(undefined, first, imageKeys());
+  const digest = new Uint8Array(32);
+  const instance = await openInstance({
+    name: 'aged',
+    folder,
+    ephemeral: false,
+    measurements: {
+      vbmetaDigest: digest,
+      kernelDigest: digest,
+      initrdDigest: digest,
+      publicKey,
+      rollbackIndex: 9n,
+    },
+    debuggable: false,
+    env: stateEnv(),
+  });
+  instance.admitPayload([]);
+  await instance.takeHandover();
+  await instance.close();
+  const refused = await start(first, '--instance', folder);
+  expect(refused.status).toBe(3);
+  expect(refused.stderr).toContain('the instance has run a newer system');
+});
+
+const imageKeys = (): NodeJS.ProcessEnv => ({ MICROBUILD_KEYS: join(sandbox.folder, 'keys') });
+const stateEnv = (): NodeJS.ProcessEnv => ({ XDG_STATE_HOME: join(sandbox.folder, 'state') });
 
 /** The payload's stage as docs/secrets.md says that whoever has the root key can compute it. */
 async function computedByHost(
   path: string,
 ): Promise<{ readonly seal: Uint8Array; readonly authorityHash: Uint8Array }> {
-  const keys = { MICROBUILD_KEYS: join(sandbox.folder, 'keys') };
-  const { key: publicKey } = await trustedKey(undefined, path, keys);
+  const { key: publicKey } = await trustedKey(undefined, path, imageKeys());
   const bundle = await openBundle(path);
   try {
     const verified = await verifyBundle(bundle, { trustedKey: publicKey, level: 'boot' });
@@ -173,7 +224,7 @@ async function computedByHost(
         vbmetaDigest: await pinnedVbmetaDigest(bundle.initrd),
       },
       debuggable: false,
-      env: { XDG_STATE_HOME: join(sandbox.folder, 'state') },
+      env: stateEnv(),
     });
     const apk = await bundle.payload.partition('microdroid-apk');
     const signer = await verifyPayload(apk, {});
