@@ -88,7 +88,8 @@ fn object_of(message: &Message<Thing>) -> Arc<Thing> {
 }
 
 fn call(object: &Arc<Thing>, code: u32, flags: u32, data: &Message<Thing>) -> Reply {
-    object.remote().unwrap().transact(code, flags, data)
+    let remote = object.remote().ok_or(StatusCode::BAD_VALUE)?;
+    remote.transact(code, flags, data)
 }
 
 type TestServer = Arc<PeerServer<Thing>>;
@@ -125,9 +126,12 @@ fn root(count: &Arc<AtomicUsize>) -> Arc<Thing> {
     own(count, move |call| {
         let mut reader = call.data.parcel().reader();
         match call.code {
-            DOUBLE => Ok(number(reader.read_i32()? * 2)),
+            DOUBLE => Ok(number(reader.read_i32()?.wrapping_mul(2))),
             CALL_BACK => {
-                let object = call.data.read_object(&mut reader)?.unwrap();
+                let object = call
+                    .data
+                    .read_object(&mut reader)?
+                    .ok_or(StatusCode::UNEXPECTED_NULL)?;
                 let value = reader.read_i32()?;
                 self::call(&object, DOUBLE, 0, &number(value))
             }
@@ -136,7 +140,11 @@ fn root(count: &Arc<AtomicUsize>) -> Arc<Thing> {
                 Ok(Message::default())
             }
             CALL_KEPT => {
-                let object = kept.lock().unwrap().clone().unwrap();
+                let object = kept
+                    .lock()
+                    .unwrap()
+                    .clone()
+                    .ok_or(StatusCode::UNEXPECTED_NULL)?;
                 let value = reader.read_i32()?;
                 let (done, result) = channel();
                 // A thread of its own: nested calls belong to the thread that executes the outer one.
@@ -147,7 +155,10 @@ fn root(count: &Arc<AtomicUsize>) -> Arc<Thing> {
                 result.recv().unwrap().map(number)
             }
             RETURN => {
-                let object = call.data.read_object(&mut reader)?.unwrap();
+                let object = call
+                    .data
+                    .read_object(&mut reader)?
+                    .ok_or(StatusCode::UNEXPECTED_NULL)?;
                 Ok(with_object(&object, 0))
             }
             RECORD => {
@@ -174,7 +185,9 @@ fn counter() -> Arc<AtomicUsize> {
 
 fn tripler(count: &Arc<AtomicUsize>) -> Arc<Thing> {
     own(count, |call| {
-        Ok(number(call.data.parcel().reader().read_i32()? * 3))
+        Ok(number(
+            call.data.parcel().reader().read_i32()?.wrapping_mul(3),
+        ))
     })
 }
 
@@ -240,6 +253,121 @@ fn an_object_counts_once_however_often_it_is_read_and_also_if_never() {
     }
 }
 
+/// xorshift64*: the same numbers in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % limit
+    }
+    /// Mostly small numbers, which look like lengths, addresses, codes and types.
+    fn words(&mut self, most: u64) -> Vec<u8> {
+        let word = |numbers: &mut Self| match numbers.below(8) {
+            0 => numbers.below(1 << 32) as u32,
+            1 => u32::MAX,
+            _ => numbers.below(12) as u32,
+        };
+        let count = self.below(most);
+        (0..count).flat_map(|_| word(self).to_le_bytes()).collect()
+    }
+    fn frames(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..self.below(6) {
+            let command = self.below(4).min(3) as u32;
+            let mut body = match (command, self.below(4)) {
+                (0, 1..) => transaction(
+                    self.below(5),
+                    self.below(9) as u32,
+                    self.below(2) == 1,
+                    self.below(3),
+                    &[],
+                )[16..]
+                    .to_vec(),
+                _ => Vec::new(),
+            };
+            body.extend(self.words(12));
+            if body.len() >= 28 && self.below(4) > 0 {
+                let parcel = (body.len() as u64).saturating_sub(40) / 4 * 4;
+                body[24..28].copy_from_slice(&(parcel as u32).to_le_bytes());
+            }
+            bytes.extend(command.to_le_bytes());
+            bytes.extend((body.len() as u32).to_le_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(body);
+        }
+        bytes
+    }
+}
+
+fn transaction(address: u64, code: u32, oneway: bool, number: u64, data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 16 + 40];
+    bytes[4..8].copy_from_slice(&(40 + data.len() as u32).to_le_bytes());
+    bytes[16..24].copy_from_slice(&address.to_le_bytes());
+    bytes[24..28].copy_from_slice(&code.to_le_bytes());
+    bytes[28..32].copy_from_slice(&u32::from(oneway).to_le_bytes());
+    bytes[32..40].copy_from_slice(&number.to_le_bytes());
+    bytes[40..44].copy_from_slice(&(data.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(data);
+    bytes
+}
+
+/// The first words of a client, which ask for the root.
+fn greeting(version: u8) -> Vec<u8> {
+    let mut hello = vec![0; 16];
+    hello[0] = version;
+    hello.extend_from_slice(b"cci\0\0\0\0\0");
+    hello.extend(transaction(0, 0, false, 0, &[]));
+    hello
+}
+
+#[test]
+fn nearly_right_streams_never_panic_a_server_nor_leave_a_session_behind() {
+    let count = counter();
+    let server = server(&count, 1);
+    let mut numbers = Numbers(0xb1_7e5);
+    for round in 0..2000u64 {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let input = [greeting((round % 3) as u8), numbers.frames()].concat();
+        theirs.write_all(&input).unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&round.to_le_bytes());
+        let _any = server.serve(Socket(ours), id);
+        assert!(server.sessions().is_empty());
+    }
+}
+
+#[test]
+fn nearly_right_streams_never_panic_a_client() {
+    let mut numbers = Numbers(0xc11_e47);
+    for _ in 0..1000 {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut input = vec![1, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        input.extend([0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        input.extend([1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0]);
+        let frames = numbers.frames();
+        let peer = std::thread::spawn(move || {
+            theirs.write_all(&[2, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+            theirs.read_exact(&mut [0; 24 + 56]).unwrap();
+            theirs.write_all(&input).unwrap();
+            // The head of the call, which tells that the root has arrived.
+            let _gone = theirs.read_exact(&mut [0; 16]);
+            let _gone = theirs.write_all(&frames);
+            let _gone = theirs.shutdown(std::net::Shutdown::Both);
+        });
+        let session = Session::<Thing>::connect(Socket(ours)).unwrap();
+        let root = session.remote_root().unwrap().unwrap();
+        let count = counter();
+        let _any = call(&root, RETURN, 0, &with_object(&tripler(&count), 1));
+        session.end();
+        assert_eq!(session.object_count(), 0);
+        peer.join().unwrap();
+    }
+}
+
 #[test]
 fn a_client_that_does_not_read_may_send_one_way_calls_without_end() {
     let count = counter();
@@ -248,22 +376,7 @@ fn a_client_that_does_not_read_may_send_one_way_calls_without_end() {
     stream
         .set_write_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    let transaction = |address: u64, code: u32, oneway: bool, number: u64, data: &[u8]| {
-        let mut bytes = vec![0; 16 + 40];
-        bytes[4..8].copy_from_slice(&(40 + data.len() as u32).to_le_bytes());
-        bytes[16..24].copy_from_slice(&address.to_le_bytes());
-        bytes[24..28].copy_from_slice(&code.to_le_bytes());
-        bytes[28..32].copy_from_slice(&u32::from(oneway).to_le_bytes());
-        bytes[32..40].copy_from_slice(&number.to_le_bytes());
-        bytes[40..44].copy_from_slice(&(data.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(data);
-        bytes
-    };
-    let mut hello = vec![0; 16];
-    hello[0] = 2;
-    hello.extend_from_slice(b"cci\0\0\0\0\0");
-    hello.extend(transaction(0, 0, false, 0, &[]));
-    stream.write_all(&hello).unwrap();
+    stream.write_all(&greeting(2)).unwrap();
     for number in 0..20_000 {
         let call = transaction(3, RECORD, true, number, &[1, 0, 0, 0]);
         stream.write_all(&call).unwrap();
