@@ -32,10 +32,41 @@ pub fn files(folder: &str, suffix: &str, size_max: u64) -> Vec<Vec<u8>> {
 
 /// Small APKs, good and bad.
 pub fn apks() -> Vec<Vec<u8>> {
-    ["sig-zip-attacks/made", "apkverify", "sig-apksig/apk"]
-        .iter()
-        .flat_map(|folder| files(folder, ".apk", 16 * 1024))
-        .collect()
+    let mut found = vec![plain_apk()];
+    for folder in ["sig-zip-attacks/made", "apkverify", "sig-apksig/apk"] {
+        found.extend(files(folder, ".apk", 16 * 1024));
+    }
+    found
+}
+
+/// An archive of an empty file and a directory with a signing block of one pair, in which all is as it should be but the
+/// signature.
+fn plain_apk() -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for name in ["a", "b/"] {
+        let offset = bytes.len() as u32;
+        // Version, flags, method, time, date, CRC, sizes, name and extra size.
+        let common = [&[20u8, 0][..], &[0; 20], &[name.len() as u8, 0, 0, 0]].concat();
+        bytes.extend([b"PK\x03\x04", common.as_slice(), name.as_bytes()].concat());
+        directory.extend([b"PK\x01\x02\x14\0", common.as_slice(), &[0; 10]].concat());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let pair = [
+        &12u64.to_le_bytes()[..],
+        &0xf053_68c0u32.to_le_bytes(),
+        &[0; 8],
+    ]
+    .concat();
+    let size = (pair.len() as u64 + 24).to_le_bytes();
+    bytes.extend([&size[..], &pair, &size, b"APK Sig Block 42"].concat());
+    let start = bytes.len() as u32;
+    bytes.extend(&directory);
+    bytes.extend(b"PK\x05\x06\0\0\0\0\x02\0\x02\0");
+    bytes.extend((directory.len() as u32).to_le_bytes());
+    bytes.extend(start.to_le_bytes());
+    bytes.extend([0, 0]);
+    bytes
 }
 
 /// The manifests in those APKs.
@@ -176,4 +207,17 @@ pub fn rpc_streams() -> Vec<Vec<u8>> {
         found.push(stream);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_apk_keeps_the_profile() {
+        let apk = plain_apk();
+        let sections = find_sections(&apk[..]).expect("sections");
+        let archive = read_archive(&apk[..], &sections).expect("accepted");
+        assert_eq!((archive.files.len(), archive.directories.len()), (1, 1));
+    }
 }
