@@ -10,7 +10,7 @@ import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
-import { type AccelCache, openAccelCache } from './accel-cache.ts';
+import { openProbeCache, remembered } from './probe-cache.ts';
 import { FIRST_DESCRIPTOR, findProgram, readTail, startChild } from './child.ts';
 import type { VmFile } from './vm-options.ts';
 import { qemuProgram } from './vmm/qemu.ts';
@@ -89,7 +89,7 @@ async function whyNotKvm(options: AccelOptions): Promise<string | undefined> {
   const program = findProgram(qemu);
   if (program === undefined) return `${qemu} is not installed`;
   const cache =
-    cacheFolder === undefined ? undefined : await openAccelCache(cacheFolder, program, device);
+    cacheFolder === undefined ? undefined : await openProbeCache(cacheFolder, program, device);
   const probes: readonly (readonly [string, () => Promise<string | undefined>])[] = [
     // Arm's virt machine has no port to end at; there the kernel is the probe.
     ...(arch === 'x86_64' ? [['firmware', () => runProbe(program, 'kvm', 'host')] as const] : []),
@@ -98,26 +98,14 @@ async function whyNotKvm(options: AccelOptions): Promise<string | undefined> {
       : [['kernel', () => runKernelProbe(program, 'kvm', 'host', kernel)] as const]),
   ];
   for (const [name, probe] of probes) {
-    const reason = await remembered(cache, name, probe);
-    if (reason !== undefined) return reason;
+    const reason = await remembered(cache, name, async () => (await probe()) ?? '');
+    if (reason !== '') return reason;
   }
   return undefined;
 }
 
 const hostArch = (): GuestArch | undefined =>
   process.arch === 'x64' ? 'x86_64' : process.arch === 'arm64' ? 'aarch64' : undefined;
-
-async function remembered(
-  cache: AccelCache | undefined,
-  name: string,
-  probe: () => Promise<string | undefined>,
-): Promise<string | undefined> {
-  const known = cache?.answers.get(name);
-  if (known !== undefined) return known === '' ? undefined : known;
-  const reason = await probe();
-  await cache?.remember(name, reason ?? '');
-  return reason;
-}
 
 /**
  * Runs the probe firmware. Exported so that a test can see it succeed under emulation.

@@ -10,6 +10,7 @@ import { findProgram } from './child.ts';
 import type { Duplex } from 'node:stream';
 import type { VmCallbacks, VmState } from './life-cycle.ts';
 import { claimVm, registryPath } from './registry.ts';
+import { openProbeCache, remembered } from './probe-cache.ts';
 import { Run } from './run.ts';
 import { sweepRegistry } from './sweep.ts';
 import type { Verdict } from './verdict.ts';
@@ -115,6 +116,7 @@ export async function prepareVm(
 ): Promise<Prepared> {
   const { vmm, name, program, backend } = findPrograms(options, purpose);
   const { arch = 'x86_64', accelerator: wanted = 'auto' } = options;
+  const registry = context.registry ?? registryPath(context.env);
   const emulates = !vmm.limits.includes('emulation');
   const takenForGranted = purpose === 'print' && (wanted === 'kvm' || !emulates);
   const { accelerator, reason } = takenForGranted
@@ -122,7 +124,7 @@ export async function prepareVm(
     : await chooseAccelerator(wanted, {
         arch,
         kernel: options.kernel,
-        cacheFolder: context.registry ?? registryPath(context.env),
+        cacheFolder: registry,
       });
   if (accelerator === 'tcg' && !emulates) {
     throw new UsageError('usage', `Cannot use ${name}, which needs KVM: ${reason}`, {
@@ -132,8 +134,16 @@ export async function prepareVm(
   if (reason !== undefined) {
     context.reporter?.report({ kind: 'warning', message: `Emulating, which is slow: ${reason}` });
   }
-  const sandbox = vmm.name === 'qemu' && program !== undefined && (await probeSandbox(program));
+  const sandbox =
+    vmm.name === 'qemu' && program !== undefined && (await canConfine(program, registry));
   return { vmm, program: program ?? name, backend, accelerator, sandbox };
+}
+
+/** Asked once for each QEMU: starting it to learn that takes longer than all else before the boot. */
+async function canConfine(program: string, registry: string): Promise<boolean> {
+  const cache = await openProbeCache(registry, program);
+  const probe = async (): Promise<string> => ((await probeSandbox(program)) ? '' : 'no seccomp');
+  return (await remembered(cache, 'sandbox', probe)) === '';
 }
 
 /**
