@@ -5,9 +5,11 @@
 //! are under way, in [`Monitor`] while all connections are in use. What blocks is the user's, given by an [`Environment`].
 
 mod connection;
+mod incoming;
 mod message;
 mod nodes;
 mod object;
+mod outgoing;
 mod server;
 mod session;
 
