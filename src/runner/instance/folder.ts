@@ -10,7 +10,7 @@ import { EnvironmentError, MicrobuildError, UsageError } from '../../core/errors
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { checkVmName, ensurePrivateFolder } from '../registry.ts';
-import { lockOwner, takeLock } from './owner-lock.ts';
+import { holderOf, lockOwner, takeLock } from './owner-lock.ts';
 import { readSecret } from './secret-file.ts';
 import { NO_VERSIONS, type Versions, formatVersions, parseVersions } from './versions.ts';
 
@@ -152,7 +152,7 @@ export async function removeInstance(state: string, name: string): Promise<void>
   const { folder } = await findInstance(state, name);
   const lock = await takeLock(paths.lock);
   if ('heldBy' in lock) {
-    throw new UsageError('lock', `Cannot remove "${name}": process ${lock.heldBy} runs it`, {
+    throw new UsageError('lock', `Cannot remove "${name}": ${holderOf(lock)}`, {
       hint: 'Stop the machine first',
     });
   }

@@ -21,7 +21,7 @@ import {
   statePath,
   writeVersions,
 } from './folder.ts';
-import { type OwnerLock, takeLock } from './owner-lock.ts';
+import { type OwnerLock, holderOf, takeLock } from './owner-lock.ts';
 import { readOrMakeSecret, readSecret } from './secret-file.ts';
 import {
   NO_VERSIONS,
@@ -110,7 +110,7 @@ export async function openInstance(options: InstanceOptions): Promise<VmInstance
   await claimInstanceFolder(paths);
   const lock = await takeLock(paths.lock);
   if ('heldBy' in lock) {
-    throw new UsageError('lock', `Cannot use ${paths.folder}: process ${lock.heldBy} runs it`, {
+    throw new UsageError('lock', `Cannot use ${paths.folder}: ${holderOf(lock)}`, {
       hint: 'Stop that machine, or use another instance (--instance, --ephemeral)',
     });
   }

@@ -15,8 +15,16 @@ export interface OwnerLock {
   release(): Promise<void>;
 }
 
-/** Takes the lock, or says which process holds it. */
-export async function takeLock(path: string): Promise<OwnerLock | { readonly heldBy: number }> {
+export interface HeldLock {
+  readonly heldBy: number | undefined;
+}
+
+/** Who holds it, for people. */
+export const holderOf = ({ heldBy }: HeldLock): string =>
+  heldBy === undefined ? 'its lock cannot be taken' : `process ${heldBy} runs it`;
+
+/** Takes the lock, or says which process holds it, where it can be told. */
+export async function takeLock(path: string): Promise<OwnerLock | HeldLock> {
   const own = `${process.pid} ${processStart(process.pid) ?? ''}\n`;
   for (let attempt = 0; ; attempt++) {
     if (await linkNew(path, own)) {
@@ -29,10 +37,11 @@ export async function takeLock(path: string): Promise<OwnerLock | { readonly hel
       };
     }
     const text = await readText(path);
-    if (text === undefined) continue;
-    const pid = ownerOf(text);
-    if (pid !== undefined || attempt >= ATTEMPTS) return { heldBy: pid ?? 0 };
-    await dropStale(path, text);
+    const pid = text === undefined ? undefined : ownerOf(text);
+    if (pid !== undefined) return { heldBy: pid };
+    // Others clean up, too; but what cannot be read, as a folder of that name, is there for ever.
+    if (attempt >= ATTEMPTS) return { heldBy: undefined };
+    if (text !== undefined) await dropStale(path, text);
   }
 }
 
