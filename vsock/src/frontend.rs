@@ -255,3 +255,20 @@ fn decode(code: u32, payload: &[u8], descriptors: Vec<OwnedFd>) -> io::Result<Re
         other => Request::Other(other),
     })
 }
+
+/// `struct virtio_vsock_config`: the guest's CID, as QEMU asks for it.
+#[must_use]
+pub fn configuration(guest_cid: u64, offset: u32, size: u32, flags: u32) -> Vec<u8> {
+    let space = guest_cid.to_le_bytes();
+    let range = (offset as usize).min(space.len())
+        ..(offset as usize)
+            .saturating_add(size as usize)
+            .min(space.len());
+    let mut answer = Vec::new();
+    for value in [offset, size, flags] {
+        answer.extend(value.to_le_bytes());
+    }
+    answer.extend(&space[range]);
+    answer.resize(12 + (size as usize).min(256), 0);
+    answer
+}

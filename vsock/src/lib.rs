@@ -5,12 +5,17 @@
 
 #![deny(unsafe_code)]
 
+pub mod credit;
 pub mod frontend;
+pub mod greeting;
 pub mod memory;
 pub mod packet;
+pub mod parts;
 pub mod ring;
 pub mod server;
+pub mod slots;
 pub mod stream;
 pub mod streams;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod waiting;

@@ -98,8 +98,7 @@ fn run(options: &Options) -> io::Result<()> {
         signals,
         epoll,
     };
-    Server::new(doors, options.cid, options.host_cid, &options.uds)?.run()?;
-    Ok(())
+    Server::new(doors, options.cid, options.host_cid, &options.uds)?.run()
 }
 
 /// Waits for QEMU, behind which the door is closed. None when it is time to end instead.

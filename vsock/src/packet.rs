@@ -58,6 +58,20 @@ impl Header {
         bytes
     }
 
+    /// The packet that ends what this one is about.
+    #[must_use]
+    pub fn refusal(&self) -> Self {
+        Self {
+            source_cid: self.destination_cid,
+            destination_cid: self.source_cid,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            kind: self.kind,
+            operation: operation::RST,
+            ..Self::default()
+        }
+    }
+
     #[must_use]
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Self {
         let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);

@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::frontend::{
-    Frontend, Message, Request, F_PROTOCOL_FEATURES, F_VERSION_1, PROTOCOL_FEATURES,
+    configuration, Frontend, Message, Request, F_PROTOCOL_FEATURES, F_VERSION_1, PROTOCOL_FEATURES,
 };
 use crate::memory::Memory;
 use crate::packet::Header;
+use crate::parts::split;
 use crate::ring::{Broken, Direction, Ring};
 use crate::streams::Streams;
-use crate::sys::{Epoll, Event, Part, Trigger};
+use crate::sys::{Epoll, Event, Trigger};
 
 /// The ring of packets to the guest, and the one of packets from it. The third, of events, QEMU keeps.
 const TO_GUEST: usize = 0;
@@ -35,15 +36,6 @@ const LISTENER: u64 = 2;
 /// The kick of the first ring; those of the others follow.
 const KICK: u64 = 3;
 const LAST_KICK: u64 = KICK + RINGS as u64 - 1;
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// QEMU has closed its connection.
-    Closed,
-    /// By a signal.
-    Signalled,
-}
 
 /// What the server works with.
 #[derive(Debug)]
@@ -96,7 +88,7 @@ impl Server {
     ///
     /// # Errors
     /// When QEMU says what cannot be understood, or the kernel refuses what it always does.
-    pub fn run(&mut self) -> io::Result<End> {
+    pub fn run(&mut self) -> io::Result<()> {
         let mut busy = false;
         loop {
             let soon = self.streams.is_dialling() || !self.listening;
@@ -110,10 +102,10 @@ impl Server {
                     QEMU => {
                         if !self.attend()? {
                             self.deliver_rest();
-                            return Ok(End::Closed);
+                            return Ok(());
                         }
                     }
-                    SIGNAL => return Ok(End::Signalled),
+                    SIGNAL => return Ok(()),
                     LISTENER => self.accept(),
                     KICK..=LAST_KICK => self.take_kick(event.token),
                     _ => self.on_stream(event),
@@ -278,7 +270,7 @@ impl Server {
                 offset,
                 size,
                 flags,
-            } => Some(self.configuration(offset, size, flags)),
+            } => Some(configuration(self.guest_cid, offset, size, flags)),
             other => {
                 let done = self.set(other)?;
                 return self.doors.frontend.acknowledge(&message, done);
@@ -403,41 +395,8 @@ impl Server {
             }
         }
     }
-
-    /// `struct virtio_vsock_config`: the guest's CID, as QEMU asks for it.
-    fn configuration(&self, offset: u32, size: u32, flags: u32) -> Vec<u8> {
-        let space = self.guest_cid.to_le_bytes();
-        let range = (offset as usize).min(space.len())
-            ..(offset as usize)
-                .saturating_add(size as usize)
-                .min(space.len());
-        let mut answer = Vec::new();
-        for value in [offset, size, flags] {
-            answer.extend(value.to_le_bytes());
-        }
-        answer.extend(&space[range]);
-        answer.resize(12 + (size as usize).min(256), 0);
-        answer
-    }
 }
 
 fn u64_bytes(value: u64) -> Vec<u8> {
     value.to_le_bytes().to_vec()
-}
-
-/// The parts before `at` and those behind. None when there are not so many bytes.
-fn split<'m>(parts: &[Part<'m>], at: usize) -> Option<(Vec<Part<'m>>, Vec<Part<'m>>)> {
-    let (mut head, mut data) = (Vec::with_capacity(2), Vec::with_capacity(parts.len()));
-    let mut left = at;
-    for part in parts {
-        let (first, rest) = part.split(left);
-        left -= first.size();
-        if first.size() > 0 {
-            head.push(first);
-        }
-        if rest.size() > 0 {
-            data.push(rest);
-        }
-    }
-    (left == 0).then_some((head, data))
 }

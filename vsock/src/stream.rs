@@ -9,12 +9,12 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use crate::credit::{Credit, BUFFER_SIZE};
 use crate::packet::{operation, Header, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
+use crate::parts::first;
 use crate::sys::{self, Part};
+use crate::waiting::Waiting;
 
-/// Room for what a host program has not taken yet. Twice the largest packet, so that a guest can fill
-/// one half while the other is taken; with every stream full it is 128 MiB.
-pub const BUFFER_SIZE: u32 = 128 << 10;
 /// The most data in one packet.
 const MAX_DATA: usize = 64 << 10;
 const SHUTDOWN_BOTH: u32 = SHUTDOWN_RECEIVE | SHUTDOWN_SEND;
@@ -54,53 +54,6 @@ pub struct Owed {
     pub ask_credit: bool,
     /// Flags that were not told yet.
     pub shutdown: u32,
-}
-
-/// How much either side may still send. All counts are modulo 2^32.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Credit {
-    guest_buffer: u32,
-    guest_forwarded: u32,
-    sent: u32,
-    received: u32,
-    forwarded: u32,
-    announced: u32,
-}
-
-impl Credit {
-    /// Takes what every packet of the guest says.
-    pub fn update(&mut self, header: &Header) {
-        self.guest_buffer = header.buffer_size;
-        self.guest_forwarded = header.forwarded;
-    }
-
-    /// How much the guest has room for. A guest that claims to have taken what was never sent has none.
-    #[must_use]
-    pub fn left(&self) -> u32 {
-        self.guest_buffer
-            .saturating_sub(self.sent.wrapping_sub(self.guest_forwarded))
-    }
-
-    fn send(&mut self, size: u32) {
-        self.sent = self.sent.wrapping_add(size);
-    }
-
-    /// False when the guest sends more than it was told that there is room for.
-    #[must_use]
-    pub fn receive(&mut self, size: u32) -> bool {
-        let stored = self.received.wrapping_sub(self.forwarded);
-        if size > BUFFER_SIZE - stored {
-            return false;
-        }
-        self.received = self.received.wrapping_add(size);
-        true
-    }
-
-    /// @returns whether the guest should be told: half of the room as it knows it is used up.
-    fn forward(&mut self, size: u32) -> bool {
-        self.forwarded = self.forwarded.wrapping_add(size);
-        self.forwarded.wrapping_sub(self.announced) >= BUFFER_SIZE / 2
-    }
 }
 
 /// What a stream does with its turn.
@@ -169,7 +122,7 @@ impl Stream {
 
     /// A header of this stream, with its credit.
     fn header(&mut self, operation: u16) -> Header {
-        self.credit.announced = self.credit.forwarded;
+        let forwarded = self.credit.announce();
         self.owed.credit = false;
         Header {
             source_cid: self.key.host_cid,
@@ -179,7 +132,7 @@ impl Stream {
             kind: TYPE_STREAM,
             operation,
             buffer_size: BUFFER_SIZE,
-            forwarded: self.credit.forwarded,
+            forwarded,
             ..Header::default()
         }
     }
@@ -395,64 +348,9 @@ impl Stream {
     }
 }
 
-/// Bytes that wait, at most twice `BUFFER_SIZE` of memory.
-#[derive(Debug, Default)]
-struct Waiting {
-    stored: Vec<u8>,
-    taken: usize,
-}
-
-impl Waiting {
-    fn bytes(&self) -> &[u8] {
-        &self.stored[self.taken..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.taken == self.stored.len()
-    }
-
-    /// Copies all parts but the first `skip` bytes.
-    fn append(&mut self, parts: &[Part<'_>], skip: usize) {
-        let mut skip = skip;
-        for part in parts {
-            let (skipped, rest) = part.split(skip);
-            skip -= skipped.size();
-            let start = self.stored.len();
-            self.stored.resize(start + rest.size(), 0);
-            rest.read(&mut self.stored[start..]);
-        }
-    }
-
-    fn take(&mut self, count: usize) {
-        self.taken += count;
-        if self.is_empty() {
-            // A buffer that was needed once is not kept.
-            *self = Self::default();
-        } else if self.taken >= BUFFER_SIZE as usize {
-            self.stored.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
-}
-
 fn is_temporary(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
-}
-
-/// The first bytes of some parts.
-fn first<'m>(parts: &[Part<'m>], size: usize) -> Vec<Part<'m>> {
-    let mut left = size;
-    let mut out = Vec::with_capacity(parts.len());
-    for part in parts {
-        if left == 0 {
-            break;
-        }
-        let (part, _) = part.split(left);
-        left -= part.size();
-        out.push(part);
-    }
-    out
 }

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::greeting::{read_greeting, Greeting};
 use crate::packet::{operation, Header, HOST_CID, TYPE_STREAM};
+use crate::slots::{Id, Slots};
 use crate::stream::{Key, Stage, Stream, Turn};
 use crate::sys::{self, Epoll, Event, Part, Trigger};
 
@@ -22,31 +24,6 @@ const MAX_RESETS: usize = 4096;
 const FIRST_HOST_PORT: u32 = 1 << 30;
 /// How long a full queue of a host program is tried.
 const DIAL_TIME: Duration = Duration::from_secs(5);
-/// `CONNECT 4294967295\n`.
-const MAX_GREETING: usize = 19;
-/// Tokens below are those of descriptors that are no streams.
-pub const FIRST_TOKEN: u64 = 16;
-
-/// A slot and the how-manieth stream in it, as epoll's token: late events of a stream do not meet its successor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Id(u64);
-
-impl Id {
-    const fn new(slot: usize, generation: u32) -> Self {
-        Self((generation as u64) << 32 | (slot as u64 + FIRST_TOKEN))
-    }
-
-    fn slot(self) -> Option<usize> {
-        usize::try_from((self.0 & 0xffff_ffff).checked_sub(FIRST_TOKEN)?).ok()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u32,
-    stream: Option<Box<Stream>>,
-}
-
 #[derive(Debug)]
 pub struct Streams {
     epoll: Rc<Epoll>,
@@ -55,8 +32,7 @@ pub struct Streams {
     host_cid: u64,
     /// What a guest's port is appended to.
     path: PathBuf,
-    slots: Vec<Slot>,
-    free: Vec<usize>,
+    slots: Slots,
     by_key: HashMap<Key, Id>,
     /// Those that may have something to tell the guest, in turns.
     ready: VecDeque<Id>,
@@ -76,8 +52,7 @@ impl Streams {
             guest_cid,
             host_cid,
             path: path.to_owned(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             by_key: HashMap::new(),
             ready: VecDeque::new(),
             resets: VecDeque::new(),
@@ -115,31 +90,20 @@ impl Streams {
     /// Whether something waits for host programs.
     #[must_use]
     pub fn is_delivering(&self) -> bool {
-        self.all().any(|stream| !stream.is_delivered())
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Stream> {
-        self.slots.iter().filter_map(|slot| slot.stream.as_deref())
+        self.slots.any(|stream| !stream.is_delivered())
     }
 
     fn get(&mut self, id: Id) -> Option<&mut Stream> {
-        let slot = self.slots.get_mut(id.slot()?)?;
-        (Id::new(id.slot()?, slot.generation) == id)
-            .then_some(slot.stream.as_deref_mut())
-            .flatten()
+        self.slots.get(id)
     }
 
     fn add(&mut self, stream: Stream) -> Id {
         *self.count_of(&stream) += 1;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() - 1
-        });
-        let id = Id::new(slot, self.slots[slot].generation);
-        if stream.stage != Stage::Greeting {
-            self.by_key.insert(stream.key, id);
+        let key = (stream.stage != Stage::Greeting).then_some(stream.key);
+        let id = self.slots.add(stream);
+        if let Some(key) = key {
+            self.by_key.insert(key, id);
         }
-        self.slots[slot].stream = Some(Box::new(stream));
         id
     }
 
@@ -152,23 +116,18 @@ impl Streams {
     }
 
     fn remove(&mut self, id: Id) {
-        let Some(slot) = id.slot().filter(|_| self.get(id).is_some()) else {
-            return;
-        };
-        self.slots[slot].generation = self.slots[slot].generation.wrapping_add(1);
-        if let Some(stream) = self.slots[slot].stream.take() {
+        if let Some(stream) = self.slots.remove(id) {
             if self.by_key.get(&stream.key) == Some(&id) {
                 self.by_key.remove(&stream.key);
             }
             *self.count_of(&stream) -= 1;
-            self.free.push(slot);
         }
     }
 
     /// The guest is another one now: what the last one had is over. What it sent is still delivered.
     pub fn forget_guest(&mut self) {
-        for slot in 0..self.slots.len() {
-            self.guest_gone(Id::new(slot, self.slots[slot].generation));
+        for id in self.slots.ids() {
+            self.guest_gone(id);
         }
         self.ready.clear();
         self.resets.clear();
@@ -345,15 +304,7 @@ impl Streams {
 
     /// Answers a packet that belongs to no stream.
     fn reset(&mut self, header: &Header) {
-        self.resets.push_back(Header {
-            source_cid: header.destination_cid,
-            destination_cid: header.source_cid,
-            source_port: header.destination_port,
-            destination_port: header.source_port,
-            kind: header.kind,
-            operation: operation::RST,
-            ..Header::default()
-        });
+        self.resets.push_back(header.refusal());
     }
 
     /// The guest has closed. What it sent before is still delivered; nobody is told anything about it.
@@ -386,16 +337,13 @@ impl Streams {
 
     /// Makes room for a new stream in place of one which only waits for a word of the guest.
     fn drop_closing(&mut self, from_host: bool) -> bool {
-        let slot = self.slots.iter().position(|slot| {
-            let stream = slot.stream.as_deref();
-            stream.is_some_and(|stream| {
-                stream.from_host == from_host && stream.stage == Stage::Closing
-            })
-        });
-        if let Some(slot) = slot {
-            self.remove(Id::new(slot, self.slots[slot].generation));
+        let found = self
+            .slots
+            .find(|stream| stream.from_host == from_host && stream.stage == Stage::Closing);
+        if let Some(id) = found {
+            self.remove(id);
         }
-        slot.is_some()
+        found.is_some()
     }
 
     /// Tries again to reach host programs whose queues were full.
@@ -458,38 +406,5 @@ impl Streams {
             }
         }
         None
-    }
-}
-
-enum Greeting {
-    Unfinished,
-    Wrong,
-    Port(u32),
-}
-
-/// Takes `CONNECT port\n` and not a byte more.
-fn read_greeting(socket: &mut UnixStream) -> Greeting {
-    let mut bytes = [0; MAX_GREETING];
-    let size = match sys::peek(socket.as_fd(), &mut bytes) {
-        Ok(0) => return Greeting::Wrong,
-        Ok(size) => size,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Greeting::Unfinished,
-        Err(_) => return Greeting::Wrong,
-    };
-    let Some(end) = bytes[..size].iter().position(|byte| *byte == b'\n') else {
-        return if size < MAX_GREETING {
-            Greeting::Unfinished
-        } else {
-            Greeting::Wrong
-        };
-    };
-    let port = std::str::from_utf8(&bytes[..end])
-        .ok()
-        .and_then(|line| line.strip_prefix("CONNECT "))
-        .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|port| port.parse().ok());
-    match (port, socket.read_exact(&mut bytes[..=end])) {
-        (Some(port), Ok(())) => Greeting::Port(port),
-        _ => Greeting::Wrong,
     }
 }
