@@ -5,7 +5,7 @@
  */
 
 import { hkdfSync, randomBytes } from 'node:crypto';
-import { EnvironmentError, UsageError } from '../../core/errors.ts';
+import { EnvironmentError, MicrobuildError, UsageError } from '../../core/errors.ts';
 import { encodeHandover, nextHandover, rootHandover } from '../../dice/chain.ts';
 import { encodeConfigDescriptor } from '../../dice/config-descriptor.ts';
 import { CDI_SIZE, HASH_SIZE, sha512 } from '../../dice/derive.ts';
@@ -105,10 +105,7 @@ export async function openInstance(options: InstanceOptions): Promise<VmInstance
   const state = statePath(options.env);
   const { name, folder } = options;
   const paths = instancePaths(state, folder === undefined ? { name } : { folder });
-  await makeFolder(state, 0o700);
-  await ensurePrivateFolder(state);
-  await claimInstanceFolder(paths);
-  const lock = await takeLock(paths.lock);
+  const lock = await prepare(state, paths);
   if ('heldBy' in lock) {
     throw new UsageError('lock', `Cannot use ${paths.folder}: ${holderOf(lock)}`, {
       hint: 'Stop that machine, or use another instance (--instance, --ephemeral)',
@@ -153,6 +150,23 @@ export function ephemeralInstance(system: MeasuredSystem = UNMEASURED): VmInstan
 }
 
 const fresh = (size: number): Uint8Array => new Uint8Array(randomBytes(size));
+
+/** Makes the folders and takes the lock. */
+async function prepare(state: string, paths: InstancePaths): ReturnType<typeof takeLock> {
+  try {
+    await makeFolder(state, 0o700);
+    await ensurePrivateFolder(state);
+    await claimInstanceFolder(paths);
+    return await takeLock(paths.lock);
+  } catch (cause) {
+    if (cause instanceof MicrobuildError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new EnvironmentError('instance', `Cannot keep the instance ${paths.folder}: ${why}`, {
+      cause,
+      hint: 'Set XDG_STATE_HOME to a folder that you can write, or use --ephemeral',
+    });
+  }
+}
 
 interface HostSecrets {
   readonly root: Uint8Array;

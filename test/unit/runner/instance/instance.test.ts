@@ -284,6 +284,20 @@ describe('an instance', () => {
     await expect(boot({ name: '../escape' })).rejects.toThrow(UsageError);
   });
 
+  it('that cannot be kept is told of, with what to do', async () => {
+    const nowhere = join(tmpDir(), 'file');
+    await writeFile(nowhere, '');
+    await expect(boot({ env: { XDG_STATE_HOME: nowhere } })).rejects.toThrow(
+      expect.objectContaining({
+        code: 'environment',
+        hint: expect.stringContaining('--ephemeral') as string,
+      }) as Error,
+    );
+    await expect(
+      boot({ env: { XDG_STATE_HOME: nowhere }, ephemeral: true }),
+    ).resolves.toBeInstanceOf(Uint8Array);
+  });
+
   it('with versions that cannot be read lets nothing run', async () => {
     await boot();
     const { versions } = instancePaths(state, { name: 'test' });
