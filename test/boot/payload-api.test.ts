@@ -5,8 +5,9 @@
  * MICROBUILD_TEST_ECHO_MIB sends so many mebibytes through a method instead of 16; 1024 is the whole of what is promised.
  */
 
+import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RpcSessionError } from '../../src/runner/rpc/errors.ts';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
@@ -17,35 +18,43 @@ const PORT = 5680;
 const MEBIBYTES = Number(process.env['MICROBUILD_TEST_ECHO_MIB'] ?? 16);
 
 let sandbox: Sandbox;
+let bundle: string;
 let socket: string;
 
 beforeAll(async () => {
   sandbox = openSandbox();
   socket = join(sandbox.folder, 'api.sock');
   const recipe = payloadRecipe(join(sandbox.folder, 'payload-api'), 'payload-api');
-  const bundle = join(sandbox.folder, 'bundle');
+  bundle = join(sandbox.folder, 'bundle');
   const built = await sandbox.microbuild(['image', recipe, '-o', bundle]);
   expect(built).toMatchObject({ status: 0 });
-  const forward = `--forward=${PORT}:${socket}`;
-  const run = await sandbox.microbuild([
-    'run',
-    bundle,
-    '--name=papi',
-    '--wait=ready',
-    '--timeout=230',
-    forward,
-  ]);
-  expect(run).toMatchObject({ status: 0 });
+  await run('papi', socket);
 });
 afterAll(async () => {
   await sandbox.microbuild(['stop', 'papi']);
   sandbox.dispose();
 });
 
-async function dial(): Promise<Socket> {
-  const stream = connect(socket);
-  await new Promise<void>((resolve, reject) => {
-    stream.once('connect', resolve).once('error', reject);
+/** Runs the bundle until it is ready, with its port at a unix socket. */
+async function run(name: string, path: string, env: NodeJS.ProcessEnv = {}): Promise<void> {
+  const forward = `--forward=${PORT}:${path}`;
+  const args = [
+    'run',
+    bundle,
+    `--name=${name}`,
+    '--wait=ready',
+    `--timeout=${230 + MEBIBYTES}`,
+    forward,
+  ];
+  expect(await sandbox.microbuild(args, env)).toMatchObject({ status: 0 });
+}
+
+const dial = async (): Promise<Socket> => dialPath(socket);
+
+async function dialPath(path: string): Promise<Socket> {
+  const stream = connect(path);
+  await new Promise<void>((done, reject) => {
+    stream.once('connect', done).once('error', reject);
   });
   return stream;
 }
@@ -89,7 +98,8 @@ describe('a payload in a VM', () => {
     client.close();
   });
 
-  test(`passes ${MEBIBYTES} MiB in chunks of half a mebibyte`, async () => {
+  const long = { timeout: 60_000 + MEBIBYTES * 1000 };
+  test(`passes ${MEBIBYTES} MiB in chunks of half a mebibyte`, long, async () => {
     const opened = await openPayloadApi(dial);
     expect(await echoMany(opened, MEBIBYTES)).toBe(MEBIBYTES * 1024 * 1024);
     opened.client.close();
@@ -101,5 +111,22 @@ describe('a payload in a VM', () => {
     await client.closed;
     const listed = async (): Promise<string> => (await sandbox.microbuild(['ps'])).stdout;
     await expect.poll(listed, { timeout: 20_000 }).not.toContain('papi');
+  });
+});
+
+describe('a payload that somebody else than the host dials', () => {
+  test('serves nobody but CID 2', async () => {
+    const backend = join(sandbox.folder, 'backend');
+    const real = resolve('target/release/microbuild-vsock');
+    writeFileSync(backend, `#!/bin/sh\nexec ${real} "$@" --host-cid 7\n`, { mode: 0o755 });
+    const path = join(sandbox.folder, 'stranger.sock');
+    await run('stranger', path, { MICROBUILD_VSOCK: backend });
+    await expect(openPayloadApi(async () => dialPath(path))).rejects.toBeInstanceOf(
+      RpcSessionError,
+    );
+    const log = async (): Promise<string> =>
+      (await sandbox.microbuild(['logs', 'stranger'])).stdout;
+    await expect.poll(log, { timeout: 20_000 }).toContain('Refused a connection from CID 7');
+    await sandbox.microbuild(['stop', 'stranger']);
   });
 });
