@@ -22,6 +22,9 @@ const RESERVED: ReadonlySet<string> = new Set([
   'getTransactionName(int)',
 ]);
 
+/** Of the types that cannot travel, those that cannot be filled in either. */
+const ONLY_IN: ReadonlySet<string> = new Set(['FileDescriptor', 'CharSequence']);
+
 type ResolveType = (
   node: TypeNode,
   contexts: readonly AnnotationContext[],
@@ -133,10 +136,11 @@ function checkDirection(
   isImmutable: (type: AidlType) => boolean,
   problems: Problems,
 ): Direction {
+  const isContainer = node.array !== undefined || node.args.length > 0;
   const fills =
     type.kind === 'array' ||
     type.kind === 'structure' ||
-    (type.kind === 'unsupported' && type.name !== 'FileDescriptor' && type.name !== 'CharSequence');
+    (type.kind === 'unsupported' && (isContainer || !ONLY_IN.has(type.name)));
   const isOnlyIn = !fills || (type.kind === 'structure' && isImmutable(type));
   if (isOnlyIn) {
     if (direction !== undefined && direction !== 'in') {
@@ -155,7 +159,9 @@ function checkDirection(
       `Write it: in ${node.name} ${name}, or out, or inout`,
     );
   }
-  if (direction === 'out' && type.kind === 'unsupported' && type.name === 'ParcelFileDescriptor') {
+  const isDescriptor =
+    type.kind === 'unsupported' && /(?:^|\.)ParcelFileDescriptor$/.test(type.name);
+  if (direction === 'out' && isDescriptor && !isContainer) {
     problems.add(place, 'Cannot use "out" for a ParcelFileDescriptor');
   }
   return direction ?? 'in';

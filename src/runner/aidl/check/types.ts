@@ -172,7 +172,10 @@ export class Types {
       const hint = 'Use an array of it, or a parcelable that holds it';
       this.#problems.add(place, `Cannot be @nullable: ${name} has no null`, hint);
     }
-    if (isHeap(annotations) && (base.kind !== 'structure' || array !== undefined)) {
+    if (
+      isHeap(annotations) &&
+      (!['structure', 'unsupported'].includes(base.kind) || array !== undefined)
+    ) {
       this.#problems.add(place, 'Cannot be @nullable(heap=true): only parcelables and unions are');
     }
   }
