@@ -20,6 +20,7 @@ import { REASON_BYTES, readReason } from './reason-port.ts';
 import { type Claim, writeVmRecord } from './registry.ts';
 import { recordOf } from './run-record.ts';
 import type { Prepared, Vm, VmContext, VmPhase, VmTimeouts } from './session.ts';
+import { type Settleable, settleable } from './settleable.ts';
 import { type EndedBy, type Verdict, decideVerdict, reasonOfExit } from './verdict.ts';
 import { type MonitorPlan, type VmOptions, runFiles } from './vm-options.ts';
 import { connectVsock, startVsockBackend } from './vsock.ts';
@@ -43,7 +44,7 @@ export class Run {
   readonly #files: ReturnType<typeof runFiles>;
   readonly #console: ConsoleLog;
   readonly #timers: NodeJS.Timeout[] = [];
-  readonly #phases = new Map<VmPhase, { promise: Promise<boolean>; settle(v: boolean): void }>();
+  readonly #phases = new Map<VmPhase, Settleable>();
   readonly #onAbort = (): void => void this.#end('aborted');
   #instance: VmInstance | undefined;
   #services: HostServices | undefined;
@@ -393,10 +394,4 @@ export class Run {
     const about = detail === undefined ? {} : { detail };
     this.#reporter.report({ kind: 'vm-phase', phase, milliseconds, ...about });
   }
-}
-
-function settleable(): { promise: Promise<boolean>; settle(value: boolean): void } {
-  const settlers: ((value: boolean) => void)[] = [];
-  const promise = new Promise<boolean>((resolve) => settlers.push(resolve));
-  return { promise, settle: (value) => settlers.forEach((settler) => settler(value)) };
 }

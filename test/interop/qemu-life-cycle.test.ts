@@ -94,12 +94,13 @@ describe('the life of a machine', () => {
   });
 
   test('a guest that does not start its payload in time hangs; one that did has all the time', async () => {
-    const timeouts = { startMilliseconds: 300 };
+    // Long enough for a busy machine to say what must come before.
+    const timeouts = { startMilliseconds: 2000 };
     const { vm } = await bootTiny({ end: 'hang' }, { timeouts });
     const { vm: other } = await bootTiny({ end: 'hang' }, { timeouts });
     await (await openGuestRpc(other)).notify('notifyPayloadStarted');
     expect(await vm.verdict).toMatchObject({ kind: 'died', death: 'HANGUP' });
-    await sleep(300);
+    await sleep(2000);
     expect(other.state).toBe('STARTED');
   });
 
@@ -253,12 +254,13 @@ describe('console', () => {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, XDG_RUNTIME_DIR: join(sandbox.runFolder, '..') },
     });
+    const closed = new Promise((done) => attached.once('close', done));
     let [stdout, stderr] = ['', ''];
     attached.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     attached.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     await expect.poll(() => stdout, { timeout: 10_000 }).toContain('hello');
     await vm.stop();
-    const status = await new Promise((closed) => attached.once('close', closed));
+    const status = await closed;
     expect(stderr).toMatch(/takes no input[^]*has ended/);
     expect(status).toBe(0);
   });
