@@ -7,7 +7,15 @@ import {
   formatMethod,
   type InterfaceDescription,
 } from '../types.ts';
-import { baseName, isCopied, rustName, type RustTypes, typeName } from './rust-types.ts';
+import {
+  baseName,
+  isCopied,
+  rustName,
+  rustTypeName,
+  type RustTypes,
+  rustVariable,
+  typeName,
+} from './rust-types.ts';
 import { type CodeText, docLines } from './text.ts';
 
 interface VersionOptions {
@@ -21,7 +29,7 @@ export function generateInterface(
   types: RustTypes,
   options: VersionOptions,
 ): void {
-  const trait = rustName(description.name);
+  const trait = rustTypeName(description.name);
   const proxy = typeName(description);
   const server = `Bn${baseName(description.name)}`;
   for (const line of docLines(description.doc)) code.line(line === '' ? '///' : `/// ${line}`);
@@ -87,7 +95,9 @@ const META = [
 ] as const;
 
 function signature(method: AidlMethod, types: RustTypes): string {
-  const parameters = method.args.map((arg) => `, ${rustName(arg.name)}: ${types.parameter(arg)}`);
+  const parameters = method.args.map(
+    (arg) => `, ${rustVariable(arg.name)}: ${types.parameter(arg)}`,
+  );
   const returns = method.returns === null ? '()' : types.owned(method.returns);
   return `fn ${rustName(method.name)}(&self${parameters.join('')}) -> _aidl::Result<${returns}>`;
 }
@@ -100,7 +110,7 @@ function serveMethod(code: CodeText, method: AidlMethod, types: RustTypes): void
   code.line(`// ${formatMethod(method)}`);
   code.block(`${method.code} => {`, () => {
     for (const arg of method.args) {
-      const name = rustName(arg.name);
+      const name = rustVariable(arg.name);
       if (arg.direction === 'in') {
         code.line(`let ${name}: ${types.owned(arg.type)} = _aidl_input.read()?;`);
         continue;
@@ -121,14 +131,14 @@ function serveMethod(code: CodeText, method: AidlMethod, types: RustTypes): void
     if (method.returns === null) code.line(`${call};`);
     else code.line(`let _aidl_result = ${call};`, '_aidl_reply.write(&_aidl_result)?;');
     for (const arg of method.args) {
-      if (arg.direction !== 'in') code.line(`_aidl_reply.write(&${rustName(arg.name)})?;`);
+      if (arg.direction !== 'in') code.line(`_aidl_reply.write(&${rustVariable(arg.name)})?;`);
     }
   });
 }
 
 /** How an owned value is passed to a parameter. */
 function lend(arg: AidlArgument): string {
-  const name = rustName(arg.name);
+  const name = rustVariable(arg.name);
   if (arg.direction !== 'in') return `&mut ${name}`;
   if (isCopied(arg.type)) return name;
   if (!isNullable(arg)) return `&${name}`;
@@ -154,14 +164,14 @@ function callMethod(code: CodeText, method: AidlMethod, types: RustTypes): void 
     code.line('let mut _aidl_input = _aidl_reply.results()?;');
     if (method.returns !== null) code.line('let _aidl_result = _aidl_input.read()?;');
     for (const arg of method.args) {
-      if (arg.direction !== 'in') code.line(`*${rustName(arg.name)} = _aidl_input.read()?;`);
+      if (arg.direction !== 'in') code.line(`*${rustVariable(arg.name)} = _aidl_input.read()?;`);
     }
     code.line(method.returns === null ? 'Ok(())' : 'Ok(_aidl_result)');
   });
 }
 
 function writeArgument(arg: AidlArgument): string | undefined {
-  const name = rustName(arg.name);
+  const name = rustVariable(arg.name);
   const { type } = arg;
   if (isOutArray(arg)) {
     const length = isNullable(arg)

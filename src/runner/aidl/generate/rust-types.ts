@@ -13,10 +13,23 @@ const KEYWORDS: ReadonlySet<string> = new Set(
 /** Keywords that cannot be written as names even with `r#`. */
 const NEVER_NAMES: ReadonlySet<string> = new Set(['self', 'Self', 'super', 'crate', '_']);
 
+/** Names that generated code means something else by. */
+const TAKEN_TYPES: ReadonlySet<string> = new Set(
+  'Clone Debug Default Err From Into None Ok Option PartialEq Result Send Some Sync'.split(' '),
+);
+
+/** The name of a declared type. */
+export const rustTypeName = (name: string): string =>
+  TAKEN_TYPES.has(name) ? `${name}_` : rustName(name);
+
 export function rustName(name: string): string {
   if (NEVER_NAMES.has(name)) return `${name}_`;
   return KEYWORDS.has(name) ? `r#${name}` : name;
 }
+
+/** The name of a parameter, which must not hide a type or a variant. */
+export const rustVariable = (name: string): string =>
+  /^[A-Z]/.test(name) ? `arg_${name}` : rustName(name);
 
 export const snakeCase = (name: string): string =>
   name
@@ -38,7 +51,7 @@ export function modulePath(description: TypeDescription): readonly string[] {
 export function typeName(description: TypeDescription): string {
   return description.kind === 'interface'
     ? `Bp${baseName(description.name)}`
-    : rustName(description.name);
+    : rustTypeName(description.name);
 }
 
 /** `IFoo` and `Foo` are both served by `BnFoo`, as in Android. */

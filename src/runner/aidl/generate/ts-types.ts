@@ -20,8 +20,11 @@ const USED_TYPES: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** The name of a variable or parameter. */
-export const variable = (name: string): string => (RESERVED.has(name) ? `${name}_` : name);
+/** The name of a parameter, which must not hide a type. */
+export const variable = (name: string): string => {
+  if (/^[A-Z]/.test(name)) return `arg_${name}`;
+  return RESERVED.has(name) ? `${name}_` : name;
+};
 
 /** The key of a property where one is written. */
 export const key = (name: string): string => (name === '__proto__' ? "['__proto__']" : name);

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { compileAidl } from '../../../../src/runner/aidl/compile.ts';
+import { generateRust } from '../../../../src/runner/aidl/generate/rust.ts';
 import { generateTs } from '../../../../src/runner/aidl/generate/ts.ts';
 import type { AidlInterface } from '../../../../src/runner/aidl/generated.ts';
 import { type AidlProxy, aidlProxy, aidlStub } from '../../../../src/runner/aidl/objects.ts';
@@ -95,6 +96,31 @@ test('the same files give the same text, whatever their order', () => {
   const a = { path: 'p/A.aidl', text: 'package p; parcelable A { int x; }' };
   const b = { path: 'p/B.aidl', text: 'package p; parcelable B { p.A a; }' };
   expect(texts(compileAidl([a, b]))).toEqual(texts(compileAidl([b, a])));
+});
+
+test('names that mean something else in TypeScript or Rust are changed', () => {
+  const text = `package a; import a.Option;
+    interface I {
+      void then(int arguments, in Option Option, in a.Promise p, int match, int self);
+      enum Ok { Some }
+      parcelable Inner { Ok function; }
+    }`;
+  const program = compileAidl([
+    { path: 'a/I.aidl', text },
+    { path: 'a/Option.aidl', text: 'package a; parcelable Option { int self; }' },
+    { path: 'a/Promise.aidl', text: 'package a; parcelable Promise { int __proto__; }' },
+  ]);
+  const ts = generateTs(program)
+    .map((file) => file.text)
+    .join('');
+  expect(ts).toContain('then_(arguments_: number, arg_Option: Option, p: Promise_, match: number');
+  expect(ts).toContain("readonly ['__proto__']: number;");
+  const rust = generateRust(program);
+  expect(rust).toContain(
+    'fn then(&self, arguments: i32, arg_Option: &Option_, p: &Promise, r#match: i32, self_: i32)',
+  );
+  expect(rust).toContain('Ok_ : i8 {');
+  expect(rust).toContain('pub function: Ok_,');
 });
 
 async function open(root: LocalBinder, version = 2): Promise<RpcClient> {
