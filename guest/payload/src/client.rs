@@ -40,7 +40,10 @@ pub fn open<O: Object<Environment = Process>>(
         for _ in 0..options.incoming {
             let (stream, serving) = (connect()?, Arc::clone(&session));
             let started = spawn(move || {
-                if let Err(Error::Protocol(what)) = serving.serve_incoming(stream, id) {
+                let outcome = serving.serve_incoming(stream, id);
+                // Also where the server never took the connection: else nobody would notice its end.
+                serving.end();
+                if let Err(Error::Protocol(what)) = outcome {
                     process::print_error(format_args!("An RPC session was ended: {what}"));
                 }
             });
