@@ -88,9 +88,10 @@ const ENVIRONMENT = `## Environment
 | \`MICROBUILD_CACHE\` | the cache; default \`~/.cache/microbuild\` |
 | \`MICROBUILD_KEYS\` | folder of the development keys; default \`.microbuild/keys\` of the workspace |
 | \`MICROBUILD_NATIVE\` | the native library, or empty to do without |
-| \`MICROBUILD_VHOST_VSOCK\` | the vsock backend |
+| \`MICROBUILD_VSOCK\` | the vsock backend |
 | \`MICROBUILD_GUEST\` | folder of the guest's programs |
-| \`XDG_RUNTIME_DIR\` | where running VMs keep their sockets |`;
+| \`XDG_RUNTIME_DIR\` | where running VMs keep their sockets |
+| \`XDG_STATE_HOME\` | where instances keep their identity; default \`~/.local/state\` |`;
 
 /** What this page reads of a JSON Schema. */
 interface Schema {

@@ -1,5 +1,6 @@
 /** How a run ended, and what that means for the exit code. */
 
+import { LABELS } from '../bundle/layout.ts';
 import type { ConsoleLog } from './console.ts';
 import { sanitize } from './console.ts';
 import {
@@ -49,10 +50,10 @@ const REFUSALS: Readonly<Record<string, string>> = {
 };
 
 /** Which link of the chain a partition under dm-verity is. */
-const PARTITION_LINKS: Readonly<Record<string, string>> = {
-  system_a: 'system',
-  'microdroid-apk': 'idsig',
-};
+function linkOf(partition: string): string {
+  if (partition === LABELS.system) return 'system';
+  return partition === LABELS.apk || /^extra-apk-\d+$/.test(partition) ? 'idsig' : partition;
+}
 
 /** Everything that was seen of a run, from which the verdict is drawn. */
 export interface Evidence {
@@ -146,7 +147,7 @@ function decideEnding(evidence: Evidence): Ending {
   if (corruption !== undefined) {
     const { device, block, tree } = corruption;
     const partition = console.partitionOf(device) ?? device;
-    const link = PARTITION_LINKS[partition] ?? partition;
+    const link = linkOf(partition);
     const message = `dm-verity: ${partition}: ${tree ? 'hash tree' : 'data'} block ${block} is corrupted`;
     return { kind: 'refused', reason: 'DM_VERITY_CORRUPTION', link, message, consoleTail };
   }

@@ -1,8 +1,7 @@
 /** `run --call`: one call of the payload, checked before anything starts. */
 
 import { UsageError } from '../../core/errors.ts';
-import { callMethod } from '../../runner/aidl/call.ts';
-import { toJsonValue } from '../../runner/aidl/values.ts';
+import { answerToJson, callMethod, getMethod } from '../../runner/aidl/call.ts';
 import { openRpcClient } from '../../runner/rpc/client.ts';
 import type { Vm } from '../../runner/session.ts';
 import { findInterface, parseArguments, parseMethodName, readInterfaces } from '../interfaces.ts';
@@ -43,8 +42,10 @@ export async function callWhenReady(
   const started = performance.now();
   const client = await openRpcClient(await vm.connect(call.port));
   try {
-    const value = await callMethod(client.root, call.description, call.method, call.values);
-    return { value: toJsonValue(value), milliseconds: performance.now() - started };
+    const { description, method, values } = call;
+    const answer = await callMethod(client.root, description, method, values);
+    const value = answerToJson(getMethod(description, method), answer);
+    return { value, milliseconds: performance.now() - started };
   } finally {
     client.close();
   }
