@@ -12,7 +12,6 @@ export interface GuestFiles {
   readonly arch: Arch;
   readonly runtime: Runtime;
   readonly init: string;
-  readonly manager: string;
   readonly launcher: string;
   readonly vmPayload: string;
   /** Folder of libvm_payload.so. */
@@ -35,7 +34,6 @@ export async function findGuest(
   const libraryFolder = runtime === 'musl' ? folder : join(folder, runtime);
   const files = {
     init: join(folder, 'init'),
-    manager: join(folder, 'microdroid_manager'),
     launcher: join(libraryFolder, 'microdroid_launcher'),
     vmPayload: join(libraryFolder, 'libvm_payload.so'),
   };
@@ -85,7 +83,6 @@ export async function guestTree(guest: GuestFiles, mtime: number): Promise<Direc
     const content = bytesContent(new Uint8Array(await readFile(from)));
     addInode(root, to, regularFile(content, { mode, mtime }), { mtime });
   };
-  await add('/system/bin/microdroid_manager', guest.manager, 0o755);
   await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
   await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
   const libraries = [...BINDER_LIBRARIES, ...(guest.runtime === 'bionic' ? [] : [LOG_LIBRARY])];

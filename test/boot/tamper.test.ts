@@ -88,8 +88,8 @@ const attacks: readonly Attack[] = [
   {
     what: 'a byte of EROFS data that the boot reads',
     change: (path) => {
-      const manager = readFileSync('target/guest/x86_64/microdroid_manager');
-      flipByte(os(path), readFileSync(os(path)).indexOf(manager.subarray(4096, 8192)) + 100);
+      const launcher = readFileSync('target/guest/x86_64/microdroid_launcher');
+      flipByte(os(path), readFileSync(os(path)).indexOf(launcher.subarray(4096, 8192)) + 100);
     },
     hostLink: 'system',
     guestLink: /broken link: system/,

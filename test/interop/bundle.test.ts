@@ -63,7 +63,6 @@ describe('a bundle of hello', () => {
       const read = (path: string): Buffer => readFileSync(join(mountPoint, path));
       expect(read('system/etc/motd').equals(readFileSync('recipes/hello/motd'))).toBe(true);
       for (const [path, built] of [
-        ['system/bin/microdroid_manager', 'microdroid_manager'],
         ['system/bin/microdroid_launcher', 'microdroid_launcher'],
         ['system/lib64/libvm_payload.so', 'libvm_payload.so'],
       ] as const) {

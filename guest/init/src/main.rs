@@ -1,4 +1,4 @@
-//! PID 1 of the initramfs: from the bootconfig to a verified system image, or to power-off.
+//! PID 1: from the bootconfig to a verified system image, where the manager takes over, or to power-off.
 //!
 //! Decides by the bootconfig that the kernel unpacked next to it and by nothing else: the command line is the host's.
 
@@ -10,10 +10,8 @@ mod refusal;
 mod system;
 mod vbmeta;
 
-use std::convert::Infallible;
-use std::os::unix::process::CommandExt;
+use std::env;
 use std::path::Path;
-use std::process::Command;
 
 use microbuild_sys::kernel::console::{report_phase, report_refusal};
 use microbuild_sys::kernel::mount::{self, mount};
@@ -23,15 +21,24 @@ use refusal::{Link, Refusal};
 
 const REASON: &str = "MICROBUILD_OS_VERIFICATION_FAILED";
 const NEW_ROOT: &str = "/newroot";
-const MANAGER: &str = "/system/bin/microdroid_manager";
 
 fn main() {
-    let Err(refusal) = boot();
-    report_refusal(REASON, refusal.link.name(), &refusal.text);
-    power_off()
+    forget_environment();
+    if let Err(refusal) = boot() {
+        report_refusal(REASON, refusal.link.name(), &refusal.text);
+        power_off()
+    }
+    microbuild_manager::run()
 }
 
-fn boot() -> Result<Infallible, Refusal> {
+/// What the kernel makes of words of the command line that it does not know is the host's.
+fn forget_environment() {
+    for (name, _) in env::vars_os() {
+        env::remove_var(name);
+    }
+}
+
+fn boot() -> Result<(), Refusal> {
     mount_kernel_file_systems()?;
     report_phase("init");
     modules::load_all();
@@ -66,8 +73,8 @@ fn mount_kernel_file_systems() -> Result<(), Refusal> {
     })
 }
 
-/// Leaves the initramfs for good. Returns only when it cannot.
-fn enter(new_root: &Path) -> Result<Infallible, Refusal> {
+/// Leaves the initramfs for good.
+fn enter(new_root: &Path) -> Result<(), Refusal> {
     let fail = |step: &str, error: std::io::Error| {
         Refusal::new(Link::System, format!("cannot {step}: {error}"))
     };
@@ -75,9 +82,5 @@ fn enter(new_root: &Path) -> Result<Infallible, Refusal> {
         mount::move_mount(&Path::new("/").join(name), &new_root.join(name))
             .map_err(|error| fail("move mounts", error))?;
     }
-    mount::switch_root(new_root).map_err(|error| fail("switch root", error))?;
-    Err(fail(
-        "start the manager",
-        Command::new(MANAGER).env_clear().exec(),
-    ))
+    mount::switch_root(new_root).map_err(|error| fail("switch root", error))
 }

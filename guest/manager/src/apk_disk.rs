@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use crate::verify::{verify_idsig, verify_v3, PLATFORM_SDK};
 use microbuild_dice::ApkMeasurement;
 use microbuild_formats::android_manifest::{decode_manifest, MANIFEST_SIZE_MAX};
 use microbuild_formats::apk::find_sections;
@@ -9,7 +10,6 @@ use microbuild_formats::idsig::{decode_idsig, Idsig};
 use microbuild_formats::read_at::SizedFile;
 use microbuild_formats::zip::{copy_entry, read_archive, Archive, CopyError};
 use microbuild_formats::{dm_verity, hex};
-use microbuild_manager::verify::{verify_idsig, verify_v3, PLATFORM_SDK};
 use microbuild_sys::kernel::block::{find_partition, BlockDevice};
 use microbuild_sys::kernel::console::report_verity;
 use microbuild_sys::kernel::device_mapper::{create_device, Table};

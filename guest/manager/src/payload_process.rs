@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use microbuild_manager::payload_config::Task;
+use crate::payload_config::Task;
 use microbuild_sys::kernel::confinement::Confinement;
 use microbuild_sys::kernel::console::say;
 use microbuild_sys::kernel::process::{end_all_others, signal_name, wait_for, Exit};

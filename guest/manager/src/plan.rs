@@ -1,8 +1,8 @@
 //! What to run: from the metadata, or from the configuration file in the APK that it names.
 
+use crate::payload_config::{ConfigError, PayloadConfig, Task, CONFIG_SIZE_MAX};
 use microbuild_dice::PayloadConfig as NamedBy;
 use microbuild_formats::payload_metadata::Payload;
-use microbuild_manager::payload_config::{ConfigError, PayloadConfig, Task, CONFIG_SIZE_MAX};
 
 use crate::apk_disk::Apk;
 use crate::failure::Failure;

@@ -58,8 +58,8 @@ const inputs: readonly BadInput[] = [
   },
   {
     what: 'two sources with the same target path',
-    edits: [['to: /system/etc/motd', 'to: /system/bin/microdroid_manager']],
-    message: /\/system\/bin\/microdroid_manager is in the image already/,
+    edits: [['to: /system/etc/motd', 'to: /system/bin/microdroid_launcher']],
+    message: /\/system\/bin\/microdroid_launcher is in the image already/,
     at: /microbuild\.yaml:22:9: /,
   },
   {
