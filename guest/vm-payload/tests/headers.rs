@@ -1,7 +1,7 @@
 //! The C headers: each compiles alone, and together they declare what the library exports.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
@@ -24,6 +24,28 @@ const HEADERS: [&str; 13] = [
 /// What a payload made for Android may name: the functions of libbinder_ndk up to level 36 and of libvm_payload, but for
 /// those that need Java, a service manager beyond "there is none", or persistable bundles.
 const EXPECTED: &str = include_str!("symbols.txt");
+
+/// Builds the library, which tests do not link and cargo therefore leaves out.
+fn library() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap();
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let status = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "microbuild-vm-payload",
+        ])
+        .arg("--target-dir")
+        .arg(folder.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    folder.join("libvm_payload.so")
+}
 
 /// Checks a header alone; false where the compiler does not know the language.
 fn compiles(language: &str, standard: &str, header: &str) -> bool {
@@ -106,14 +128,11 @@ fn the_headers_declare_what_the_library_exports_and_nothing_else() {
             declared.extend(api_names(head).last().map(str::to_owned));
         }
     }
-    declared.remove("AVmPayload_main"); // the payload's
-                                        // Cargo puts the library beside the tests that were built with it.
-    let library = std::env::current_exe()
-        .unwrap()
-        .with_file_name("libvm_payload.so");
+    // The payload's.
+    declared.remove("AVmPayload_main");
     let output = Command::new("readelf")
         .args(["-W", "--dyn-syms"])
-        .arg(library)
+        .arg(library())
         .output()
         .unwrap();
     assert!(output.status.success());
