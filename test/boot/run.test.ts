@@ -70,6 +70,27 @@ describe('a machine in the background', () => {
     expect(processesNaming(sandbox.runFolder)).toEqual([]);
   });
 
+  test('is one of eight that serve at once, each its own', async () => {
+    const names = Array.from({ length: 8 }, (_, index) => `vm${index}`);
+    const started = await Promise.all(
+      names.map((name) => cli('run', bundle, '--wait=ready', '--name', name, '--ephemeral')),
+    );
+    expect(started.map(({ status }) => status)).toEqual(names.map(() => 0));
+    const machines = await ps();
+    expect(machines.map(({ name, state }) => [name, state])).toEqual(
+      names.map((name) => [name, 'READY']),
+    );
+    const answers = await Promise.all(
+      names.map((name) => cli('call', name, '5678', 'IHello.hello', JSON.stringify(name))),
+    );
+    for (const [index, { stdout }] of answers.entries()) {
+      expect(stdout).toContain(`Hello, ${names[index]}!`);
+    }
+    await Promise.all(names.map((name) => cli('stop', name)));
+    expect(await ps()).toEqual([]);
+    expect(processesNaming(sandbox.runFolder)).toEqual([]);
+  });
+
   test('goes with its runner when that is killed, and with nothing else', async () => {
     const started = await cli('run', bundle, '--detach', '--name', 'orphan', '--ephemeral');
     expect([started.status, started.stdout]).toEqual([0, expect.stringContaining('is starting')]);
