@@ -197,6 +197,47 @@ pub(crate) fn read_frame(transport: &mut impl Transport) -> Result<Frame, Error>
 }
 
 /// Header, fixed part, parcel and (from protocol 1 on) the offsets of the objects that the protocol lists.
+/// Bytes of a command's body: its fixed part, a parcel's data and the table of its objects.
+///
+/// # Errors
+/// FAILED_TRANSACTION when peers of the protocol need not take so many.
+fn body_size(version: u32, fixed: usize, data: usize, objects: usize) -> Result<usize, StatusCode> {
+    let table = if version >= 2 { 4 * objects } else { 0 };
+    let size = fixed + data + table;
+    let fits = match version {
+        0 | 1 => size <= MAX_BODY_BEFORE_V2,
+        // Android's sender counts the header too, and stays below.
+        _ => size < MAX_BODY - WIRE_HEADER_SIZE,
+    };
+    fits.then_some(size).ok_or(StatusCode::FAILED_TRANSACTION)
+}
+
+/// Whether a transaction with a parcel of so many bytes and objects can be sent: FAILED_TRANSACTION when not.
+pub(crate) fn check_transaction_size(
+    version: u32,
+    data: usize,
+    objects: usize,
+) -> Result<(), StatusCode> {
+    body_size(version, TRANSACTION_SIZE, data, objects).map(|_| ())
+}
+
+/// The same of a reply.
+pub(crate) fn check_reply_size(
+    version: u32,
+    data: usize,
+    objects: usize,
+) -> Result<(), StatusCode> {
+    body_size(version, reply_fixed_size(version), data, objects).map(|_| ())
+}
+
+const fn reply_fixed_size(version: u32) -> usize {
+    if version == 0 {
+        REPLY_SIZE_V0
+    } else {
+        REPLY_SIZE
+    }
+}
+
 fn encode_frame(
     version: u32,
     command: u32,
@@ -205,15 +246,7 @@ fn encode_frame(
 ) -> Result<Vec<u8>, StatusCode> {
     // No file descriptors here, so the table of protocol 1, which lists nothing else, is always empty.
     let objects = if version >= 2 { parcel.objects() } else { &[] };
-    let size = fixed.len() + parcel.data().len() + 4 * objects.len();
-    let fits = match version {
-        0 | 1 => size <= MAX_BODY_BEFORE_V2,
-        // Android's sender counts the header too, and stays below.
-        _ => size < MAX_BODY - WIRE_HEADER_SIZE,
-    };
-    if !fits {
-        return Err(StatusCode::FAILED_TRANSACTION);
-    }
+    let size = body_size(version, fixed.len(), parcel.data().len(), objects.len())?;
     let mut bytes = Vec::with_capacity(WIRE_HEADER_SIZE + size);
     bytes.extend_from_slice(&command.to_le_bytes());
     bytes.extend_from_slice(&(size as u32).to_le_bytes());
@@ -335,21 +368,18 @@ pub(crate) fn encode_reply(
     let mut fixed = [0; REPLY_SIZE];
     fixed[0..4].copy_from_slice(&status.0.to_le_bytes());
     fixed[4..8].copy_from_slice(&size.to_le_bytes());
-    let fixed: &[u8] = if version == 0 {
-        &fixed[..REPLY_SIZE_V0]
-    } else {
-        &fixed
-    };
-    encode_frame(version, COMMAND_REPLY, fixed, parcel)
+    encode_frame(
+        version,
+        COMMAND_REPLY,
+        &fixed[..reply_fixed_size(version)],
+        parcel,
+    )
 }
 
 pub(crate) fn decode_reply(version: u32, body: &[u8]) -> Result<Result<Parcel, StatusCode>, Error> {
-    let fixed_size = if version == 0 {
-        REPLY_SIZE_V0
-    } else {
-        REPLY_SIZE
-    };
-    let (fixed, rest) = body.split_at_checked(fixed_size).ok_or(TOO_SHORT)?;
+    let (fixed, rest) = body
+        .split_at_checked(reply_fixed_size(version))
+        .ok_or(TOO_SHORT)?;
     let status = StatusCode(u32_at(fixed, 0).ok_or(TOO_SHORT)? as i32);
     if status != StatusCode::OK {
         return Ok(Err(status));

@@ -1,7 +1,6 @@
 //! Calls of the peer.
 
 use super::nodes::Turn;
-use super::outgoing::placeholder;
 use super::session::{Session, StreamOf};
 use super::{Call, Environment, Message, Monitor, Object, Pipe, Stream};
 use crate::error::Error;
@@ -155,7 +154,8 @@ impl<O: Object> Session<O> {
     ) -> Result<(), Error> {
         let parcel = reply.and_then(|message| {
             self.check_own(&message)?;
-            wire::encode_reply(self.version, Ok(&placeholder(&message)))?;
+            let data = message.parcel().data().len();
+            wire::check_reply_size(self.version, data, message.sendable().count())?;
             self.addressed(&message)
         });
         let frame = match parcel {

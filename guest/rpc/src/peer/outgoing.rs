@@ -64,8 +64,12 @@ impl<O: Object> Session<O> {
             self.or_end(self.drain(&lease.stream))?;
         }
         self.check_own(data)?;
-        // Sizes are checked on a frame without addresses, before anything is counted.
-        Transaction::encode(self.version, address, code, flags, 0, &placeholder(data))?;
+        // Before anything is counted.
+        wire::check_transaction_size(
+            self.version,
+            data.parcel().data().len(),
+            data.sendable().count(),
+        )?;
         let oneway = flags & FLAG_ONEWAY != 0;
         let number = self.state.with(|state| match address {
             Address::NULL => Ok(0),
@@ -144,13 +148,4 @@ impl<O: Object> Session<O> {
             self.command(stream, frame.command, &frame.body)?;
         }
     }
-}
-
-/// A parcel as large as the message's will be on the wire.
-pub(super) fn placeholder<O: Object>(message: &Message<O>) -> Parcel {
-    let positions = message
-        .sendable()
-        .map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX))
-        .collect();
-    Parcel::received(message.parcel().data().to_vec(), positions, true)
 }
