@@ -15,6 +15,11 @@ export interface FileContent {
    * faster than through `stream`. Absent when there is none.
    */
   readonly file?: { readonly path: string };
+  /**
+   * A file on disk that holds the content from this offset on, `size` bytes, beside other things: an
+   * entry of an unpacked archive. For the same readers; absent when there is none, and where `file` is.
+   */
+  readonly slice?: { readonly path: string; readonly offset: number };
   /** Starts a new pass over the bytes. Chunks may be of any size and may be reused after each step. */
   stream(): AsyncIterable<Uint8Array>;
 }
