@@ -10,7 +10,17 @@ export const BUNDLE_FILES = {
   manifest: 'manifest.json',
   manifestSignature: 'manifest.dsse.json',
   interfaces: 'interfaces',
+  buildRecord: 'build.json',
 } as const;
+
+/** Attestations are about a bundle: they stand in this folder of it, and its manifest does not list them. */
+export const ATTESTATIONS_FOLDER = 'attestations';
+
+/** The disk of a further payload; that of the default one is `payload.img`. */
+export const payloadDiskFile = (name: string): string => `payload-${name}.img`;
+
+/** The GPT label of a verified partition, which its slot ends. */
+export const partitionLabel = (name: string): string => `${name}_a`;
 
 /** GPT labels, as on Android. */
 export const LABELS = {

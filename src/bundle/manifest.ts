@@ -19,6 +19,25 @@ export interface ManifestKey {
   readonly development: boolean;
 }
 
+/** What a payload disk starts. */
+export interface ManifestPayload {
+  readonly package: string;
+  readonly versionCode: number;
+  /** The library that is started, or the program of a payload configuration. */
+  readonly entry: string;
+  /** vsock port that the payload serves, if the recipe says so. */
+  readonly rpcPort: number | null;
+  /** Files below `interfaces/`. */
+  readonly interfaces: readonly string[];
+}
+
+/** A further payload, on the disk `payload-NAME.img`. */
+export interface ManifestFurtherPayload extends ManifestPayload {
+  readonly apkRootDigest: string;
+  /** When it has extra APKs. */
+  readonly extraApkRootDigests?: readonly string[];
+}
+
 export interface Manifest {
   readonly schemaVersion: 1;
   readonly name: string;
@@ -33,22 +52,17 @@ export interface Manifest {
     readonly initrdDebuggableDigest: string;
     readonly vbmetaDigest: string;
     readonly systemRootDigest: string;
+    /** Of the partitions beside the system, by name; absent where there are none. */
+    readonly partitionRootDigests?: Readonly<Record<string, string>>;
     readonly payloadCertificates: readonly string[];
     readonly apkRootDigest: string;
     /** When the payload has extra APKs. */
     readonly extraApkRootDigests?: readonly string[];
     readonly rollbackIndex: number;
   };
-  readonly payload: {
-    readonly package: string;
-    readonly versionCode: number;
-    /** The library that is started, or the program of a payload configuration. */
-    readonly entry: string;
-    /** vsock port that the payload serves, if the recipe says so. */
-    readonly rpcPort: number | null;
-    /** Files below `interfaces/`. */
-    readonly interfaces: readonly string[];
-  };
+  readonly payload: ManifestPayload;
+  /** Further payloads, by name; absent where there are none. */
+  readonly payloads?: Readonly<Record<string, ManifestFurtherPayload>>;
   readonly inputs: readonly {
     readonly name: string;
     readonly version: string;
@@ -65,6 +79,14 @@ export function formatManifest(manifest: Manifest): string {
 
 const isHex = (size: number) => (each: unknown) =>
   typeof each === 'string' && each.length === size * 2 && /^[0-9a-f]*$/.test(each);
+/** What `payloads` and `partitionRootDigests` are keyed by: names of a recipe. */
+const isKey = (each: string): boolean => /^[a-z][a-z0-9_-]{0,30}$/.test(each);
+const isRecord = (each: unknown, ok: (value: unknown) => boolean): boolean =>
+  each !== null &&
+  typeof each === 'object' &&
+  !Array.isArray(each) &&
+  Object.keys(each).length <= 64 &&
+  Object.entries(each).every(([key, value]) => isKey(key) && ok(value));
 const isName = (each: unknown): boolean =>
   typeof each === 'string' &&
   /^[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}$/.test(each) &&
@@ -110,11 +132,32 @@ export function parseManifest(text: string): Manifest {
     need(`keys.${key}.sha256`, isHex(32), 'a SHA-256');
     need(`keys.${key}.development`, (each) => typeof each === 'boolean', 'true or false');
   }
-  need('payload.rpcPort', (each) => each === null || Number.isInteger(each), 'a port or null');
+  const isPort = (each: unknown): boolean => each === null || Number.isInteger(each);
+  const isNames = (each: unknown): boolean => Array.isArray(each) && each.every(isName);
+  need('payload.rpcPort', isPort, 'a port or null');
+  need('payload.interfaces', isNames, 'a list of file names');
   need(
-    'payload.interfaces',
-    (each) => Array.isArray(each) && each.every(isName),
-    'a list of file names',
+    'payloads',
+    (each) =>
+      each === undefined ||
+      isRecord(each, (payload) => {
+        const fields = (payload ?? {}) as Readonly<Record<string, unknown>>;
+        return (
+          typeof fields['package'] === 'string' &&
+          Number.isInteger(fields['versionCode']) &&
+          typeof fields['entry'] === 'string' &&
+          isPort(fields['rpcPort']) &&
+          isNames(fields['interfaces']) &&
+          isHex(32)(fields['apkRootDigest'])
+        );
+      }),
+    'a record of payloads by name',
+  );
+  need(
+    'chain.partitionRootDigests',
+    (each) =>
+      each === undefined || isRecord(each, (digest) => isHex(32)(digest) || isHex(64)(digest)),
+    'a record of digests by name of partition',
   );
   need(
     'files',
