@@ -37,7 +37,7 @@ import { writeBootFiles } from './steps/boot-files.ts';
 import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { writeOsImage } from './steps/os-image.ts';
-import { checkKernelMounts } from './steps/system-image.ts';
+import { checkKernelMounts } from './steps/kernel-mounts.ts';
 import { writePayloadDisk } from './steps/payload.ts';
 import { systemTree } from './steps/system-tree.ts';
 
@@ -184,18 +184,19 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
       'system.image',
       'System image and hash tree',
       async (note) => {
-        const image = await writeOsImage(root, at(BUNDLE_FILES.os), {
-          name: data.name,
-          filesystem: data.partitions.system.filesystem,
-          hash: data.partitions.system.verity.hash,
+        const { filesystem, verity } = data.partitions.system;
+        const { vbmeta, partitions } = await writeOsImage(at(BUNDLE_FILES.os), {
+          partitions: [{ name: 'system', tree: root, filesystem, hash: verity.hash }],
           sourceDate,
           rollbackIndex: data.signing.image.rollbackIndex,
           image: keys.image,
           library,
           signal,
         });
-        note.detail = `root digest ${toHex(image.tree.rootDigest).slice(0, 16)}…`;
-        return image;
+        const tree = partitions['system']?.tree;
+        if (tree === undefined) throw new TypeError('The system partition was not written');
+        note.detail = `root digest ${toHex(tree.rootDigest).slice(0, 16)}…`;
+        return { vbmeta, tree };
       },
     );
     const certificates = data.trust.payload ?? [

@@ -1,114 +1,165 @@
 /**
- * Writes `os.img`: EROFS with its hash tree, AVB footer, signed `vbmeta_a`.
+ * Writes `os.img`: the signed `vbmeta_a`, then each partition with its hash tree and AVB footer.
  *
- * Salts and identifiers come from names, never from chance: equal trees give equal images.
+ * Salts and identifiers come from the names of partitions, never from chance or from the recipe: equal
+ * trees give equal images.
  */
 
 import { sha256 } from '../../core/digest.ts';
-import { createFileSink, offsetSink } from '../../io/image-sink.ts';
+import { createFileSink, offsetSink, type FileSink } from '../../io/image-sink.ts';
 import type { Directory } from '../../io/file-tree.ts';
 import { guidFromDigest, layoutGpt, writeGpt, type GptLayout } from '../../formats/gpt/gpt.ts';
-import { AVB_PARTITIONS, LABELS, VBMETA_PARTITION_SIZE } from '../../bundle/layout.ts';
-import { addHashtreeFooter, dynamicPartitionSize, signVbmeta } from '../../signing/avb/sign.ts';
-import type { NativeLibrary } from '../../native/library.ts';
+import type { Descriptor } from '../../formats/avb/descriptor.ts';
+import { LABELS, partitionLabel, VBMETA_PARTITION_SIZE } from '../../bundle/layout.ts';
+import {
+  addHashtreeFooter,
+  dynamicPartitionSize,
+  signVbmeta,
+  type VbmetaSigning,
+} from '../../signing/avb/sign.ts';
 import type { BuildKeys } from '../keys.ts';
-import { writeSystemImage, type FilesystemOptions, type SystemImage } from './system-image.ts';
+import type { ImageRecord } from '../image-record.ts';
+import {
+  writePartitionImage,
+  type PartitionImage,
+  type PartitionImageOptions,
+} from './partition-image.ts';
 
 const BLOCK_SIZE = 4096;
+/** Of the name of an EROFS volume, in bytes. */
+const MAX_VOLUME_NAME = 15;
 
-export interface OsImageOptions {
-  /** Name of the recipe: seeds salt, UUID and GUIDs. */
+/** A partition to be written. */
+export interface OsPartition extends Pick<PartitionImageOptions, 'filesystem' | 'hash' | 'fec'> {
   readonly name: string;
-  readonly filesystem: FilesystemOptions;
-  readonly hash: 'sha256' | 'sha512';
+  readonly tree: Directory;
+  /** Default: derived from the name. */
+  readonly salt?: Uint8Array | undefined;
+}
+
+export interface OsImageOptions extends Pick<
+  PartitionImageOptions,
+  'library' | 'signal' | 'contentDigest'
+> {
+  /** In the order in which they will stand. */
+  readonly partitions: readonly OsPartition[];
   readonly sourceDate: number;
   readonly rollbackIndex: number;
   readonly image: BuildKeys['image'];
-  readonly library: NativeLibrary | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** An `os.img` that was written before and has not changed since, and what was said of it then. */
+  readonly previous?:
+    | { readonly path: string; readonly records: Readonly<Record<string, ImageRecord>> }
+    | undefined;
 }
 
 export interface OsImage {
   /** The signed vbmeta of `vbmeta_a`, not padded: what the bootconfig pins. */
   readonly vbmeta: Uint8Array;
-  readonly tree: SystemImage['tree'];
-  /** Size of the EROFS image in bytes. */
-  readonly systemSize: number;
+  /** By name. */
+  readonly partitions: Readonly<Record<string, PartitionImage>>;
 }
 
 const seed = (text: string): Uint8Array => sha256(Buffer.from(`microbuild ${text}`));
 
-/** Writes a new file at `path`. */
-export async function writeOsImage(
-  root: Directory,
-  path: string,
-  options: OsImageOptions,
-): Promise<OsImage> {
-  const { name, hash } = options;
-  const layoutFor = (systemSize: number): GptLayout =>
-    layoutGpt({
-      diskGuid: guidFromDigest(seed(`${name} os disk`)),
-      partitions: [
-        {
-          label: LABELS.vbmeta,
-          size: VBMETA_PARTITION_SIZE,
-          guid: guidFromDigest(seed(`${name} ${LABELS.vbmeta}`)),
-        },
-        {
-          label: LABELS.system,
-          size: systemSize,
-          guid: guidFromDigest(seed(`${name} ${LABELS.system}`)),
-        },
-      ],
-    });
-  const offsetOf = (layout: GptLayout, label: string): number => {
-    const partition = layout.partitions.find((each) => each.label === label);
-    if (partition === undefined) throw new TypeError(`The layout has no ${label}`);
-    return partition.offset;
-  };
+/** The partitions of the disk so far, by size. */
+function layoutFor(sizes: readonly { readonly name: string; readonly size: number }[]): GptLayout {
+  const partition = (label: string, size: number) => ({
+    label,
+    size,
+    guid: guidFromDigest(seed(label)),
+  });
+  return layoutGpt({
+    diskGuid: guidFromDigest(seed('os disk')),
+    partitions: [
+      partition(LABELS.vbmeta, VBMETA_PARTITION_SIZE),
+      ...sizes.map(({ name, size }) => partition(partitionLabel(name), size)),
+    ],
+  });
+}
 
+/** Writes a new file at `path`. */
+export async function writeOsImage(path: string, options: OsImageOptions): Promise<OsImage> {
+  const signing = {
+    algorithm: options.image.algorithm,
+    signer: options.image.signer,
+    rollbackIndex: BigInt(options.rollbackIndex),
+  };
   const file = await createFileSink(path);
   try {
-    // Where the last partition starts does not depend on its size, which shows when it is written.
-    const offset = offsetOf(layoutFor(BLOCK_SIZE), LABELS.system);
-    const system = offsetSink(file, offset);
-    const salt = seed(`${name} system salt`);
-    const { size, tree } = await writeSystemImage(
-      root,
-      system,
-      { path, offset },
-      {
-        ...options,
-        buildTime: options.sourceDate,
-        uuid: guidFromDigest(seed(`${name} system uuid`)),
-        volumeName: 'system',
-        blockSize: BLOCK_SIZE,
-        salt,
-      },
-    );
-    const partitionSize = dynamicPartitionSize(size + tree.treeSize);
-    const layout = layoutFor(partitionSize);
+    const sizes: { name: string; size: number }[] = [];
+    const written: [string, PartitionImage][] = [];
+    const descriptors: Descriptor[] = [];
+    for (const partition of options.partitions) {
+      const { name } = partition;
+      // Where the last partition starts does not depend on its size, which shows when it is written.
+      const { partitions } = layoutFor([...sizes, { name, size: BLOCK_SIZE }]);
+      const offset = partitions.at(-1)?.offset ?? 0;
+      const { image, size, descriptor } = await writePartition(
+        partition,
+        file,
+        { path, offset },
+        signing,
+        options,
+      );
+      sizes.push({ name, size });
+      written.push([name, image]);
+      descriptors.push(descriptor);
+    }
+    const layout = layoutFor(sizes);
     await writeGpt(file, layout);
-    const signing = {
-      algorithm: options.image.algorithm,
-      signer: options.image.signer,
-      rollbackIndex: BigInt(options.rollbackIndex),
-    };
-    const { descriptor } = await addHashtreeFooter(system, {
-      partitionSize,
-      vbmeta: signing,
-      tree: {
-        partitionName: AVB_PARTITIONS.system,
-        imageSize: size,
-        hashAlgorithm: hash,
-        salt,
-        ...tree,
-      },
-    });
-    const vbmeta = await signVbmeta({ ...signing, descriptors: [descriptor] });
-    await file.write(offsetOf(layout, LABELS.vbmeta), vbmeta);
-    return { vbmeta, tree, systemSize: size };
+    const vbmeta = await signVbmeta({ ...signing, descriptors });
+    await file.write(layout.partitions[0]?.offset ?? 0, vbmeta);
+    return { vbmeta, partitions: Object.fromEntries(written) };
   } finally {
     await file.close();
   }
+}
+
+/** Writes a partition with its footer. */
+async function writePartition(
+  { name, tree: root, ...partition }: OsPartition,
+  file: FileSink,
+  place: { readonly path: string; readonly offset: number },
+  signing: VbmetaSigning,
+  { sourceDate, previous, library, signal, contentDigest }: OsImageOptions,
+): Promise<{
+  readonly image: PartitionImage;
+  readonly size: number;
+  readonly descriptor: Descriptor;
+}> {
+  const sink = offsetSink(file, place.offset);
+  const { filesystem, hash, fec, salt = seed(`${name} salt`) } = partition;
+  const record = previous?.records[name];
+  const image = await writePartitionImage(root, sink, place, {
+    filesystem,
+    hash,
+    fec,
+    salt,
+    library,
+    signal,
+    contentDigest,
+    previous: previous && record && { path: previous.path, record },
+    buildTime: sourceDate,
+    uuid: guidFromDigest(seed(`${name} uuid`)),
+    volumeName: name.slice(0, MAX_VOLUME_NAME),
+    blockSize: BLOCK_SIZE,
+  });
+  const { size: imageSize, tree } = image;
+  const end = image.fec ? image.fec.offset + image.fec.size : tree.treeOffset + tree.treeSize;
+  const size = dynamicPartitionSize(end);
+  const { descriptor } = await addHashtreeFooter(sink, {
+    partitionSize: size,
+    vbmeta: signing,
+    tree: {
+      partitionName: name,
+      imageSize,
+      hashAlgorithm: hash,
+      salt,
+      ...tree,
+      ...(image.fec && {
+        fec: { numRoots: image.fec.roots, offset: image.fec.offset, size: image.fec.size },
+      }),
+    },
+  });
+  return { image, size, descriptor };
 }
