@@ -5,7 +5,7 @@
  * A recipe may come from a stranger: its size, nesting and aliases are bounded before it is parsed.
  */
 
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { open } from 'node:fs/promises';
 import {
   isAlias,
@@ -17,6 +17,7 @@ import {
   type Document,
   type ParsedNode,
 } from 'yaml';
+import { sha256, toHex } from '../core/digest.ts';
 import { RecipeError, UsageError, type Diagnostic } from '../core/errors.ts';
 import { describeIssue, nodeAt, type At, type RecipePath } from './issues.ts';
 import { recipeSchema, type RecipeData } from './schema.ts';
@@ -26,12 +27,39 @@ const MAX_RECIPE_BYTES = 1 << 20;
 /** Deeper than any recipe, far below what a parser stack takes. */
 const MAX_DEPTH = 64;
 
+/** A file that is part of a recipe. */
+export interface RecipeFile {
+  /** Relative to the folder of the recipe; may begin with `../`. */
+  readonly path: string;
+  /** In lower-case hexadecimal. */
+  readonly sha256: string;
+  readonly text: string;
+}
+
+/** A place in a recipe's files. Lines and columns count from 1. */
+export interface Position {
+  /** As `path` of `RecipeFile`. */
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
 /** A validated recipe that knows where each value was written. */
 export interface Recipe {
   readonly data: RecipeData;
   /** Absolute path of the recipe file; paths of the recipe are relative to `directory`. */
   readonly file: string;
   readonly directory: string;
+  /** All files that made it, in the order of reading. */
+  readonly files: readonly RecipeFile[];
+  /** The profiles in effect, in the order in which they were applied. */
+  readonly profiles: readonly string[];
+  /** The variables with the values in effect. */
+  readonly vars: Readonly<Record<string, string | number | boolean>>;
+  /** Where the value at `path` was written, or the nearest value above it. */
+  positionOf(path: RecipePath): Position;
+  /** Absolute path of the folder whose files the value at `path` may name: that of the file it stands in. */
+  folderOf(path: RecipePath): string;
   /** A problem with the value at `path`, or with the nearest value above it that was written down. */
   diagnosticAt(path: RecipePath, message: string, hint?: string): Diagnostic;
 }
@@ -120,7 +148,21 @@ export function parseRecipe(bytes: Uint8Array, file: string): Recipe {
       parsed.error.issues.flatMap((issue) => describeIssue(issue, { document, at, diagnosticAt })),
     );
   }
-  return { data: parsed.data, file, directory: dirname(file), diagnosticAt };
+  const directory = dirname(file);
+  return {
+    data: parsed.data,
+    file,
+    directory,
+    files: [{ path: basename(file), sha256: toHex(sha256(bytes)), text }],
+    profiles: [],
+    vars: {},
+    positionOf(path) {
+      const { line, col } = lines.linePos(nodeAt(document, path)?.range?.[0] ?? 0);
+      return { file: basename(file), line, column: col };
+    },
+    folderOf: () => directory,
+    diagnosticAt,
+  };
 }
 
 function parseYaml(text: string, lineCounter: LineCounter, at: At): Document.Parsed {

@@ -7,75 +7,20 @@
 
 import { ARCHITECTURES, RUNTIMES } from '../core/arch.ts';
 import { z } from 'zod';
-import { payloadSchema } from './payload-schema.ts';
-import { relativePath } from './schema-values.ts';
+import { partitions } from './partition-schema.ts';
+import { furtherPayloadSchema, payloadSchema } from './payload-schema.ts';
+import { debName, keyReference, relativePath, rpcPort } from './schema-values.ts';
 
 const name = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'Write 1 to 63 of a-z 0-9 . _ -, starting with a-z or 0-9')
-  .describe('Name of the bundle and of the VM');
+  .meta({ description: 'Name of the bundle and of the VM', examples: ['hello'] });
 
-const imagePath = z
+/** Each becomes the file payload-NAME.img of the bundle. */
+const payloadName = z
   .string()
-  .regex(
-    /^\/(?:[^/\0]+(?:\/[^/\0]+)*)?$/,
-    'Write an absolute path inside the image, such as /system/etc',
-  )
-  .refine(
-    (path) => !path.split('/').some((part) => part === '.' || part === '..'),
-    'Leave out . and ..',
-  );
-
-const mode = z
-  .string()
-  .regex(/^0?[0-7]{3,4}$/, 'Write the mode in octal and in quotes, such as "0644"')
-  .describe('Permission bits in octal');
-
-const id = z.int().min(0).max(0xffff_fffe);
-
-const debName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9+.-]+$/, 'Write the name of a Debian package, such as musl');
-
-const source = z.union(
-  [
-    z
-      .strictObject({
-        guest: z
-          .literal('runtime')
-          .describe("microbuild's own guest: manager, launcher, libvm_payload"),
-      })
-      .describe("microbuild's guest programs"),
-    z
-      .strictObject({
-        deb: z
-          .string()
-          .regex(
-            /^(?:[a-z0-9][a-z0-9+.-]+|\.{1,2}\/.+\.deb)$/,
-            'Write the name of a Debian package such as musl, or ./FILE.deb',
-          )
-          .describe('Name of a Debian package, pinned by microbuild.lock, or ./FILE.deb'),
-        exclude: z.array(z.string().min(1)).optional().describe('Path prefixes to leave out'),
-      })
-      .describe('The files of a Debian package, without its maintainer scripts'),
-    z
-      .strictObject({
-        dir: relativePath.describe('Folder whose content is taken'),
-        to: imagePath.default('/').describe('Where it goes'),
-      })
-      .describe('A folder; files become owned by root, modes are kept as 0755 or 0644'),
-    z
-      .strictObject({
-        file: relativePath.describe('File to take'),
-        to: imagePath.describe('Its path in the image'),
-        mode: mode.default('0644'),
-        uid: id.default(0),
-        gid: id.default(0),
-      })
-      .describe('One file'),
-  ],
-  'Write one of { guest: runtime }, { deb: NAME }, { dir: PATH, to: PATH } or { file: PATH, to: PATH }',
-);
+  .regex(/^[a-z][a-z0-9_-]{0,30}$/, 'Write 1 to 31 of a-z 0-9 _ -, starting with a letter')
+  .meta({ examples: ['other'] });
 
 const certificateDigest = z
   .string()
@@ -89,75 +34,6 @@ const memory = z
   .regex(/^\d{1,5}(?:MiB|GiB)$/, 'Write the size as a whole number of MiB or GiB, such as 256MiB')
   .transform((text) => Number.parseInt(text, 10) * (text.endsWith('GiB') ? 1024 : 1))
   .refine((mib) => mib >= 96 && mib <= 65536, 'Give the VM between 96MiB and 64GiB');
-
-const keyReference = relativePath.describe(
-  'Private key: a PEM or DER file, mode 0600, or file:, p12:, jks:, pkcs11: or helper:',
-);
-
-/** Levels of each compression, and the one that is taken without saying. */
-const LEVELS = {
-  none: undefined,
-  lz4: undefined,
-  lz4hc: { most: 12, usual: 9 },
-  deflate: { most: 9, usual: 6 },
-  zstd: { most: 15, usual: 9 },
-} as const;
-
-const filesystem = z
-  .strictObject({
-    type: z.literal('erofs').default('erofs'),
-    compression: z
-      .enum(['none', 'lz4', 'lz4hc', 'deflate', 'zstd'])
-      .default('none')
-      .describe('How files are compressed; the kernel must know it'),
-    level: z
-      .int()
-      .min(1)
-      .max(15)
-      .optional()
-      .describe('lz4hc: 1 to 12, default 9; deflate: 1 to 9, default 6; zstd: 1 to 15, default 9'),
-    clusterSize: z
-      .literal([4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576])
-      .optional()
-      .describe(
-        'The most that data compressed together takes, in bytes; default 16384. Larger saves space, smaller is faster to read in small pieces',
-      ),
-    tails: z
-      .enum(['inline', 'fragments', 'blocks'])
-      .optional()
-      .describe(
-        'Where compressed data goes that does not fill a cluster: behind the inode (default), all of it together, or in blocks of its own',
-      ),
-    deduplicate: z
-      .boolean()
-      .default(false)
-      .describe('Stores equal parts of files once; only without compression'),
-  })
-  .superRefine(({ compression, level, clusterSize, tails, deduplicate }, context) => {
-    const levels = LEVELS[compression];
-    const problem = (path: string, message: string): void =>
-      context.addIssue({ code: 'custom', path: [path], message });
-    if (level !== undefined && levels === undefined) {
-      problem('level', `Leave out level: ${compression} has none`);
-    } else if (level !== undefined && level > (levels?.most ?? 0)) {
-      problem('level', `Write a level of 1 to ${levels?.most} for ${compression}`);
-    }
-    for (const [key, value] of Object.entries({ clusterSize, tails })) {
-      if (value !== undefined && compression === 'none') {
-        problem(key, `Leave out ${key}: nothing is compressed`);
-      }
-    }
-    if (deduplicate && compression !== 'none') {
-      problem('deduplicate', `Leave out deduplicate: it does not go with ${compression}`);
-    }
-  })
-  .transform(({ level, clusterSize, tails, ...rest }) => ({
-    ...rest,
-    tails: tails ?? 'inline',
-    level: level ?? LEVELS[rest.compression]?.usual ?? 0,
-    clusterSize: clusterSize ?? 16384,
-  }))
-  .prefault({});
 
 export const recipeSchema = z
   .strictObject({
@@ -209,19 +85,12 @@ export const recipeSchema = z
           ),
       })
       .prefault({}),
-    partitions: z.strictObject({
-      system: z.strictObject({
-        filesystem,
-        verity: z
-          .strictObject({ hash: z.enum(['sha256', 'sha512']).default('sha256') })
-          .prefault({}),
-        contents: z
-          .array(source)
-          .min(1)
-          .describe('Sources, merged in order; two may not name the same file'),
-      }),
-    }),
+    partitions,
     payload: payloadSchema,
+    payloads: z
+      .record(payloadName, furtherPayloadSchema)
+      .default({})
+      .describe('Further payloads by name, each an APK on a disk of its own'),
     signing: z
       .strictObject({
         image: z
@@ -265,12 +134,7 @@ export const recipeSchema = z
         memory: memory.prefault('256MiB'),
         cpus: z.int().min(1).max(64).default(1),
         debug: z.enum(['none', 'full']).default('none'),
-        rpcPort: z
-          .int()
-          .min(1)
-          .max(0xffff_fffe)
-          .optional()
-          .describe('vsock port that the payload serves'),
+        rpcPort: rpcPort.optional().describe('vsock port that the payload serves'),
       })
       .prefault({}),
   })
@@ -278,7 +142,6 @@ export const recipeSchema = z
 
 /** A recipe with all defaults filled in. */
 export type RecipeData = z.output<typeof recipeSchema>;
-export type PartitionContent = RecipeData['partitions']['system']['contents'][number];
 
 /** Where a recipe's kernel comes from. */
 export const kernelSourceOf = ({

@@ -6,7 +6,7 @@ import { directory, regularFile, walk, type Directory, type Inode } from '../../
 import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
 import { addInode, mergeTree, PathConflict } from '../../io/merge-tree.ts';
 import type { Recipe } from '../../recipe/parse.ts';
-import type { PartitionContent } from '../../recipe/schema.ts';
+import type { PartitionSource } from '../../recipe/source-schema.ts';
 import { inputPath } from '../inputs.ts';
 
 /** What the tree needs besides the recipe. */
@@ -60,7 +60,7 @@ export async function systemTree(recipe: Recipe, sources: SystemSources): Promis
   return root;
 }
 
-const describeSource = (source: PartitionContent | undefined): string =>
+const describeSource = (source: PartitionSource | undefined): string =>
   Object.entries(source ?? {})
     .slice(0, 1)
     .map(([kind, value]) => `${kind}: ${String(value)}`)
@@ -68,7 +68,7 @@ const describeSource = (source: PartitionContent | undefined): string =>
 
 async function addSource(
   root: Directory,
-  source: PartitionContent,
+  source: PartitionSource,
   recipe: Recipe,
   sources: SystemSources,
 ): Promise<void> {
@@ -82,12 +82,14 @@ async function addSource(
   } else if ('dir' in source) {
     const tree = await readDiskTree(inputPath(recipe, source.dir), mtime);
     mergeTree(root, source.to, tree, { mtime });
-  } else {
+  } else if ('file' in source) {
     const path = inputPath(recipe, source.file);
     const content = fileContent(path, (await stat(path)).size);
     const { uid, gid } = source;
     const mode = Number.parseInt(source.mode, 8);
     addInode(root, source.to, regularFile(content, { mode, uid, gid, mtime }), { mtime });
+  } else {
+    throw new TypeError(`The source ${describeSource(source)} is not built`);
   }
 }
 
