@@ -15,20 +15,37 @@ import { EnvironmentError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
 import { makeFolder } from '../io/make-folder.ts';
 
+/** A blob that is in the store. */
+export interface StoredFile {
+  readonly path: string;
+  readonly sha256: string;
+  readonly size: number;
+}
+
 export interface Cache {
   readonly directory: string;
   /** A folder for a file in the making, on the same file system as the store. Remove it after use. */
   temporaryFolder(): Promise<string>;
-  /** The path of a blob whose bytes have this digest, or undefined. Reads it whole to know. */
-  find(sha256: string): Promise<string | undefined>;
+  /** The path of a blob whose bytes have this digest (and this size, if it is told), or undefined. */
+  find(sha256: string, size?: number): Promise<string | undefined>;
   /** Moves a file into the store. @returns its digest, size and path. */
-  adopt(file: string): Promise<{ sha256: string; size: number; path: string }>;
+  adopt(file: string): Promise<StoredFile>;
   /** Stores bytes. @returns their digest. */
   put(bytes: Uint8Array): Promise<string>;
+  /** The bytes of a small blob, such as an encoded message, or undefined. */
+  readBlob(sha256: string): Promise<Uint8Array | undefined>;
+  /** The encoded `ActionResult` of an action by the digest of its `Action`. Nothing of it has been checked. */
+  findActionResult(key: string): Promise<Uint8Array | undefined>;
+  putActionResult(key: string, encoded: Uint8Array): Promise<void>;
+  /** Forgets a result that cannot be used. */
+  dropActionResult(key: string): Promise<void>;
   /** The stored result of an action, or undefined. */
   getResult(actionKey: string): Promise<unknown>;
   putResult(actionKey: string, result: unknown): Promise<void>;
 }
+
+/** Messages and values are smaller. */
+const MAX_SMALL_BLOB = 64 << 20;
 
 /** `MICROBUILD_CACHE`, else `XDG_CACHE_HOME/microbuild`, else `~/.cache/microbuild`. */
 export function defaultCacheDirectory(env: NodeJS.ProcessEnv): string {
@@ -92,9 +109,13 @@ export async function openCache(directory: string): Promise<Cache> {
       await mkdir(path, { mode: 0o700 });
       return path;
     },
-    async find(sha256) {
+    async find(sha256, size) {
       const path = place('cas', sha256);
       try {
+        if (size !== undefined && (await stat(path)).size !== size) {
+          await rm(path, { force: true });
+          return undefined;
+        }
         if ((await digestFile(path)).sha256 === sha256) return path;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -118,6 +139,24 @@ export async function openCache(directory: string): Promise<Cache> {
       if (known?.size !== bytes.length) await writeFileAtomic(path, bytes, 0o600);
       return sha256;
     },
+    async readBlob(sha256) {
+      const path = place('cas', sha256);
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined || found.size > MAX_SMALL_BLOB) return undefined;
+      const bytes = await readFile(path).catch(() => undefined);
+      if (bytes === undefined) return undefined;
+      if (createHash('sha256').update(bytes).digest('hex') === sha256) return bytes;
+      await rm(path, { force: true });
+      return undefined;
+    },
+    async findActionResult(key) {
+      const path = place('ac', key);
+      const found = await stat(path).catch(() => undefined);
+      if (found === undefined || found.size > MAX_SMALL_BLOB) return undefined;
+      return readFile(path).catch(() => undefined);
+    },
+    putActionResult: (key, encoded) => writeFileAtomic(place('ac', key), encoded, 0o600),
+    dropActionResult: (key) => rm(place('ac', key), { force: true }),
     async getResult(key) {
       try {
         return JSON.parse(await readFile(place('ac', key), 'utf8')) as unknown;
