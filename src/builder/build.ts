@@ -29,9 +29,11 @@ import { certificateDigest } from '../signing/x509.ts';
 import { findGuest, guestTree } from './guest.ts';
 import { checkInputs, inputPath, isLocalDeb } from './inputs.ts';
 import { keyOpener, resolveKeys, type ChosenKeys, type OpenBuildKey } from './keys.ts';
-import { requireLock, updateLock } from './lock.ts';
+import { openBlobs } from './fetch.ts';
+import { requireLock } from './lock.ts';
+import { updateLock } from './lock/update.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
-import { fetchDeb, type AptContext } from './sources/apt.ts';
+import type { AptContext } from './sources/apt.ts';
 import { runStep } from './step.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
 import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
@@ -96,6 +98,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const guest = await findGuest(options.packageRoot, data, options.env);
   const cache = await openCache(options.cacheDirectory);
   const apt: AptContext = { cache, env: options.env, signal };
+  const blobs = openBlobs({ ...apt, recipe, reporter });
   let lock = await requireLock(recipe);
   const library = await loadNativeLibrary();
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
@@ -106,7 +109,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     const deb = lockedDeb(lock, name);
     const update = `microbuild lock ${recipe.directory} --update ${name}`;
     try {
-      return { deb, path: (await fetchDeb(deb, update, apt)).path };
+      return { deb, path: await blobs.fetch({ kind: 'deb', deb }, update) };
     } catch (error) {
       if (!options.relockMissing || !(error instanceof UsageError && error.code === 'lock')) {
         throw error;
@@ -118,7 +121,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
         kind: 'warning',
         message: `${deb.package} ${deb.version} is gone from its mirrors: microbuild.lock now pins ${fresh.package} ${fresh.version}`,
       });
-      return { deb: fresh, path: (await fetchDeb(fresh, update, apt)).path };
+      return { deb: fresh, path: await blobs.fetch({ kind: 'deb', deb: fresh }, update) };
     }
   };
   const treeOf = async (path: string, name: string): Promise<Directory> => {

@@ -1,124 +1,150 @@
-/** Reading, checking and writing `microbuild.lock` beside a recipe. */
+/** Reading `microbuild.lock` beside a recipe, and what it pins for a build. */
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ARCHITECTURES } from '../core/arch.ts';
 import { UsageError } from '../core/errors.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
-import { formatLock, LOCK_FILE, parseLock, type Lock } from '../recipe/lockfile.ts';
+import { emptyLock, LOCK_FILE, parseLock, type Lock, type LockedDeb } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
-import { kernelSourceOf } from '../recipe/schema.ts';
-import { isLocalDeb } from './inputs.ts';
-import { openPackageIndex, type AptContext } from './sources/apt.ts';
-
-/** A pin that changed, for the report. */
-export interface LockChange {
-  readonly name: string;
-  /** `package version`, or undefined when the name was not pinned before. */
-  readonly before: string | undefined;
-  /** Undefined when the recipe does not name it any more. */
-  readonly after: string | undefined;
-}
+import type { Pin } from './fetch.ts';
+import { isLocalImage } from './fetch/oci-reference.ts';
+import { wantsOf, type Want } from './lock/wants.ts';
 
 /** The packages that a recipe needs pinned, and how a name leads to a package. */
-export function packagesOf(recipe: Recipe): { name: string; follow: 'kernel' | 'exact' }[] {
-  const names = new Map<string, 'kernel' | 'exact'>();
-  const kernel = kernelSourceOf(recipe.data);
-  if ('deb' in kernel) names.set(kernel.deb, 'kernel');
-  for (const source of recipe.data.partitions.system.contents) {
-    if ('deb' in source && !isLocalDeb(source.deb) && !names.has(source.deb)) {
-      names.set(source.deb, 'exact');
-    }
-  }
-  return [...names].map(([name, follow]) => ({ name, follow }));
-}
+export const packagesOf = (recipe: Recipe): { name: string; follow: 'kernel' | 'exact' }[] =>
+  wantsOf(recipe).flatMap((want) =>
+    want.section === 'debs' ? [{ name: want.name, follow: want.follow }] : [],
+  );
 
-/** The lock beside a recipe, or undefined where there is none. */
-export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
-  const file = join(recipe.directory, LOCK_FILE);
-  let text: string;
+/** The path of the lock file of a recipe, whether it is there or not. */
+export const lockFile = (recipe: { readonly directory: string }): string =>
+  join(recipe.directory, LOCK_FILE);
+
+/** The text of the lock beside a recipe, or undefined where there is none. */
+export async function readLockText(recipe: {
+  readonly directory: string;
+}): Promise<string | undefined> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(lockFile(recipe), 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  return parseLock(text, file);
 }
 
-/** Whether a name is pinned to a package that the guest's architecture can use. */
-function isPinned(lock: Lock | undefined, name: string, { data }: Recipe): boolean {
-  const architecture = lock?.debs[name]?.architecture;
-  return architecture === 'all' || architecture === ARCHITECTURES[data.arch].debian;
+/** The lock beside a recipe, or undefined where there is none. */
+export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
+  const text = await readLockText(recipe);
+  return text === undefined ? undefined : parseLock(text, lockFile(recipe));
 }
+
+/** Why a lock does not pin what a recipe wants; undefined when it does. */
+export function whyNotPinned(lock: Lock, want: Want, recipe: Recipe): string | undefined {
+  switch (want.section) {
+    case 'debs': {
+      const deb = lock.debs[want.name];
+      const wanted = ARCHITECTURES[recipe.data.arch].debian;
+      if (deb === undefined) return 'is not pinned';
+      if (deb.architecture !== 'all' && deb.architecture !== wanted) {
+        return `is pinned for ${deb.architecture}, not for ${wanted}`;
+      }
+      if (!want.dependencies) return undefined;
+      if (deb.dependencies === undefined) return 'is pinned without what it depends on';
+      const absent = deb.dependencies.find((name) => lock.debs[name] === undefined);
+      return absent === undefined ? undefined : `depends on ${absent}, which is not pinned`;
+    }
+    case 'oci': {
+      const image = lock.oci[want.name];
+      if (image === undefined) return 'is not pinned';
+      return image.platform === want.platform
+        ? undefined
+        : `is pinned for ${image.platform}, not for ${want.platform}`;
+    }
+    case 'archives':
+    case 'files':
+    case 'git':
+      return lock[want.section][want.name] === undefined ? 'is not pinned' : undefined;
+  }
+}
+
+/** What of a recipe a build cannot do without: files of the recipe itself need no pin to be found. */
+export const isRequired = (want: Want): boolean => want.section !== 'files';
 
 /**
- * The lock beside a recipe, which must pin every package that the recipe names.
+ * The lock beside a recipe, which must pin everything that does not come with the recipe.
  *
  * @throws {UsageError} `lock`, with the command that pins what is missing.
  */
 export async function requireLock(recipe: Recipe): Promise<Lock> {
-  const lock = await readLock(recipe);
-  const missing = packagesOf(recipe).filter(({ name }) => !isPinned(lock, name, recipe));
+  const lock = (await readLock(recipe)) ?? emptyLock;
+  const missing = wantsOf(recipe).flatMap((want) => {
+    const why = isRequired(want) ? whyNotPinned(lock, want, recipe) : undefined;
+    return why === undefined ? [] : [`${want.name} ${why}`];
+  });
   if (missing.length > 0) {
-    const names = missing.map(({ name }) => name).join(', ');
-    throw new UsageError(
-      'lock',
-      `microbuild.lock does not pin ${names} for ${ARCHITECTURES[recipe.data.arch].debian}`,
-      {
-        hint: `Pin it: microbuild lock ${recipe.directory}`,
-      },
-    );
+    throw new UsageError('lock', `microbuild.lock does not fit the recipe: ${missing.join('; ')}`, {
+      hint: `Pin it: microbuild lock ${recipe.directory}`,
+    });
   }
-  return lock ?? { version: 1, debs: {} };
+  return lock;
 }
 
 /**
- * Pins what is not pinned yet, and what `update` names.
+ * The packages of a source `{ deb: NAME, dependencies: ... }`: itself, then what its closure adds, by name.
  *
- * @param update Names to pin anew; `all` for every one.
+ * @throws {UsageError} `lock` when one is not pinned.
  */
-export async function updateLock(
-  recipe: Recipe,
-  update: readonly string[] | 'all',
-  context: AptContext,
-): Promise<{ file: string; lock: Lock; changes: LockChange[] }> {
-  const wanted = packagesOf(recipe);
-  const before = (await readLock(recipe)) ?? { version: 1, debs: {} };
-  for (const name of update === 'all' ? [] : update) {
-    if (!wanted.some((each) => each.name === name)) {
-      throw new UsageError('lock', `The recipe names no package "${name}"`, {
-        hint: `It names ${wanted.map((each) => each.name).join(', ')}`,
-      });
-    }
-  }
-  const stale = wanted.filter(
-    ({ name }) => !isPinned(before, name, recipe) || update === 'all' || update.includes(name),
-  );
-  const debs = Object.fromEntries(
-    wanted.flatMap(({ name }) => {
-      const known = before.debs[name];
-      return known === undefined ? [] : [[name, known]];
-    }),
-  );
-  if (stale.length > 0) {
-    const index = await openPackageIndex(ARCHITECTURES[recipe.data.arch].debian, context);
-    for (const { name, follow } of stale) debs[name] = await index.resolve(name, follow);
-  }
-  const lock: Lock = { version: 1, debs };
-  const file = join(recipe.directory, LOCK_FILE);
-  const changes = changesBetween(before, lock);
-  if (changes.length > 0) await writeFileAtomic(file, formatLock(lock));
-  return { file, lock, changes };
+export function debsOf(lock: Lock, name: string, dependencies: boolean): LockedDeb[] {
+  const entry = (each: string): LockedDeb => {
+    const deb = lock.debs[each];
+    if (deb === undefined) throw new UsageError('lock', `microbuild.lock does not pin ${each}`);
+    return deb;
+  };
+  const first = entry(name);
+  return [first, ...(dependencies ? (first.dependencies ?? []).map(entry) : [])];
 }
 
-function changesBetween(before: Lock, after: Lock): LockChange[] {
-  const describe = (lock: Lock, name: string): string | undefined => {
-    const deb = lock.debs[name];
-    return deb === undefined ? undefined : `${deb.package} ${deb.version}`;
-  };
-  return [...new Set([...Object.keys(before.debs), ...Object.keys(after.debs)])]
-    .sort((a, b) => (a < b ? -1 : 1))
-    .filter((name) => before.debs[name]?.sha256 !== after.debs[name]?.sha256)
-    .map((name) => ({ name, before: describe(before, name), after: describe(after, name) }));
+/** A blob of the lock, and the command that pins it anew. */
+export interface NamedPin {
+  readonly pin: Pin;
+  readonly update: string;
+}
+
+/** The blobs that a recipe needs of its lock, each once. Files of the recipe are none. */
+export function pinsOf(recipe: Recipe, lock: Lock): NamedPin[] {
+  return wantsOf(recipe).flatMap((want): NamedPin[] => {
+    const update = `microbuild lock ${recipe.directory} --update ${want.name}`;
+    switch (want.section) {
+      case 'debs':
+        return debsOf(lock, want.name, want.dependencies).map((deb) => ({
+          pin: { kind: 'deb', deb },
+          update,
+        }));
+      case 'archives': {
+        const file = lock.archives[want.name];
+        return file === undefined
+          ? []
+          : [{ pin: { kind: 'archive', url: want.name, ...file }, update }];
+      }
+      case 'oci': {
+        const image = lock.oci[want.name];
+        if (image === undefined || isLocalImage(want.reference)) return [];
+        const { reference } = want;
+        return [
+          { pin: { kind: 'oci', reference, part: 'manifest', descriptor: image.manifest }, update },
+          ...[image.config, ...image.layers].map((descriptor): NamedPin => ({
+            pin: { kind: 'oci', reference, part: 'blob', descriptor },
+            update,
+          })),
+        ];
+      }
+      case 'git': {
+        const commit = lock.git[want.name];
+        const { git, ref } = want;
+        return commit === undefined ? [] : [{ pin: { kind: 'git', git, ref, ...commit }, update }];
+      }
+      case 'files':
+        return [];
+    }
+  });
 }

@@ -1,9 +1,9 @@
 /**
- * Debian packages through the machine's own apt configuration: which version there is (`lock`), and
- * the bytes of a pinned one (`fetch`). As an ordinary user, without touching the system's apt state.
+ * Debian's packages through the machine's own apt configuration: its repositories, and which versions
+ * they offer. As an ordinary user, without touching the system's apt state.
  */
 
-import { rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EnvironmentError, ToolError, UsageError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
@@ -12,7 +12,6 @@ import type { LockedDeb } from '../../recipe/lockfile.ts';
 import { runTool } from '../run-tool.ts';
 
 const APT_HINT = 'microbuild takes Debian packages through apt: use a Debian or Ubuntu machine';
-const APT_HELPER = '/usr/lib/apt/apt-helper';
 
 /** What fetching and locking need of the world around them. */
 export interface AptContext {
@@ -27,7 +26,8 @@ const environment = (context: AptContext, extra: NodeJS.ProcessEnv = {}): NodeJS
   ...extra,
 });
 
-const tool = (
+/** Runs one of apt's programs with the machine's own configuration. */
+export const aptTool = (
   context: AptContext,
   program: string,
   args: readonly string[],
@@ -39,56 +39,9 @@ const tool = (
     installHint: APT_HINT,
   });
 
-/**
- * The path of a pinned package: from the cache, else from the first configured repository that has
- * it. apt checks the digest of what it fetched.
- *
- * @param updateCommand What pins the package anew, for the error.
- * @throws {UsageError} `lock` when no repository has it any more.
- */
-export async function fetchDeb(
-  deb: LockedDeb,
-  updateCommand: string,
-  context: AptContext,
-): Promise<{ path: string; cached: boolean }> {
-  const known = await context.cache.find(deb.sha256);
-  if (known !== undefined) return { path: known, cached: true };
-
-  const folder = await context.cache.temporaryFolder();
-  try {
-    const file = join(folder, 'package.deb');
-    const problems: string[] = [];
-    for (const repository of await repositories(context)) {
-      try {
-        const uri = `${repository.replace(/\/$/, '')}/${deb.path}`;
-        const digest = `SHA256:${deb.sha256}`;
-        await tool(context, APT_HELPER, [
-          '-o',
-          'APT::Sandbox::User=root',
-          'download-file',
-          uri,
-          file,
-          digest,
-        ]);
-        return { path: (await context.cache.adopt(file)).path, cached: false };
-      } catch (error) {
-        if (!(error instanceof ToolError)) throw error;
-        problems.push(error.stderrTail.trim().split('\n').at(-1) ?? error.message);
-      }
-    }
-    throw new UsageError(
-      'lock',
-      `Cannot fetch ${deb.package} ${deb.version}, which microbuild.lock pins: no configured repository has it (${problems.join('; ') || 'there are no repositories'})`,
-      { hint: `Pin the version that there is: ${updateCommand}` },
-    );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 /** The base addresses of the machine's repositories, from its configuration alone: no index is read. */
-async function repositories(context: AptContext): Promise<string[]> {
-  const text = await tool(context, 'apt-get', [
+export async function repositories(context: AptContext): Promise<string[]> {
+  const text = await aptTool(context, 'apt-get', [
     'indextargets',
     '--format',
     '$(REPO_URI)',
@@ -147,12 +100,12 @@ export async function openPackageIndex(
   );
   await writeFile(join(state, 'status'), '');
   const extra = { APT_CONFIG: config };
-  await tool(context, 'apt-get', ['-qq', 'update'], extra);
+  await aptTool(context, 'apt-get', ['-qq', 'update'], extra);
 
   const show = async (name: string): Promise<PackageRecord> => {
     let text: string;
     try {
-      text = await tool(context, 'apt-cache', ['show', '--no-all-versions', name], extra);
+      text = await aptTool(context, 'apt-cache', ['show', '--no-all-versions', name], extra);
     } catch (cause) {
       if (!(cause instanceof ToolError)) throw cause;
       throw new UsageError('lock', `Cannot lock ${name}: no configured repository has it`, {

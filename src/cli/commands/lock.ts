@@ -1,4 +1,4 @@
-import { updateLock } from '../../builder/lock.ts';
+import { updateLock } from '../../builder/lock/update.ts';
 import { defaultCacheDirectory, openCache } from '../../cache/store.ts';
 import { readRecipe } from '../../recipe/parse.ts';
 import type { CommandDefinition } from '../command.ts';

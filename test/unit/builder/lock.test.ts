@@ -28,7 +28,7 @@ describe('requireLock()', () => {
 
   test('a package that is pinned for another architecture is not pinned', async () => {
     await expect(requireLock(await recipeWith(ON_AARCH64))).rejects.toThrow(
-      'microbuild.lock does not pin linux-image-cloud-arm64, musl for arm64',
+      'linux-image-cloud-arm64 is not pinned; musl is pinned for amd64, not for arm64',
     );
   });
 });

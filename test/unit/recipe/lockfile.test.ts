@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../../src/core/errors.ts';
-import { formatLock, parseLock, type Lock } from '../../../src/recipe/lockfile.ts';
+import { emptyLock, formatLock, parseLock, type Lock } from '../../../src/recipe/lockfile.ts';
 
 const deb = {
   package: 'musl',
@@ -13,13 +13,13 @@ const deb = {
 
 describe('lock file', () => {
   test('formatLock() and parseLock() are inverse', () => {
-    const lock: Lock = { version: 1, debs: { musl: deb } };
+    const lock: Lock = { ...emptyLock, debs: { musl: deb } };
     expect(parseLock(formatLock(lock), 'microbuild.lock')).toEqual(lock);
   });
 
   test('formatLock() sorts: the order of locking does not show', () => {
-    const a = formatLock({ version: 1, debs: { aa: deb, bb: deb } });
-    const b = formatLock({ version: 1, debs: { bb: deb, aa: deb } });
+    const a = formatLock({ ...emptyLock, debs: { aa: deb, bb: deb } });
+    const b = formatLock({ ...emptyLock, debs: { bb: deb, aa: deb } });
     expect(a).toBe(b);
   });
 
@@ -30,7 +30,7 @@ describe('lock file', () => {
     ['a size of no package', { ...deb, size: 0 }],
     ['an unknown key', { ...deb, url: 'x' }],
   ])('parseLock() refuses %s', (_, bad) => {
-    const text = formatLock({ version: 1, debs: { musl: bad } });
+    const text = JSON.stringify({ version: 2, debs: { musl: bad } });
     expect(() => parseLock(text, 'microbuild.lock')).toThrow(UsageError);
   });
 });
