@@ -88,6 +88,13 @@ impl Bootconfig {
             .map_or(&[], |(_, values)| values)
     }
 
+    /// Keys that begin with `prefix`, without it, and their values, in the order of the text.
+    pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [String])> {
+        self.entries
+            .iter()
+            .filter_map(move |(key, values)| Some((key.strip_prefix(prefix)?, values.as_slice())))
+    }
+
     /// The value of a key that has exactly one.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
@@ -184,6 +191,11 @@ mod tests {
         assert_eq!(config.values("list"), ["a b", "c,d", "e:f"]);
         assert_eq!(config.value("list"), None);
         assert_eq!(config.values("absent"), [""; 0]);
+        let below: Vec<_> = config.below("androidboot.vbmeta.").collect();
+        assert_eq!(
+            below,
+            [("device", config.values("androidboot.vbmeta.device"))]
+        );
     }
 
     #[test]

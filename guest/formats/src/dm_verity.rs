@@ -20,6 +20,21 @@ pub fn tree_size(data_blocks: u64, digest_size: usize) -> u64 {
     total * BLOCK_SIZE
 }
 
+/// A Reed-Solomon codeword has 255 bytes, of which `roots` are parity.
+const CODEWORD_SIZE: u64 = 255;
+pub const FEC_ROOTS: std::ops::RangeInclusive<u32> = 2..=24;
+
+/// Bytes of the error correction of so many blocks, data and hash tree, interleaved over all of them; `None` when there is
+/// no such code.
+#[must_use]
+pub fn fec_size(blocks: u64, roots: u32) -> Option<u64> {
+    let roots = u64::from(Some(roots).filter(|roots| FEC_ROOTS.contains(roots))?);
+    blocks
+        .div_ceil(CODEWORD_SIZE - roots)
+        .checked_mul(roots)?
+        .checked_mul(BLOCK_SIZE)
+}
+
 /// The digests that the guest accepts, as dm-verity names them, with their size in bytes.
 #[must_use]
 pub fn digest_size(algorithm: &str) -> Option<usize> {
@@ -51,6 +66,11 @@ mod tests {
                 "{blocks} blocks"
             );
         }
+        assert_eq!(fec_size(253, 2), Some(2 * BLOCK_SIZE));
+        assert_eq!(fec_size(254, 2), Some(4 * BLOCK_SIZE));
+        assert_eq!(fec_size(232, 24), Some(48 * BLOCK_SIZE));
+        assert_eq!(fec_size(u64::MAX, 2), None);
+        assert_eq!([0, 1, 25].map(|roots| fec_size(1, roots)), [None; 3]);
         assert_eq!(tree_size(64, 64), BLOCK_SIZE);
         assert_eq!(tree_size(65, 64), 3 * BLOCK_SIZE);
     }

@@ -6,12 +6,13 @@
 
 mod bootconfig;
 mod modules;
+mod partition;
+mod plan;
 mod refusal;
-mod system;
 mod vbmeta;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use microbuild_sys::kernel::console::{report_phase, report_refusal};
 use microbuild_sys::kernel::mount::{self, mount};
@@ -24,11 +25,13 @@ const NEW_ROOT: &str = "/newroot";
 
 fn main() {
     forget_environment();
-    if let Err(refusal) = boot() {
-        report_refusal(REASON, refusal.link.name(), &refusal.text);
-        power_off()
+    match boot() {
+        Ok(mount_points) => microbuild_manager::run(&mount_points),
+        Err(refusal) => {
+            report_refusal(REASON, refusal.link.name(), &refusal.text);
+            power_off()
+        }
     }
-    microbuild_manager::run()
 }
 
 /// What the kernel makes of words of the command line that it does not know is the host's.
@@ -38,18 +41,23 @@ fn forget_environment() {
     }
 }
 
-fn boot() -> Result<(), Refusal> {
+/// Returns where partitions are mounted in the system, which is the root then.
+fn boot() -> Result<Vec<PathBuf>, Refusal> {
     mount_kernel_file_systems()?;
     report_phase("init");
     modules::load_all();
     report_phase("modules");
     let config = bootconfig::read()?;
-    let hashtree = vbmeta::read_hashtree(&config)?;
+    let plan = plan::make(vbmeta::read_hashtrees(&config)?, &config.values)?;
     report_phase("vbmeta");
-    system::mount(&hashtree, Path::new(NEW_ROOT))?;
-    bootconfig::hand_over(Path::new(NEW_ROOT), &config)?;
+    let new_root = Path::new(NEW_ROOT);
+    partition::mount_system(&plan.system, new_root)?;
+    partition::mount_all(&plan.partitions, new_root)?;
+    bootconfig::hand_over(new_root, &config)?;
     report_phase("system");
-    enter(Path::new(NEW_ROOT))
+    enter(new_root)?;
+    let mount_points = plan.partitions.into_iter().map(|each| each.mount_point);
+    Ok(mount_points.collect())
 }
 
 fn mount_kernel_file_systems() -> Result<(), Refusal> {

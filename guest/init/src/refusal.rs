@@ -5,6 +5,7 @@ pub enum Link {
     Bootconfig,
     Vbmeta,
     System,
+    Partition,
 }
 
 impl Link {
@@ -13,6 +14,7 @@ impl Link {
             Self::Bootconfig => "bootconfig",
             Self::Vbmeta => "vbmeta",
             Self::System => "system",
+            Self::Partition => "partition",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `vbmeta_a`: the image that the bootconfig pins by size and digest, and the one hashtree in it.
+//! `vbmeta_a`: the image that the bootconfig pins by size and digest, and the hashtrees in it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,7 +14,6 @@ use crate::refusal::{Link, Refusal};
 
 pub const DISK_SERIAL: &str = "os";
 const LABEL: &str = "vbmeta_a";
-const SYSTEM_PARTITION: &str = "system";
 
 /// What the bootconfig says about the image.
 struct Pin {
@@ -22,7 +21,8 @@ struct Pin {
     digest: Vec<u8>,
 }
 
-pub fn read_hashtree(config: &Config) -> Result<Hashtree, Refusal> {
+/// Each is for another partition.
+pub fn read_hashtrees(config: &Config) -> Result<Vec<Hashtree>, Refusal> {
     let pin = read_pin(config)?;
     let image = read_image(pin.size)?;
     if Sha256::digest(&image).as_slice() != pin.digest {
@@ -30,7 +30,7 @@ pub fn read_hashtree(config: &Config) -> Result<Hashtree, Refusal> {
             "the image's digest is not the one in the bootconfig",
         ));
     }
-    only_hashtree(&image).map_err(refuse)
+    only_hashtrees(&image).map_err(refuse)
 }
 
 fn refuse(text: impl Into<String>) -> Refusal {
@@ -77,7 +77,7 @@ fn read_image(size: usize) -> Result<Vec<u8>, Refusal> {
     Ok(image)
 }
 
-fn only_hashtree(image: &[u8]) -> Result<Hashtree, String> {
+fn only_hashtrees(image: &[u8]) -> Result<Vec<Hashtree>, String> {
     let vbmeta = decode_vbmeta(image).map_err(|error| error.to_string())?;
     if vbmeta.flags != 0 {
         return Err(format!(
@@ -85,11 +85,22 @@ fn only_hashtree(image: &[u8]) -> Result<Hashtree, String> {
             vbmeta.flags
         ));
     }
-    let mut hashtrees = Vec::new();
+    let mut hashtrees: Vec<Hashtree> = Vec::new();
     let mut property_keys = HashSet::new();
     for descriptor in vbmeta.descriptors {
         match descriptor {
-            Descriptor::Hashtree(hashtree) => hashtrees.push(hashtree),
+            Descriptor::Hashtree(hashtree) => {
+                if hashtrees
+                    .iter()
+                    .any(|known| known.partition == hashtree.partition)
+                {
+                    return Err(format!(
+                        "there are two hashtrees for {}",
+                        hashtree.partition
+                    ));
+                }
+                hashtrees.push(hashtree);
+            }
             Descriptor::Property { key, .. } if property_keys.insert(key.clone()) => {}
             Descriptor::Property { .. } => return Err("a property is there twice".to_owned()),
             // Nobody would follow them: whoever signed this image counts on checks that this guest does not make.
@@ -100,16 +111,7 @@ fn only_hashtree(image: &[u8]) -> Result<Hashtree, String> {
             }
         }
     }
-    let mut hashtrees = hashtrees.into_iter();
-    match (hashtrees.next(), hashtrees.next()) {
-        (Some(hashtree), None) if hashtree.partition == SYSTEM_PARTITION => Ok(hashtree),
-        (Some(hashtree), None) => Err(format!(
-            "the hashtree is for partition {}",
-            hashtree.partition
-        )),
-        (None, _) => Err("there is no hashtree descriptor".to_owned()),
-        (Some(_), Some(_)) => Err("there is more than one hashtree descriptor".to_owned()),
-    }
+    Ok(hashtrees)
 }
 
 #[cfg(test)]
@@ -143,13 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_hashtree_for_system_is_accepted() {
-        let found = only_hashtree(&vbmeta(0, &[hashtree("system")])).expect("valid");
-        assert_eq!(found.partition, "system");
-        assert!(only_hashtree(&vbmeta(0, &[])).is_err());
-        assert!(only_hashtree(&vbmeta(0, &[hashtree("vendor")])).is_err());
-        assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("system")])).is_err());
-        assert!(only_hashtree(&vbmeta(0, &[hashtree("system"), hashtree("vendor")])).is_err());
+    fn every_hashtree_is_for_another_partition() {
+        let names = |image: &[u8]| -> Result<Vec<String>, String> {
+            Ok(only_hashtrees(image)?
+                .into_iter()
+                .map(|each| each.partition)
+                .collect())
+        };
+        let two = vbmeta(0, &[hashtree("vendor"), hashtree("system")]);
+        assert_eq!(
+            names(&two),
+            Ok(vec!["vendor".to_owned(), "system".to_owned()])
+        );
+        assert_eq!(names(&vbmeta(0, &[])), Ok(vec![]));
+        let twice = vbmeta(
+            0,
+            &[hashtree("vendor"), hashtree("system"), hashtree("vendor")],
+        );
+        assert!(names(&twice).is_err());
     }
 
     /// A descriptor of this kind, with fixed fields of zeros and a variable part.
@@ -175,7 +188,7 @@ mod tests {
             descriptor(0, 16, &[(0, key.len() as u64), (8, 5)], text.as_bytes())
         };
         let with =
-            |more: &[Vec<u8>]| only_hashtree(&vbmeta(0, &[&[hashtree("system")], more].concat()));
+            |more: &[Vec<u8>]| only_hashtrees(&vbmeta(0, &[&[hashtree("system")], more].concat()));
         assert!(with(&[property("a"), property("b")]).is_ok());
         assert!(with(&[property("a"), property("a")]).is_err(), "twice");
         // A hash, a command line and a chain descriptor.
@@ -189,7 +202,7 @@ mod tests {
     #[test]
     fn flags_that_switch_verification_off_are_refused() {
         for flags in [1, 2, 3, 4] {
-            assert!(only_hashtree(&vbmeta(flags, &[hashtree("system")])).is_err());
+            assert!(only_hashtrees(&vbmeta(flags, &[hashtree("system")])).is_err());
         }
     }
 }

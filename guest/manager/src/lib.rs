@@ -26,6 +26,7 @@ mod trust;
 pub mod verify;
 
 use std::panic;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use microbuild_dice::PayloadMeasurement;
@@ -44,13 +45,15 @@ use secrets::Secrets;
 pub type SharedHost = Arc<Mutex<Host>>;
 
 /// From here to power-off. The caller is PID 1, in the root of the system image.
-pub fn run() -> ! {
+///
+/// `partitions` are the places where further images are mounted in it, outer ones first.
+pub fn run(partitions: &[PathBuf]) -> ! {
     end_with_a_panic();
     report_phase("manager");
     match connect() {
         Err(failure) => report(&failure),
         Ok(host) => {
-            if let Err(failure) = run_payload(&host) {
+            if let Err(failure) = run_payload(&host, partitions) {
                 report(&failure);
                 let mut host = lock(&host);
                 if let Err(error) = host.notify_error(failure.reason.error_code(), &failure.text) {
@@ -82,7 +85,7 @@ fn connect() -> Result<SharedHost, Failure> {
     Ok(Arc::new(Mutex::new(Host::connect().map_err(unreachable)?)))
 }
 
-fn run_payload(host: &SharedHost) -> Result<(), Failure> {
+fn run_payload(host: &SharedHost, partitions: &[PathBuf]) -> Result<(), Failure> {
     let trusted = trust::read()?;
     let is_debuggable = settings::is_debuggable()?;
     let disk = metadata::read()?;
@@ -95,7 +98,7 @@ fn run_payload(host: &SharedHost) -> Result<(), Failure> {
         debuggable: is_debuggable,
     };
     let secrets = Secrets::derive(host, &measurement)?;
-    show_to_payload(apks, &config)?;
+    show_to_payload(partitions, apks, &config)?;
     report_phase("apk");
     payload_service::start(host, secrets)?;
     let unheard =
@@ -109,9 +112,13 @@ fn run_payload(host: &SharedHost) -> Result<(), Failure> {
 }
 
 /// Everything that the payload will find, and nothing of it can be changed any more.
-fn show_to_payload(apks: Vec<Apk>, config: &PayloadConfig) -> Result<(), Failure> {
+fn show_to_payload(
+    partitions: &[PathBuf],
+    apks: Vec<Apk>,
+    config: &PayloadConfig,
+) -> Result<(), Failure> {
     payload_root::make_socket_directory()?;
-    let root = PayloadRoot::prepare(config.extra_apk_count)?;
+    let root = PayloadRoot::prepare(partitions, config.extra_apk_count)?;
     for (index, apk) in apks.into_iter().enumerate() {
         // As on Android: what extra APKs hold is data.
         let programs = match index {

@@ -49,11 +49,11 @@ pub struct PayloadRoot {
 }
 
 impl PayloadRoot {
-    /// Mounts everything but the APKs.
-    pub fn prepare(extra_apk_count: usize) -> Result<Self, Failure> {
+    /// Mounts everything but the APKs. `partitions` are the places of further images, outer ones first.
+    pub fn prepare(partitions: &[PathBuf], extra_apk_count: usize) -> Result<Self, Failure> {
         let root = Self { extra_apk_count };
         let cannot = |what: &'static str| Failure::cannot(format!("mount the payload's {what}"));
-        root.mount_system().map_err(cannot("system"))?;
+        root.mount_system(partitions).map_err(cannot("system"))?;
         root.mount_devices().map_err(cannot("/dev"))?;
         root.mount_processes().map_err(cannot("/proc"))?;
         root.mount_scratch().map_err(cannot("/data"))?;
@@ -78,10 +78,14 @@ impl PayloadRoot {
             .map_err(Failure::cannot("seal the payload's /mnt"))
     }
 
-    /// The image itself, without what the manager has mounted upon it: in their places are empty directories.
-    fn mount_system(&self) -> io::Result<()> {
+    /// The images themselves, without what the manager has mounted upon them: in their places are empty directories.
+    fn mount_system(&self, partitions: &[PathBuf]) -> io::Result<()> {
         fs::create_dir(ROOT)?;
-        bind(Path::new("/"), Path::new(ROOT), SEALED)
+        bind(Path::new("/"), Path::new(ROOT), SEALED)?;
+        for place in partitions {
+            bind(place, &in_root(&place.to_string_lossy()), SEALED)?;
+        }
+        Ok(())
     }
 
     fn mount_devices(&self) -> io::Result<()> {

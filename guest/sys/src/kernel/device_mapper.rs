@@ -15,6 +15,7 @@ const DM_NAME_SIZE: usize = 128;
 const DM_TYPE_SIZE: usize = 16;
 const DM_READONLY_FLAG: u32 = 1;
 const DM_DEV_CREATE: libc::c_ulong = 3;
+const DM_DEV_REMOVE: libc::c_ulong = 4;
 const DM_DEV_SUSPEND: libc::c_ulong = 6;
 const DM_TABLE_LOAD: libc::c_ulong = 9;
 /// A dm-verity line with the longest salt and root takes some 900 bytes.
@@ -72,28 +73,33 @@ pub struct Table {
 /// Creates `/dev/mapper/NAME`, read-only.
 ///
 /// # Errors
-/// When a name or the parameters are too long or hold a NUL, or the kernel refuses the table.
+/// When a name or the parameters are too long or hold a NUL, or the kernel refuses the table; there is no device then.
 pub fn create_device(name: &str, table: &Table) -> io::Result<PathBuf> {
     let control = OpenOptions::new().read(true).write(true).open(CONTROL)?;
     let mut create = request(name, 0)?;
     send(&control, DM_DEV_CREATE, &mut create)?;
-    let device = create.header.device;
+    if let Err(error) = activate(&control, name, table) {
+        // Without a table it is of no use to anybody; what went wrong is told by the first error.
+        let _ = request(name, 0).and_then(|mut remove| send(&control, DM_DEV_REMOVE, &mut remove));
+        return Err(error);
+    }
+    let minor = libc::minor(create.header.device);
+    let path = Path::new("/dev/mapper").join(name);
+    symlink(format!("../dm-{minor}"), &path)?;
+    Ok(path)
+}
 
+fn activate(control: &File, name: &str, table: &Table) -> io::Result<()> {
     let mut load = request(name, DM_READONLY_FLAG)?;
     load.header.target_count = 1;
     load.target.length = table.sectors;
     load.target.next = size_of::<Target>() as u32;
     copy_text(&mut load.target.target_type, table.target_type)?;
     copy_text(&mut load.target.parameters, &table.parameters)?;
-    send(&control, DM_TABLE_LOAD, &mut load)?;
+    send(control, DM_TABLE_LOAD, &mut load)?;
 
     // Suspend without the suspend flag is resume: the table that was loaded becomes the live one.
-    send(&control, DM_DEV_SUSPEND, &mut request(name, 0)?)?;
-
-    let minor = libc::minor(device);
-    let path = Path::new("/dev/mapper").join(name);
-    symlink(format!("../dm-{minor}"), &path)?;
-    Ok(path)
+    send(control, DM_DEV_SUSPEND, &mut request(name, 0)?)
 }
 
 fn request(name: &str, flags: u32) -> io::Result<Request> {
