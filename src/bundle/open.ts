@@ -1,10 +1,10 @@
 /** Opens a bundle for reading: its files by the names of `vm.json`, its disks by their labels. */
 
-import { FormatError } from '../core/errors.ts';
+import { FormatError, UsageError } from '../core/errors.ts';
 import { partitionSource, readGpt, type Gpt } from '../formats/gpt/reader.ts';
 import type { ByteSource } from '../io/byte-source.ts';
 import { openBundleFiles, type BundleFiles, type FilePlace } from './files.ts';
-import { BUNDLE_FILES } from './layout.ts';
+import { BUNDLE_FILES, payloadDiskFile } from './layout.ts';
 import { parseManifest, type Manifest } from './manifest.ts';
 import { parseVmConfig, type VmConfig } from './vm-config.ts';
 
@@ -22,6 +22,8 @@ export interface Bundle {
   readonly initrd: ByteSource;
   readonly os: Disk;
   readonly payload: Disk;
+  /** Disks of further payloads, by name. */
+  readonly payloads: ReadonlyMap<string, Disk>;
   /** Whether the payload disk is another than the bundle's own, put together where it is run. */
   readonly isComposed: boolean;
   /** All its files, sorted. */
@@ -59,6 +61,10 @@ export async function openBundle(path: string): Promise<Bundle> {
       });
     }
     if (files.isArchive) checkMembers(files, manifest);
+    const payloads = new Map<string, Disk>();
+    for (const name of Object.keys(manifest.payloads ?? {})) {
+      payloads.set(name, openDisk(await files.open(payloadDiskFile(name))));
+    }
     return {
       path,
       isArchive: files.isArchive,
@@ -68,6 +74,7 @@ export async function openBundle(path: string): Promise<Bundle> {
       initrd: await files.open(config.initrd),
       os: openDisk(await files.open(os.image)),
       payload: openDisk(await files.open(payload.image)),
+      payloads,
       isComposed: false,
       names: files.names,
       open: (name) => files.open(name),
@@ -91,14 +98,61 @@ export type ComposedPayload = Pick<Manifest['payload'], 'package' | 'versionCode
 export function withPayload(bundle: Bundle, disk: ByteSource, payload: ComposedPayload): Bundle {
   const { manifest, config } = bundle;
   const own = config.disks[1]?.image;
+  const others = [own, ...[...bundle.payloads.keys()].map(payloadDiskFile)];
   return {
     ...bundle,
     payload: openDisk(disk),
+    payloads: new Map(),
     isComposed: true,
     manifest: {
       ...manifest,
       payload: { ...manifest.payload, ...payload },
-      files: manifest.files.filter(({ path }) => path !== own),
+      files: manifest.files.filter(({ path }) => !others.includes(path)),
+    },
+  };
+}
+
+/** The longest name of a VM. */
+const MAX_VM_NAME = 63;
+
+/**
+ * The same bundle as a VM of one of its payloads sees it: that one's disk, and no other payload.
+ *
+ * @param name Of a further payload; undefined for the default one.
+ * @throws {UsageError} when there is no payload of that name.
+ */
+export function selectPayload(bundle: Bundle, name: string | undefined): Bundle {
+  const { manifest, config, payloads } = bundle;
+  const [os, own] = config.disks;
+  const chosen = name === undefined ? own?.image : payloadDiskFile(name);
+  const disk = name === undefined ? bundle.payload : payloads.get(name);
+  const payload = name === undefined ? manifest.payload : manifest.payloads?.[name];
+  if (os === undefined || disk === undefined || payload === undefined || chosen === undefined) {
+    const names = [...payloads.keys()];
+    throw new UsageError('usage', `The bundle ${manifest.name} has no payload ${name}`, {
+      hint:
+        names.length === 0
+          ? 'It has only the default one: leave out --payload'
+          : `It has ${names.join(', ')}, and without --payload the default one`,
+    });
+  }
+  const others = [own?.image, ...[...payloads.keys()].map(payloadDiskFile)].filter(
+    (file) => file !== chosen,
+  );
+  return {
+    ...bundle,
+    payload: disk,
+    payloads: new Map(),
+    config: {
+      ...config,
+      // Another machine, with an identity of its own: both may run at once.
+      name: name === undefined ? config.name : `${config.name}-${name}`.slice(0, MAX_VM_NAME),
+      disks: [os, { image: chosen, writable: false }],
+    },
+    manifest: {
+      ...manifest,
+      payload,
+      files: manifest.files.filter(({ path }) => !others.includes(path)),
     },
   };
 }

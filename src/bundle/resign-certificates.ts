@@ -4,7 +4,7 @@ import { toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import { certificateDigest, createSelfSignedCertificate } from '../signing/x509.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
-import type { ExtraSigner, PayloadFacts } from './resign-payload.ts';
+import type { PayloadDisk, PayloadFacts } from './resign-payload.ts';
 
 /** Whom certificates of development keys are made for. */
 export const DEVELOPMENT_NAME = 'microbuild development key, do not ship';
@@ -14,15 +14,18 @@ const digestsOf = (certificate: Uint8Array): readonly [sha256: string, sha512: s
   `sha512:${toHex(certificateDigest(certificate, 'sha512'))}`,
 ];
 
-/** The accepted certificates with the old signer's replaced by the new one's, in the same place and form. */
+/** The accepted certificates with the old signers' replaced by the new one's, in the same place and form. */
 export function acceptedCertificates(
   present: readonly string[],
-  old: Uint8Array,
+  old: readonly Uint8Array[],
   signer: Uint8Array,
 ): readonly string[] {
-  const before = digestsOf(old);
   const after = digestsOf(signer);
-  const renewed = present.map((each) => after[before.indexOf(each)] ?? each);
+  const before = old.map(digestsOf);
+  const renewed = present.map((each) => {
+    const form = before.find((digests) => digests.includes(each))?.indexOf(each);
+    return form === undefined ? each : (after[form] ?? each);
+  });
   return [...new Set(renewed)];
 }
 
@@ -59,17 +62,25 @@ export async function newPayload(
 }
 
 /**
- * @param extra The signers of extra APKs, which stay.
+ * @param signer The certificate of whoever signs the payloads anew; undefined where they stay, as extra APKs always do.
  * @param kept Whether the images stay, and with them what they accept.
- * @throws {UsageError} when the guest would refuse an APK of the payload.
+ * @throws {UsageError} when the guest would refuse an APK of a payload.
  */
 export function checkAccepted(
   accepted: readonly string[],
-  { certificate }: NewPayload,
-  extra: readonly ExtraSigner[],
+  disks: readonly PayloadDisk[],
+  signer: Uint8Array | undefined,
   kept: boolean,
 ): void {
-  for (const each of [{ label: 'the payload', certificate }, ...extra]) {
+  const apks = disks.flatMap(({ name, facts, extra }) => {
+    const of = name === undefined ? '' : ` of payload ${name}`;
+    const own = name === undefined ? 'the payload' : `payload ${name}`;
+    return [
+      { label: own, certificate: signer ?? facts.certificate },
+      ...extra.map(({ label, certificate }) => ({ label: `${label}${of}`, certificate })),
+    ];
+  });
+  for (const each of apks) {
     const own = digestsOf(each.certificate);
     if (own.some((digest) => accepted.includes(digest))) continue;
     throw new UsageError(

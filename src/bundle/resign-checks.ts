@@ -8,7 +8,7 @@ import { BUNDLE_FILES } from './layout.ts';
 import { openBundle, type Bundle } from './open.ts';
 import { planImages, type ImageResigning } from './resign-image.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
-import type { PayloadFacts } from './resign-payload.ts';
+import type { PayloadDisk } from './resign-payload.ts';
 import { verifyBundle } from './verify.ts';
 
 /** AVB's encoding of the key that the kernel's vbmeta holds. */
@@ -45,12 +45,15 @@ export async function requireWhole(
   });
 }
 
+/** A payload disk without what its file name ends with. */
+const nameOf = (bundle: string, file: string): string => `${bundle}/${file.replace(/\.img$/, '')}`;
+
 /** Tells of everything that will be signed. A payload that stays is part of what is signed, too. */
 export async function reviewAll(
   bundle: Bundle,
   { review, payload }: Pick<ResignBundleOptions, 'review' | 'payload'>,
   image: ImageResigning | undefined,
-  { debuggable, certificate }: PayloadFacts,
+  disks: readonly PayloadDisk[],
 ): Promise<void> {
   if (review === undefined) return;
   const { name } = bundle.manifest;
@@ -58,14 +61,16 @@ export async function reviewAll(
   for (const [partition, plan] of plans) {
     await review({ kind: 'vbmeta', ...plan, name: `${name}/${partition}` });
   }
-  await review({ kind: 'apk', name: `${name}/payload`, debuggable });
+  for (const { file, facts } of disks) {
+    await review({ kind: 'apk', name: nameOf(name, file), debuggable: facts.debuggable });
+  }
   // Keys that sign now were reviewed when they were opened; what stays was signed by somebody, too.
   const { keys } = bundle.manifest;
-  if (payload === undefined) {
+  for (const { file, facts } of payload === undefined ? disks : []) {
     await review({
       kind: 'key',
-      name: `the key of ${name}/payload`,
-      publicKey: readCertificateKey(certificate),
+      name: `the key of ${nameOf(name, file)}`,
+      publicKey: readCertificateKey(facts.certificate),
       development: keys.payload.development,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * The signed images of a bundle, signed anew: `vbmeta_a` and the footer of the system, then the initrds that
+ * The signed images of a bundle, signed anew: `vbmeta_a` and the footers of the partitions, then the initrds that
  * pin it, then the kernel's footer that pins those. Of what is measured, only the initrds change.
  */
 
@@ -114,40 +114,39 @@ export async function planImages(
 ): Promise<ReadonlyMap<string, ResignPlan>> {
   const planOf = async (image: ByteSource, hasFooter: boolean): Promise<ResignPlan> =>
     planResign(decodeVbmeta((await readVbmeta(image)).bytes), options, hasFooter);
-  return new Map([
-    [LABELS.vbmeta, await planOf(await bundle.os.partition(LABELS.vbmeta), false)],
-    [LABELS.system, await planOf(await bundle.os.partition(LABELS.system), true)],
-    [BUNDLE_FILES.kernel, await planOf(bundle.kernel, true)],
-  ]);
+  const plans = new Map<string, ResignPlan>();
+  for (const { label } of (await bundle.os.table()).partitions) {
+    plans.set(label, await planOf(await bundle.os.partition(label), label !== LABELS.vbmeta));
+  }
+  return plans.set(BUNDLE_FILES.kernel, await planOf(bundle.kernel, true));
 }
 
-/** `os.img`: both vbmetas, which are the same bytes where nobody has changed one. */
+/** `os.img`: `vbmeta_a`, and the vbmeta behind each partition that it describes. */
 async function resignOs(
   bundle: Bundle,
   path: string,
   options: ImageResigning,
 ): Promise<{ readonly vbmeta: Uint8Array; readonly rollbackIndex: bigint }> {
   const { partitions } = await bundle.os.table();
-  const placeOf = (label: string): { offset: number; size: number } => {
-    const found = partitions.find((each) => each.label === label);
-    if (found === undefined) throw new TypeError(`${label} is there: it was verified`);
-    return found;
-  };
-  const vbmetaPlace = placeOf(LABELS.vbmeta);
-  const systemPlace = placeOf(LABELS.system);
   const { source } = bundle.os;
-  const system = sliceSource(source, systemPlace.offset, systemPlace.size, LABELS.system);
+  const vbmetaPlace = partitions.find(({ label }) => label === LABELS.vbmeta);
+  if (vbmetaPlace === undefined) throw new TypeError('There is a vbmeta_a: it was verified');
   const alone = sliceSource(source, vbmetaPlace.offset, vbmetaPlace.size, LABELS.vbmeta);
-  const [top, behind] = await Promise.all([
+  const [top, ...behind] = await Promise.all([
     resignOne(alone, options, false),
-    resignOne(system, options, true),
+    ...partitions
+      .filter((place) => place !== vbmetaPlace)
+      .map(async ({ label, offset, size }) => {
+        const image = sliceSource(source, offset, size, label);
+        return { image, offset, signed: await resignOne(image, options, true) };
+      }),
   ]);
   await copyAndChange(
     source,
     path,
     async (sink) => {
       await putVbmeta(sink, vbmetaPlace.offset, vbmetaPlace.size, top);
-      await putFooter(sink, system, systemPlace.offset, behind);
+      for (const { image, offset, signed } of behind) await putFooter(sink, image, offset, signed);
     },
     options.signal,
   );

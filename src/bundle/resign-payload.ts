@@ -1,4 +1,4 @@
-/** The payload disk of a bundle, with its APK signed anew. What the APK holds stays; so does what starts it. */
+/** The payload disks of a bundle, with their APKs signed anew. What an APK holds stays; so does what starts it. */
 
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,8 +18,8 @@ import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
 import { signApk, type ApkSigner, type SignApkOptions } from '../signing/apk/sign.ts';
-import { extraApkCount, extraApkLabel, LABELS } from './layout.ts';
-import type { Bundle } from './open.ts';
+import { BUNDLE_FILES, extraApkCount, extraApkLabel, LABELS, payloadDiskFile } from './layout.ts';
+import type { Bundle, Disk } from './open.ts';
 
 /** Partitions end at a multiple of this: the guest maps them by dm-verity. */
 const PARTITION_ALIGNMENT = 4096;
@@ -39,8 +39,8 @@ export interface PayloadFacts {
 /** An APK on the payload disk, and who signed it. */
 type SignedApkFacts = Pick<PayloadFacts, 'apk' | 'certificate' | 'hasV2'>;
 
-async function readSigner(bundle: Bundle, label: string): Promise<SignedApkFacts> {
-  const partition = await bundle.payload.partition(label);
+async function readSigner(disk: Disk, label: string): Promise<SignedApkFacts> {
+  const partition = await disk.partition(label);
   const sections = await findApkSections(partition);
   const pairs = await readSigningBlock(partition, sections);
   const v3 = pairs.find(({ id }) => id === APK_SIGNATURE_SCHEME_V3_BLOCK_ID);
@@ -64,19 +64,19 @@ export interface ExtraSigner {
 }
 
 /** Who signed the extra APKs, which stay as they are. Nothing is verified. */
-export async function readExtraSigners(bundle: Bundle): Promise<readonly ExtraSigner[]> {
-  const labels = (await bundle.payload.table()).partitions.map(({ label }) => label);
+async function readExtraSigners(disk: Disk): Promise<readonly ExtraSigner[]> {
+  const labels = (await disk.table()).partitions.map(({ label }) => label);
   const signers: ExtraSigner[] = [];
   for (let index = 0; index < extraApkCount(labels); index++) {
     const label = extraApkLabel(index);
-    signers.push({ label, certificate: (await readSigner(bundle, label)).certificate });
+    signers.push({ label, certificate: (await readSigner(disk, label)).certificate });
   }
   return signers;
 }
 
 /** Reads what is needed to sign the payload again. Nothing is verified. */
-export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
-  const signed = await readSigner(bundle, LABELS.apk);
+async function readPayload(disk: Disk): Promise<PayloadFacts> {
+  const signed = await readSigner(disk, LABELS.apk);
   const { apk } = signed;
   const bytes = await readEntry(apk, 'AndroidManifest.xml', MAX_MANIFEST_SIZE);
   if (bytes === undefined) {
@@ -86,15 +86,49 @@ export async function readPayload(bundle: Bundle): Promise<PayloadFacts> {
   return { ...signed, package: manifest.package, debuggable: manifest.debuggable };
 }
 
+/** A payload disk of a bundle, and who signed what is on it. */
+export interface PayloadDisk {
+  /** Of a further payload. */
+  readonly name: string | undefined;
+  /** In the bundle. */
+  readonly file: string;
+  readonly disk: Disk;
+  readonly facts: PayloadFacts;
+  readonly extra: readonly ExtraSigner[];
+}
+
+/** The disks of all payloads, the default one first. Nothing is verified. */
+export async function readPayloadDisks(
+  bundle: Bundle,
+): Promise<readonly [PayloadDisk, ...PayloadDisk[]]> {
+  const read = async (
+    name: string | undefined,
+    file: string,
+    disk: Disk,
+  ): Promise<PayloadDisk> => ({
+    name,
+    file,
+    disk,
+    facts: await readPayload(disk),
+    extra: await readExtraSigners(disk),
+  });
+  const own = bundle.config.disks[1]?.image ?? BUNDLE_FILES.payload;
+  const first = await read(undefined, own, bundle.payload);
+  const further: PayloadDisk[] = [];
+  for (const [name, disk] of bundle.payloads) {
+    further.push(await read(name, payloadDiskFile(name), disk));
+  }
+  return [first, ...further];
+}
+
 /**
- * Writes the payload disk with its APK signed by somebody else.
+ * Writes a payload disk with its APK signed by somebody else.
  *
  * @param path Of the new disk. A folder beside it holds the APK meanwhile.
  * @returns the root digest of the new idsig.
  */
 export async function resignPayload(
-  bundle: Bundle,
-  facts: PayloadFacts,
+  { disk, facts }: PayloadDisk,
   path: string,
   signer: ApkSigner,
   options: Pick<SignApkOptions, 'hasher'> & { readonly signal?: AbortSignal | undefined },
@@ -119,7 +153,7 @@ export async function resignPayload(
       await Promise.all([output.close(), idsig.close()]);
     }
     if (signed.idsig === undefined) throw new TypeError('The payload was signed without an idsig');
-    await writeDisk(bundle, path, files, options.signal);
+    await writeDisk(disk, path, files, options.signal);
     return signed.idsig.rootHash;
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -128,12 +162,12 @@ export async function resignPayload(
 
 /** The same partitions in the same order, two of them with other content. */
 async function writeDisk(
-  bundle: Bundle,
+  disk: Disk,
   path: string,
   files: { readonly apk: string; readonly idsig: string },
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { diskGuid, partitions } = await bundle.payload.table();
+  const { diskGuid, partitions } = await disk.table();
   const apk = await openFileSource(files.apk);
   const idsig = await openFileSource(files.idsig);
   const sink = await createFileSink(path);
@@ -141,7 +175,7 @@ async function writeDisk(
     const sources = await Promise.all(
       partitions.map(async ({ label }) => {
         if (label === LABELS.apk) return apk;
-        return label === LABELS.idsig ? idsig : await bundle.payload.partition(label);
+        return label === LABELS.idsig ? idsig : await disk.partition(label);
       }),
     );
     const layout = layoutGpt({

@@ -34,7 +34,7 @@ import {
 import { kernelKey, requireTrusted, requireWhole, reviewAll } from './resign-checks.ts';
 import { resignImages, type ResignedImages } from './resign-image.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
-import { readExtraSigners, readPayload, resignPayload } from './resign-payload.ts';
+import { readPayloadDisks, resignPayload, type PayloadDisk } from './resign-payload.ts';
 import { settleBoth } from './settle.ts';
 import { checkBundleOutput, writeBundle } from './write.ts';
 
@@ -91,7 +91,8 @@ function renewManifest(
   options: ResignBundleOptions,
   made: {
     readonly images: ResignedImages | undefined;
-    readonly apkRoot: Uint8Array | undefined;
+    /** Root digests of the payloads that were signed anew; the default one's has no name. */
+    readonly apkRoots: ReadonlyMap<string | undefined, Uint8Array>;
     readonly payload: NewPayload;
     readonly certificates: readonly string[];
     readonly files: readonly ManifestFile[];
@@ -114,7 +115,12 @@ function renewManifest(
             development: payload.development ?? false,
           },
   };
-  const { images, apkRoot, certificates, files } = made;
+  const { images, apkRoots, certificates, files } = made;
+  const ownRoot = apkRoots.get(undefined);
+  const further = Object.entries(manifest.payloads ?? {}).map(([name, each]) => {
+    const root = apkRoots.get(name);
+    return [name, root === undefined ? each : { ...each, apkRootDigest: toHex(root) }] as const;
+  });
   return {
     ...manifest,
     release: keys.image.development || keys.payload.development ? 'development' : 'release',
@@ -128,10 +134,25 @@ function renewManifest(
         payloadCertificates: certificates,
         rollbackIndex: Number(images.rollbackIndex),
       }),
-      ...(apkRoot !== undefined && { apkRootDigest: toHex(apkRoot) }),
+      ...(ownRoot !== undefined && { apkRootDigest: toHex(ownRoot) }),
     },
+    ...(manifest.payloads !== undefined && { payloads: Object.fromEntries(further) }),
     files,
   };
+}
+
+/** Writes the disks of all payloads, one after the other. */
+async function resignPayloads(
+  disks: readonly PayloadDisk[],
+  pathOf: (name: string) => string,
+  signer: Parameters<typeof resignPayload>[2],
+  options: Parameters<typeof resignPayload>[3],
+): Promise<ReadonlyMap<string | undefined, Uint8Array>> {
+  const roots = new Map<string | undefined, Uint8Array>();
+  for (const each of disks) {
+    roots.set(each.name, await resignPayload(each, pathOf(each.file), signer, options));
+  }
+  return roots;
 }
 
 /**
@@ -158,9 +179,9 @@ export async function resignBundle(
     rollbackIndex: options.rollbackIndex,
     signal,
   };
-  const facts = await readPayload(bundle);
-  const extra = await readExtraSigners(bundle);
-  await reviewAll(bundle, options, imageSigning, facts);
+  const disks = await readPayloadDisks(bundle);
+  const [{ facts }] = disks;
+  await reviewAll(bundle, options, imageSigning, disks);
   const { bootconfig } = await decodeInitrd(bundle.initrd);
   const present =
     bootconfig.find(({ key }) => key === 'microbuild.payload.certificates')?.values ?? [];
@@ -173,11 +194,18 @@ export async function resignBundle(
         image === undefined
           ? present
           : (options.payloadCertificates ??
-            acceptedCertificates(present, facts.certificate, renewed.certificate));
-      checkAccepted(accepted, renewed, extra, image === undefined);
+            (payload === undefined
+              ? present
+              : acceptedCertificates(
+                  present,
+                  disks.map((each) => each.facts.certificate),
+                  renewed.certificate,
+                )));
+      const signer = payload === undefined ? undefined : renewed.certificate;
+      checkAccepted(accepted, disks, signer, image === undefined);
       return { renewed, certificates: accepted };
     });
-    const [images, apkRoot] = await settleBoth(
+    const [images, apkRoots] = await settleBoth(
       imageSigning === undefined
         ? Promise.resolve(undefined)
         : resignImages(
@@ -188,23 +216,22 @@ export async function resignBundle(
           ),
       renewing.then(({ renewed }) =>
         payload === undefined
-          ? undefined
-          : resignPayload(
-              bundle,
-              facts,
-              pathOf(config.disks[1]?.image ?? BUNDLE_FILES.payload),
+          ? new Map<string | undefined, Uint8Array>()
+          : resignPayloads(
+              disks,
+              pathOf,
               { signer: payload.signer, certificates: renewed.certificates },
               { hasher: options.hasher, signal },
             ),
       ),
     );
     const { renewed, certificates } = await renewing;
-    const [os, disk] = config.disks.map(({ image: file }) => file);
+    const [os] = config.disks.map(({ image: file }) => file);
     const written = new Set<string | undefined>([
       ...(images === undefined
         ? []
         : [config.kernel, BUNDLE_FILES.initrdNormal, BUNDLE_FILES.initrdDebuggable, os]),
-      ...(apkRoot === undefined ? [] : [disk]),
+      ...(payload === undefined ? [] : disks.map(({ file }) => file)),
     ]);
     const names = manifest.files.map(({ path }) => path);
     for (const file of names) {
@@ -212,7 +239,7 @@ export async function resignBundle(
     }
     const made = renewManifest(manifest, options, {
       images,
-      apkRoot,
+      apkRoots,
       payload: renewed,
       certificates,
       files: await listFiles(folder, names),

@@ -11,7 +11,7 @@ import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
 import { verifyPayload, type VerifiedApk } from '../signing/apk/verify.ts';
 import { extraApkCount, extraApkLabel, extraIdsigLabel, LABELS } from './layout.ts';
-import type { Bundle } from './open.ts';
+import type { Bundle, Disk } from './open.ts';
 import {
   APK_DIRECTORY,
   MAX_PAYLOAD_CONFIG_SIZE,
@@ -27,20 +27,63 @@ export type Prove = <T>(
   work: () => Promise<readonly [detail: string, value: T]>,
 ) => Promise<T>;
 
-interface Trust {
+/** Whom the guest trusts with the payload. */
+export interface Trust {
   /** Digests of accepted certificates, from the bootconfig. */
   readonly certificates: readonly string[];
   readonly hasher?: ApkHasher | undefined;
 }
 
+/** A payload disk, and what is known of it. */
+interface PayloadDisk {
+  readonly disk: Disk;
+  /** Whether its idsigs may be such as were made without the signer's key. */
+  readonly isComposed: boolean;
+  readonly abi: string;
+}
+
 /**
- * Proves all links of the payload disk.
+ * Proves all links of all payload disks.
  *
  * @throws {VerificationError} with the broken link's name.
  */
-export async function verifyPayloadDisk(bundle: Bundle, prove: Prove, trust: Trust): Promise<void> {
+export async function verifyPayloads(bundle: Bundle, prove: Prove, trust: Trust): Promise<void> {
+  const { abi } = ARCHITECTURES[bundle.manifest.arch];
+  const { isComposed } = bundle;
+  await verifyPayloadDisk({ disk: bundle.payload, isComposed, abi }, prove, trust);
+  for (const [name, disk] of bundle.payloads) {
+    const suffix = `, of payload ${name}`;
+    const titled: Prove = (link, title, work) =>
+      prove(link, `${title}${suffix}`, () => naming(name, work));
+    await verifyPayloadDisk({ disk, isComposed, abi }, titled, trust);
+  }
+}
+
+/** Errors about one of several payloads say which one. */
+async function naming<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const message = cause instanceof Error ? `payload ${name}: ${cause.message}` : '';
+    if (cause instanceof VerificationError) {
+      const { link, code, expected, actual } = cause;
+      const about = {
+        cause,
+        ...(expected !== undefined && { expected }),
+        ...(actual !== undefined && { actual }),
+      };
+      throw new VerificationError(link, code, message, about);
+    }
+    if (cause instanceof FormatError) {
+      throw new FormatError(cause.format, cause.code, message, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function verifyPayloadDisk(of: PayloadDisk, prove: Prove, trust: Trust): Promise<void> {
   const start = await prove('payload-metadata', 'payload disk → what to start', async () => {
-    const partition = await bundle.payload.partition(LABELS.metadata);
+    const partition = await of.disk.partition(LABELS.metadata);
     const { payload, apexes } = decodePayloadMetadata(await partition.read(0, partition.size));
     if (payload === undefined || apexes.length > 0) {
       const why = payload === undefined ? 'It names no payload' : 'It names APEXes';
@@ -49,22 +92,22 @@ export async function verifyPayloadDisk(bundle: Bundle, prove: Prove, trust: Tru
     const detail = payload.kind === 'config' ? payload.payloadBinaryName : payload.path;
     return [detail, payload] as const;
   });
-  const apk = await verifyOne(bundle, prove, trust, {
+  const apk = await verifyOne(of, prove, trust, {
     name: 'the APK',
     apk: LABELS.apk,
     idsig: LABELS.idsig,
-    unsignedIdsig: bundle.isComposed,
+    unsignedIdsig: of.isComposed,
   });
-  const count = extraApkCount((await bundle.payload.table()).partitions.map(({ label }) => label));
+  const count = extraApkCount((await of.disk.table()).partitions.map(({ label }) => label));
   for (let index = 0; index < count; index++) {
-    await verifyOne(bundle, prove, trust, {
+    await verifyOne(of, prove, trust, {
       name: extraApkLabel(index),
       apk: extraApkLabel(index),
       idsig: extraIdsigLabel(index),
       unsignedIdsig: true,
     });
   }
-  await verifyStart(bundle, prove, start, { apk, extraApks: count });
+  await verifyStart(of, prove, start, { apk, extraApks: count });
 }
 
 interface ApkPartitions {
@@ -77,7 +120,7 @@ interface ApkPartitions {
 }
 
 async function verifyOne(
-  bundle: Bundle,
+  { disk }: PayloadDisk,
   prove: Prove,
   { certificates, hasher }: Trust,
   of: ApkPartitions,
@@ -86,7 +129,7 @@ async function verifyOne(
     'payload-signature',
     `signer → every byte of ${of.name} (v3)`,
     async () => {
-      const source = await bundle.payload.partition(of.apk);
+      const source = await disk.partition(of.apk);
       const found = await verifyPayload(source, { hasher });
       return [
         `content digest ${toHex(found.contentDigest)}`,
@@ -99,7 +142,7 @@ async function verifyOne(
   );
   const signed = of.unsignedIdsig ? 'content digest' : 'APK’s signer';
   await prove('idsig', `${signed} → idsig → every block of ${of.name}`, async () => {
-    const idsig = await bundle.payload.partition(of.idsig);
+    const idsig = await disk.partition(of.idsig);
     const { rootHash } = await verifyIdsig(partition, idsig, {
       apk: verified,
       allowUnsigned: of.unsignedIdsig,
@@ -135,7 +178,7 @@ function accepted(
 
 /** What is started is there, and wants as many extra APKs as there are. */
 async function verifyStart(
-  { manifest }: Bundle,
+  { abi }: PayloadDisk,
   prove: Prove,
   start: PayloadStart,
   payload: { readonly apk: ByteSource; readonly extraApks: number },
@@ -147,7 +190,7 @@ async function verifyStart(
       const counts = `it expects ${wanted} extra APKs, and the disk has ${extraApks}`;
       throw startError('extra-apk-count', counts);
     }
-    const name = entryOf(task, ARCHITECTURES[manifest.arch].abi);
+    const name = entryOf(task, abi);
     if (name !== undefined && !names.has(name)) throw startError('missing', `it has no ${name}`);
   };
   if (start.kind === 'config') {

@@ -10,19 +10,23 @@ import { createHash } from 'node:crypto';
 import { fromHex, toHex } from '../core/digest.ts';
 import { FormatError, VerificationError } from '../core/errors.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
+import type { HashtreeDescriptor } from '../formats/avb/descriptor.ts';
 import type { BootconfigEntry } from '../formats/boot-image/bootconfig.ts';
 import { streamOf, type ByteSource } from '../io/byte-source.ts';
 import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.ts';
-import { verifySystem } from '../signing/avb/verify-hashtree.ts';
+import { verifyPinnedPartition, verifyPinnedVbmeta } from '../signing/avb/verify-pinned.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
-import { BUNDLE_FILES, LABELS } from './layout.ts';
+import { BUNDLE_FILES, LABELS, partitionLabel } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
 import type { Bundle } from './open.ts';
-import { verifyPayloadDisk, type Prove } from './verify-payload.ts';
+import { verifyPayloads, type Prove } from './verify-payload.ts';
+
+/** In front of a partition's name. */
+const MOUNT_KEY = 'microbuild.mount.';
 
 /** One link that holds. */
 export interface ChainLink {
-  /** Stable name: `kernel`, `initrd`, `vbmeta`, `system`, `payload-signature`, ... */
+  /** Stable name: `kernel`, `initrd`, `vbmeta`, `system`, `partition`, `payload-signature`, ... */
   readonly link: string;
   /** What vouches for what, for people. */
   readonly title: string;
@@ -134,27 +138,44 @@ async function verifyGuestSide(
     const certificates =
       bootconfig.find(({ key }) => key === 'microbuild.payload.certificates')?.values ?? [];
     const vbmetaSize = Number(value('androidboot.vbmeta.size'));
+    const mounts = mountsOf(bootconfig);
+    const places = mounts.size === 0 ? '' : `, the places of ${[...mounts.keys()].join(', ')}`;
     return [
-      `pins vbmeta and ${certificates.length} payload certificates`,
-      { vbmetaDigest: fromHex(vbmetaDigest), vbmetaSize, certificates },
+      `pins vbmeta${places} and ${certificates.length} payload certificates`,
+      { vbmetaDigest: fromHex(vbmetaDigest), vbmetaSize, mounts, certificates },
     ];
   });
-  await prove('system', 'bootconfig → vbmeta_a → every block of system_a', async () => {
-    const vbmeta = await bundle.os.partition(LABELS.vbmeta);
-    const descriptor = await verifySystem({
-      vbmeta: await vbmeta.read(0, vbmeta.size),
-      vbmetaDigest: pins.vbmetaDigest,
-      vbmetaSize: pins.vbmetaSize,
-      system: await bundle.os.partition(LABELS.system),
-      hasher,
-      signal,
-    });
-    const digest = toHex(descriptor.rootDigest);
-    return [`${descriptor.hashAlgorithm} root digest ${digest}`, undefined];
+  const title = 'bootconfig → vbmeta_a → every block of system_a';
+  const { partitions } = await prove('system', title, async () => {
+    const image = await bundle.os.partition(LABELS.vbmeta);
+    const vbmeta = await image.read(0, image.size);
+    const pinned = verifyPinnedVbmeta({ ...pins, vbmeta });
+    const system = await bundle.os.partition(LABELS.system);
+    await verifyPinnedPartition(system, pinned.system, 'system', { hasher, signal });
+    return [describeTree(pinned.system), pinned];
   });
+  for (const { name, mountPoint, descriptor } of partitions) {
+    const label = partitionLabel(name);
+    await prove('partition', `vbmeta_a → every block of ${label}`, async () => {
+      const image = await bundle.os.partition(label);
+      await verifyPinnedPartition(image, descriptor, 'partition', { hasher, signal });
+      return [`${describeTree(descriptor)}, mounted at ${mountPoint}`, undefined];
+    });
+  }
   const { certificates } = pins;
-  await verifyPayloadDisk(bundle, prove, { certificates, hasher });
+  await verifyPayloads(bundle, prove, { certificates, hasher });
   await prove('manifest', 'manifest.json → every file of the bundle', () => checkManifest(bundle));
+}
+
+const describeTree = (tree: HashtreeDescriptor): string => {
+  const fec = tree.fecSize === 0 ? '' : `, error correction with ${tree.fecNumRoots} roots`;
+  return `${tree.hashAlgorithm} root digest ${toHex(tree.rootDigest)}${fec}`;
+};
+
+/** Where the bootconfig has partitions mounted, by name. */
+function mountsOf(bootconfig: readonly BootconfigEntry[]): ReadonlyMap<string, string> {
+  const keys = bootconfig.map(({ key }) => key).filter((key) => key.startsWith(MOUNT_KEY));
+  return new Map(keys.map((key) => [key.slice(MOUNT_KEY.length), single(bootconfig, key)]));
 }
 
 function single(bootconfig: readonly BootconfigEntry[], key: string): string {

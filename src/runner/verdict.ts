@@ -52,6 +52,8 @@ const REFUSALS: Readonly<Record<string, string>> = {
 /** Which link of the chain a partition under dm-verity is. */
 function linkOf(partition: string): string {
   if (partition === LABELS.system) return 'system';
+  // The slot marks what is on the system's disk.
+  if (partition.endsWith('_a')) return 'partition';
   return partition === LABELS.apk || /^extra-apk-\d+$/.test(partition) ? 'idsig' : partition;
 }
 

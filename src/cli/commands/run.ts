@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DISK_SERIALS } from '../../bundle/layout.ts';
 import { materializeInterfaces } from '../../bundle/materialize.ts';
-import { openBundle, type Bundle } from '../../bundle/open.ts';
+import { openBundle, selectPayload, type Bundle } from '../../bundle/open.ts';
 import { pinnedVbmetaDigest } from '../../bundle/pinned-vbmeta.ts';
 import { verifyBundle, type ChainLink, type VerifiedBundle } from '../../bundle/verify.ts';
 import { cpuCount } from '../../bundle/vm-config.ts';
@@ -47,7 +47,15 @@ export const runCommand: CommandDefinition = {
       describe:
         'Before the start check every link, or (boot) kernel and initrd and leave the rest to the guest',
     },
-    name: { type: 'string', describe: 'Name of the VM; default: the bundle’s' },
+    payload: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Run this one of the bundle’s further payloads; default: its default one',
+    },
+    name: {
+      type: 'string',
+      describe: 'Name of the VM; default: the bundle’s, with --payload followed by its name',
+    },
     memory: { type: 'number', describe: 'Memory in MiB; default: the bundle’s' },
     cpus: { type: 'number', describe: 'Number of CPUs; default: the bundle’s' },
     vmm: {
@@ -127,6 +135,7 @@ export const runCommand: CommandDefinition = {
     [`run out/hello --call IHello.hello --arg '"world"'`, 'boots, calls one method, stops'],
     ['run out/hello --trust release.avbpubkey --timeout 60', 'a release, at most a minute'],
     ['run out/hello --wait ready --forward 5678:hello.sock', 'leaves it running, with a socket'],
+    ['run out/vendor --payload probe', 'another payload of the bundle'],
     ['run out/hello --apk other.apk', 'another payload of a signer that the bundle trusts'],
     ['run out/hello --print-cmd', 'what would be started'],
     ['run out/hello -- -d guest_errors', 'with more arguments for QEMU'],
@@ -139,8 +148,9 @@ export const runCommand: CommandDefinition = {
     if (inBackground && !isInBackground(context.env)) {
       return runInBackground(args.text('wait') === 'ready' ? 'ready' : 'running', context);
     }
-    const bundle = await openBundle(args.text('bundle'));
+    const opened = await openBundle(args.text('bundle'));
     try {
+      const bundle = selectPayload(opened, args.optionalText('payload'));
       const options = { ...(await vmOptions(bundle, args, context)), forwards };
       if (args.flag('print-cmd')) return await printCommand(options, context);
       // What cannot be started need not be verified.
@@ -149,13 +159,16 @@ export const runCommand: CommandDefinition = {
         verifyAndBoot(composed, options, args, context),
       );
     } finally {
-      await bundle.close();
+      await opened.close();
     }
   },
 };
 
 /** @throws {UsageError} for options that contradict each other. */
 function checkCombination(args: CommandArguments, inBackground: boolean): void {
+  if (args.optionalText('payload') !== undefined && args.optionalText('apk') !== undefined) {
+    throw new UsageError('usage', 'Cannot use --payload and --apk: choose one');
+  }
   if (args.flag('print-cmd') && args.optionalText('apk') !== undefined) {
     throw new UsageError(
       'usage',

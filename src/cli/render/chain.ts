@@ -10,6 +10,7 @@ const VOUCHED_BY: Readonly<Record<string, string>> = {
   bootconfig: 'initrd',
   system: 'bootconfig',
   vbmeta: 'bootconfig',
+  partition: 'bootconfig',
   'payload-certificate': 'bootconfig',
   'payload-signature': 'payload-certificate',
   idsig: 'payload-signature',
@@ -32,12 +33,17 @@ export function chainTree(links: readonly ChainLink[], broken?: Broken): readonl
     const { link, message } = broken;
     all.push({ link, title: link, detail: message, state: 'broken' });
   }
-  const first = (name: string): Branch | undefined => all.find(({ link }) => link === name);
-  /** The nearest that vouches for a link and was looked at. */
-  const parentOf = ({ link }: ChainLink): Branch | undefined => {
-    let name = VOUCHED_BY[link];
-    while (name !== undefined && first(name) === undefined) name = VOUCHED_BY[name];
-    return name === undefined ? undefined : first(name);
+  const named = (name: string): readonly Branch[] => all.filter(({ link }) => link === name);
+  /**
+   * The nearest that vouches for a link and was looked at. Links of several APKs come in the same order; where there is
+   * one for all, or of two initrds the one that is started, it is the first.
+   */
+  const parentOf = (child: Branch): Branch | undefined => {
+    let name = VOUCHED_BY[child.link];
+    while (name !== undefined && named(name).length === 0) name = VOUCHED_BY[name];
+    if (name === undefined) return undefined;
+    const parents = named(name);
+    return parents[named(child.link).indexOf(child)] ?? parents[0];
   };
   const below = (parent: Branch | undefined): readonly TreeLink[] =>
     all
@@ -46,8 +52,7 @@ export function chainTree(links: readonly ChainLink[], broken?: Broken): readonl
         title: each.title,
         state: each.state,
         details: [each.detail],
-        // Of two links of a name, the first is the one that is started.
-        children: first(each.link) === each ? below(each) : [],
+        children: below(each),
       }));
   return below(undefined);
 }

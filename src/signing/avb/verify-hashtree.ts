@@ -1,12 +1,11 @@
 /**
- * The host's check of what the guest's init and kernel check again: vbmeta_a against its pinned digest,
- * and every block of a partition against the hash tree of its descriptor.
+ * The host's check of what the guest's init and kernel check again: every block of a partition against the hash tree
+ * of its descriptor.
  */
 
-import { equalBytes, sha256, toHex } from '../../core/digest.ts';
+import { toHex } from '../../core/digest.ts';
 import { FormatError, VerificationError } from '../../core/errors.ts';
 import type { HashtreeDescriptor } from '../../formats/avb/descriptor.ts';
-import { decodeVbmeta, type Vbmeta } from '../../formats/avb/vbmeta.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import type { BlockHasher, TreeAlgorithm } from '../../verity/block-hasher.ts';
 import { verifyHashTree } from '../../verity/verify-hash-tree.ts';
@@ -101,98 +100,4 @@ export async function verifyHashtreeImage(
     `Cannot verify ${link}: ${block} ${first.index} is corrupt${more}`,
     { expected: toHex(first.expected), actual: toHex(first.actual) },
   );
-}
-
-/** What bootconfig pins, and the partitions it pins. */
-export interface SystemImages {
-  /** The partition `vbmeta_a`, which may be padded. */
-  readonly vbmeta: Uint8Array;
-  /** `androidboot.vbmeta.digest` and `.size`. */
-  readonly vbmetaDigest: Uint8Array;
-  readonly vbmetaSize: number;
-  /** The partition `system_a`. */
-  readonly system: ByteSource;
-  /** Hashes the blocks. Default: node:crypto on this thread. */
-  readonly hasher?: BlockHasher | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * Finds the one hashtree descriptor of a vbmeta that is pinned by digest, by the rules of the guest's
- * init: flags 0, exactly one hashtree descriptor, for the partition `system`, and beside it nothing but
- * properties of different names.
- *
- * @throws {VerificationError} with link `vbmeta`.
- */
-export function verifyPinnedVbmeta(
-  images: Pick<SystemImages, 'vbmeta' | 'vbmetaDigest' | 'vbmetaSize'>,
-): { readonly vbmeta: Vbmeta; readonly system: HashtreeDescriptor } {
-  const link = 'vbmeta';
-  if (images.vbmetaSize > images.vbmeta.length) {
-    refuse(
-      link,
-      'InvalidMetadata',
-      `bootconfig pins ${images.vbmetaSize} bytes, the partition has less`,
-    );
-  }
-  const bytes = images.vbmeta.subarray(0, images.vbmetaSize);
-  const digest = sha256(bytes);
-  if (!equalBytes(digest, images.vbmetaDigest)) {
-    throw new VerificationError(
-      link,
-      'Verification',
-      'Cannot verify vbmeta: its digest is not the one that bootconfig pins',
-      { expected: toHex(images.vbmetaDigest), actual: toHex(digest) },
-    );
-  }
-  let vbmeta: Vbmeta;
-  try {
-    vbmeta = decodeVbmeta(bytes);
-  } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
-    return refuse(link, 'InvalidMetadata', cause.message, cause);
-  }
-  if (vbmeta.size !== bytes.length) refuse(link, 'InvalidMetadata', 'bytes follow its last block');
-  if (vbmeta.flags !== 0) {
-    refuse(link, 'Verification', `its flags are ${vbmeta.flags}, which switch checks off`);
-  }
-  const trees = vbmeta.descriptors.filter((descriptor) => descriptor.kind === 'hashtree');
-  const [system] = trees;
-  if (system === undefined || trees.length !== 1 || system.partitionName !== 'system') {
-    const names = trees.map((tree) => `"${tree.partitionName}"`).join(', ');
-    return refuse(
-      link,
-      'InvalidDescriptors',
-      `one hashtree descriptor for "system" is needed, found ${names === '' ? 'none' : names}`,
-    );
-  }
-  checkOthers(vbmeta, link);
-  return { vbmeta, system };
-}
-
-/** Whoever signs a descriptor counts on its being followed, and of these a guest follows none. */
-function checkOthers({ descriptors }: Vbmeta, link: string): void {
-  const keys = new Set<string>();
-  for (const descriptor of descriptors) {
-    if (descriptor.kind === 'hashtree') continue;
-    if (descriptor.kind !== 'property') {
-      refuse(link, 'InvalidDescriptors', `no guest looks at its ${descriptor.kind} descriptor`);
-    } else if (keys.has(descriptor.key)) {
-      refuse(link, 'InvalidDescriptors', `it has two properties ${JSON.stringify(descriptor.key)}`);
-    } else {
-      keys.add(descriptor.key);
-    }
-  }
-}
-
-/**
- * Proves `vbmeta_a` and every block of `system_a`.
- *
- * @throws {VerificationError} with link `vbmeta` or `system`.
- */
-export async function verifySystem(images: SystemImages): Promise<HashtreeDescriptor> {
-  const { system } = verifyPinnedVbmeta(images);
-  const { hasher, signal } = images;
-  await verifyHashtreeImage(images.system, system, 'system', { hasher, signal });
-  return system;
 }

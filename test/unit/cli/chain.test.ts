@@ -33,6 +33,21 @@ describe('the chain of trust of a bundle', () => {
     );
   });
 
+  test('puts partitions below the bootconfig, and each APK below its own signer', () => {
+    const apk = (name: string) =>
+      ['payload-signature', 'payload-certificate', 'idsig'].map((each) =>
+        link(each, `${each} ${name}`),
+      );
+    const start = [link('kernel'), link('initrd', 'normal'), link('initrd', 'debuggable')];
+    const disk = [link('system'), link('partition', 'vendor'), link('partition', 'odm')];
+    const all = [...start, link('bootconfig'), ...disk, ...apk('a'), ...apk('b')];
+    const signer = (name: string): string =>
+      `payload-certificate ${name}(payload-signature ${name}(idsig ${name}))`;
+    expect(shape(chainTree(all))).toBe(
+      `kernel(normal(bootconfig(system vendor odm ${signer('a')} ${signer('b')})) debuggable)`,
+    );
+  });
+
   test.each([
     [0, 'kernel', '!kernel'],
     [1, 'initrd', 'kernel(!initrd)'],

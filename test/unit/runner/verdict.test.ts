@@ -69,6 +69,12 @@ test.each<[string, Evidence, object, number]>([
     126,
   ],
   [
+    'a corrupt block of a further partition',
+    evidence(`microbuild: verity 254:3 vendor_a\n${CORRUPT.replace('254:2:', '254:3:')}`),
+    { kind: 'refused', link: 'partition', reason: 'DM_VERITY_CORRUPTION' },
+    126,
+  ],
+  [
     'a corrupt block of another device',
     evidence(CORRUPT.replace('254:2:', '254:9:')),
     { kind: 'refused', link: '254:9' },

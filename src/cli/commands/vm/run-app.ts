@@ -10,7 +10,7 @@ import { UsageError } from '../../../core/errors.ts';
 import type { CommandArguments, CommandDefinition } from '../../command.ts';
 import { runCommand } from '../run.ts';
 
-const { apk: _apk, idsig: _idsig, ...options } = runCommand.options;
+const { apk: _apk, idsig: _idsig, payload: _payload, ...options } = runCommand.options;
 
 export const runAppCommand: CommandDefinition = {
   name: 'run-app',

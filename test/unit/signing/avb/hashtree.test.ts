@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { sha256 } from '../../../../src/core/digest.ts';
 import type { Descriptor, HashtreeDescriptor } from '../../../../src/formats/avb/descriptor.ts';
 import { readVbmeta } from '../../../../src/formats/avb/footer.ts';
 import { decodeVbmeta } from '../../../../src/formats/avb/vbmeta.ts';
@@ -10,7 +9,7 @@ import {
   dynamicPartitionSize,
   signVbmeta,
 } from '../../../../src/signing/avb/sign.ts';
-import { verifyHashtreeImage, verifySystem } from '../../../../src/signing/avb/verify-hashtree.ts';
+import { verifyHashtreeImage } from '../../../../src/signing/avb/verify-hashtree.ts';
 import { createHashTreeSink } from '../../../../src/verity/hash-tree.ts';
 
 const salt = new Uint8Array(32).fill(9);
@@ -71,61 +70,6 @@ describe('verifyHashtreeImage', () => {
     const { image, descriptor } = await systemImage();
     const verified = verifyHashtreeImage(bytesSource(image), { ...descriptor, ...change });
     await expect(verified).rejects.toMatchObject({ code: 'InvalidMetadata' });
-  });
-});
-
-describe('verifySystem', () => {
-  const property = (key: string): Descriptor => ({
-    kind: 'property',
-    key,
-    value: Buffer.from('1'),
-  });
-
-  const pinned = async (
-    descriptors: readonly Descriptor[],
-    flags = 0,
-  ): Promise<{ vbmeta: Uint8Array; vbmetaDigest: Uint8Array; vbmetaSize: number }> => {
-    const vbmeta = await signVbmeta({ descriptors, flags });
-    const padded = new Uint8Array(65_536);
-    padded.set(vbmeta);
-    return { vbmeta: padded, vbmetaDigest: sha256(vbmeta), vbmetaSize: vbmeta.length };
-  };
-
-  test('proves the padded vbmeta by its digest and the system by its tree', async () => {
-    const { image, descriptor } = await systemImage();
-    const images = { ...(await pinned([descriptor])), system: bytesSource(image) };
-    expect(await verifySystem(images)).toEqual(descriptor);
-    const named = await pinned([property('a'), descriptor, property('b')]);
-    expect(await verifySystem({ ...images, ...named })).toEqual(descriptor);
-    image[5] = 1;
-    await expect(verifySystem(images)).rejects.toMatchObject({ link: 'system' });
-  });
-
-  test('a vbmeta that is not the pinned one, or breaks the rules of the guest, is refused', async () => {
-    const { image, descriptor } = await systemImage();
-    const system = bytesSource(image);
-    const good = await pinned([descriptor]);
-    const changed = good.vbmeta.slice();
-    changed[200] = 1;
-    for (const [images, code] of [
-      [{ ...good, vbmeta: changed }, 'Verification'],
-      [{ ...good, vbmetaSize: good.vbmetaSize + 64 }, 'Verification'],
-      [{ ...good, vbmetaSize: 65_537 }, 'InvalidMetadata'],
-      [await pinned([descriptor], 2), 'Verification'],
-      [await pinned([]), 'InvalidDescriptors'],
-      [await pinned([descriptor, descriptor]), 'InvalidDescriptors'],
-      [await pinned([{ ...descriptor, partitionName: 'vendor' }]), 'InvalidDescriptors'],
-      [
-        await pinned([descriptor, { kind: 'kernel-cmdline', flags: 0, kernelCmdline: 'quiet' }]),
-        'InvalidDescriptors',
-      ],
-      [await pinned([property('a'), descriptor, property('a')]), 'InvalidDescriptors'],
-    ] as const) {
-      await expect(verifySystem({ ...images, system })).rejects.toMatchObject({
-        link: 'vbmeta',
-        code,
-      });
-    }
   });
 });
 
