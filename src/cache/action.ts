@@ -9,6 +9,7 @@
 
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { canonicalJson, type Json } from './canonical-json.ts';
 import type { Cache, StoredFile } from './store.ts';
 import { checkPaths, decodeFolder, encodeFolder, encodeInputs } from './action-folders.ts';
 import {
@@ -21,15 +22,6 @@ import {
   type ActionResult,
   type Digest,
 } from './remote-execution.ts';
-
-/** What JSON can say. */
-export type Json =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly Json[]
-  | { readonly [name: string]: Json | undefined };
 
 /** A blob that goes into an action. */
 export interface InputDigest {
@@ -112,15 +104,6 @@ function encodeAction(action: ActionDescription<string, string>): EncodedAction 
     inputRootDigest: inputs.root,
   });
   return { key: digestOfBytes(encoded), blobs: [encoded, command, ...inputs.blobs] };
-}
-
-/** JSON in one form: names in order, no space. */
-export function canonicalJson(value: Json): string {
-  return JSON.stringify(value, (_name, each: unknown) =>
-    each !== null && typeof each === 'object' && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => byBytes(a, b)))
-      : each,
-  );
 }
 
 type Kept<T, Output extends string, Folder extends string> = Omit<

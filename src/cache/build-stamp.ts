@@ -1,0 +1,249 @@
+/**
+ * Whether a build would change nothing: a stamp remembers the stat signatures of all files that went into an output and of the
+ * output itself, and what else decided it.
+ *
+ * The answer is never a wrong yes. A folder's own signature changes with its listing; a file that is not there is remembered as
+ * such; links are remembered with what they lead to. A stamp is only written when all inputs were last changed well before the
+ * build began, as a later change could have been missed by it; else the next build looks closer, and may write one then.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFile, realpath, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { writeFileAtomic } from '../io/atomic-output.ts';
+import {
+  isSettled,
+  isSymlinkSignature,
+  plainFileReader,
+  SIGNATURE_WORDS,
+  type FileReader,
+} from '../io/file-signatures.ts';
+import { canonicalJson, type Json } from './canonical-json.ts';
+import type { Cache } from './store.ts';
+
+/** Which build: where its output is, and all that decides it besides files. */
+export interface StampSubject {
+  /** Path of the output. */
+  readonly output: string;
+  /** Options, variables of the environment, the tool's version: whatever could make another output of the same files. */
+  readonly facts: Json;
+}
+
+/** The files that a build read, as they were before it did. */
+export interface StampInputs {
+  /**
+   * Takes note of files and folders that are going to be read, or were looked for and not found: absolute paths. Those that
+   * were noted before stay as they were then.
+   */
+  add(paths: readonly string[]): Promise<void>;
+  /** When the first look was taken at anything: milliseconds since 1970. */
+  readonly began: number;
+  readonly signatures: ReadonlyMap<string, Uint32Array>;
+}
+
+/** Begins to take note, before a build looks at any input. */
+export function watchInputs(reader: FileReader = plainFileReader): StampInputs {
+  const signatures = new Map<string, Uint32Array>();
+  return {
+    began: Date.now(),
+    signatures,
+    async add(paths) {
+      const fresh = [...new Set(paths)].filter((path) => !signatures.has(path));
+      const words = await lookAt(fresh, reader);
+      for (const [index, path] of fresh.entries()) {
+        // Another call may have noted it meanwhile: earlier is safer.
+        if (!signatures.has(path)) signatures.set(path, words[index] as Uint32Array);
+      }
+    },
+  };
+}
+
+export interface StampContents {
+  readonly inputs: StampInputs;
+  /** Absolute paths of all files and folders of the output. */
+  readonly outputs: readonly string[];
+  /** What the build has to say, to be said again. */
+  readonly value: Json;
+}
+
+/** Where the stamp of an output is kept. */
+async function stampPath(cache: Pick<Cache, 'directory'>, output: string): Promise<string> {
+  // By the folder that it is in: the output itself need not be there.
+  const path = resolve(output);
+  const folder = await realpath(dirname(path)).catch(() => dirname(path));
+  const name = createHash('sha256')
+    .update(join(folder, basename(path)))
+    .digest('hex');
+  return join(cache.directory, 'microbuild', 'stamps', name);
+}
+
+/**
+ * What the last build of this output had to say, if a build now would make the same. Writes nothing.
+ *
+ * @returns undefined when anything changed, or nothing is known.
+ */
+export async function readStamp(
+  cache: Pick<Cache, 'directory'>,
+  subject: StampSubject,
+  reader: FileReader = plainFileReader,
+): Promise<{ readonly value: Json } | undefined> {
+  const bytes = await readFile(await stampPath(cache, subject.output)).catch(() => undefined);
+  const stamp = bytes && decode(bytes);
+  if (stamp === undefined || stamp.head.facts !== canonicalJson(subject.facts)) return undefined;
+  const { inputs, outputs, value } = stamp.head;
+  const now = concat(await lookAt([...inputs, ...outputs], reader));
+  return Buffer.compare(now, stamp.signatures) === 0 ? { value } : undefined;
+}
+
+/**
+ * Remembers a build that succeeded. Waits some milliseconds when the output is so new that a change to it could not be told.
+ *
+ * @returns whether it was remembered: not when an input is as new as the build or has changed since, or the output is not there.
+ */
+export async function writeStamp(
+  cache: Pick<Cache, 'directory'>,
+  subject: StampSubject,
+  { inputs, outputs, value }: StampContents,
+  reader: FileReader = plainFileReader,
+): Promise<boolean> {
+  const file = await stampPath(cache, subject.output);
+  const paths = [...inputs.signatures.keys()];
+  const before = [...inputs.signatures.values()];
+  const made = await settledOutputs([...new Set(outputs)], reader);
+  const isSafe =
+    made !== undefined &&
+    before.every((words) => words[0] !== 0 || isSettledLook(words, inputs.began)) &&
+    (await isAbsentSince(paths, before, inputs.began, reader)) &&
+    Buffer.compare(concat(await lookAt(paths, reader)), concat(before)) === 0;
+  if (!isSafe) {
+    await rm(file, { force: true });
+    return false;
+  }
+  const head: Head = {
+    facts: canonicalJson(subject.facts),
+    inputs: paths,
+    outputs: [...new Set(outputs)],
+    value,
+  };
+  await writeFileAtomic(file, encode(head, concat([...before, ...made])), 0o600);
+  return true;
+}
+
+/** Forgets a build, before its output is changed. */
+export async function dropStamp(cache: Pick<Cache, 'directory'>, output: string): Promise<void> {
+  await rm(await stampPath(cache, output), { force: true });
+}
+
+/** The signature of each, and behind that of a symbolic link that of what it leads to. */
+async function lookAt(paths: readonly string[], reader: FileReader): Promise<Uint32Array[]> {
+  const words = await reader.signatures(paths, { follow: false });
+  const links: number[] = [];
+  const looks = paths.map((_path, index) => {
+    const at = index * SIGNATURE_WORDS;
+    if (isSymlinkSignature(words, at)) links.push(index);
+    return words.subarray(at, at + SIGNATURE_WORDS);
+  });
+  if (links.length === 0) return looks;
+  const targets = await reader.signatures(
+    links.map((index) => paths[index] as string),
+    { follow: true },
+  );
+  for (const [which, index] of links.entries()) {
+    const both = new Uint32Array(2 * SIGNATURE_WORDS);
+    both.set(looks[index] as Uint32Array);
+    const at = which * SIGNATURE_WORDS;
+    both.set(targets.subarray(at, at + SIGNATURE_WORDS), SIGNATURE_WORDS);
+    looks[index] = both;
+  }
+  return looks;
+}
+
+/** Whether a file, and what it leads to, was last changed well before a moment. */
+function isSettledLook(words: Uint32Array, moment: number): boolean {
+  for (let at = 0; at < words.length; at += SIGNATURE_WORDS) {
+    if (words[at] === 0 && !isSettled(words, at, moment)) return false;
+  }
+  return true;
+}
+
+/**
+ * Whether what is not there now was not there before either: the folder that would have it, or the nearest above that is there,
+ * has not changed.
+ */
+async function isAbsentSince(
+  paths: readonly string[],
+  looks: readonly Uint32Array[],
+  moment: number,
+  reader: FileReader,
+): Promise<boolean> {
+  let folders = new Set(paths.filter((_path, index) => looks[index]?.[0] !== 0).map(dirname));
+  while (folders.size > 0) {
+    const words = await lookAt([...folders], reader);
+    const above = new Set<string>();
+    for (const [index, folder] of [...folders].entries()) {
+      const look = words[index] as Uint32Array;
+      if (look[0] !== 0) above.add(dirname(folder));
+      else if (!isSettledLook(look, moment)) return false;
+    }
+    // The root folder is always there.
+    folders = above;
+  }
+  return true;
+}
+
+/** The clock of files need not be ours: more than this is not waited for. */
+const MAX_WAIT_MILLISECONDS = 200;
+
+/** What the outputs are, once a change to them would show; undefined when they are not all there, or that takes too long. */
+async function settledOutputs(
+  outputs: readonly string[],
+  reader: FileReader,
+): Promise<Uint32Array[] | undefined> {
+  const deadline = Date.now() + MAX_WAIT_MILLISECONDS;
+  for (;;) {
+    const moment = Date.now();
+    const looks = await lookAt(outputs, reader);
+    if (looks.some((words) => words[0] !== 0)) return undefined;
+    if (looks.every((words) => isSettledLook(words, moment))) return looks;
+    if (moment > deadline) return undefined;
+    await setTimeout(5);
+  }
+}
+
+const MAGIC = Buffer.from('MBSTAMP1');
+const SUM_BYTES = 32;
+const HEAD_AT = MAGIC.length + SUM_BYTES + 4;
+
+/** What a stamp says in JSON. Signatures stand behind it: of the inputs, then of the outputs. */
+interface Head {
+  readonly facts: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly value: Json;
+}
+
+/** Magic, SHA-256 of the rest, length of the head, head, signatures. */
+function encode(head: Head, signatures: Buffer): Buffer {
+  const text = Buffer.from(JSON.stringify(head));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  const sum = createHash('sha256').update(length).update(text).update(signatures).digest();
+  return Buffer.concat([MAGIC, sum, length, text, signatures]);
+}
+
+/** Undefined when it is damaged or something else. */
+function decode(bytes: Buffer): { readonly head: Head; readonly signatures: Buffer } | undefined {
+  if (bytes.length < HEAD_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  const rest = bytes.subarray(MAGIC.length + SUM_BYTES);
+  const sum = createHash('sha256').update(rest).digest();
+  if (!sum.equals(bytes.subarray(MAGIC.length, MAGIC.length + SUM_BYTES))) return undefined;
+  const end = HEAD_AT + bytes.readUInt32LE(HEAD_AT - 4);
+  const head = JSON.parse(bytes.toString('utf8', HEAD_AT, end)) as Head;
+  return { head, signatures: bytes.subarray(end) };
+}
+
+const concat = (looks: readonly Uint32Array[]): Buffer =>
+  Buffer.concat(
+    looks.map((words) => Buffer.from(words.buffer, words.byteOffset, words.byteLength)),
+  );
