@@ -32,7 +32,7 @@ pub fn extent_words_of(length: usize, block_size: usize) -> usize {
 pub struct FilePart<'a> {
     pub path: &'a Path,
     pub from: u64,
-    /// Of the whole file: any other is an error.
+    /// Of the whole file: any other is an error. More than any file has for a slice, behind which the file goes on.
     pub size: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Reading an open file at given places, and where its holes are.
 
-use rustix::fs::{seek, SeekFrom};
+use rustix::fs::{copy_file_range, seek, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -50,6 +50,42 @@ pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> Result<(), 
             error.into()
         }
     })
+}
+
+/// Why a range could not be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyError {
+    Read(ReadError),
+    /// What the system said on writing: an `errno`.
+    Write(i32),
+}
+
+/// Copies as many bytes as there is room for from a place in a file to one in another. The system does it itself where it can,
+/// without a copy where the file system shares blocks; else the bytes go through the room.
+pub fn copy_range(
+    (source, from): (&File, u64),
+    (target, to): (&File, u64),
+    room: &mut [u8],
+) -> Result<(), CopyError> {
+    let (mut at_source, mut at_target) = (from, to);
+    let done = loop {
+        let done = (at_target - to) as usize;
+        if done == room.len() {
+            return Ok(());
+        }
+        let (read, write) = (Some(&mut at_source), Some(&mut at_target));
+        match copy_file_range(source, read, target, write, room.len() - done) {
+            Ok(count) if count > 0 => {}
+            Err(Errno::INTR) => {}
+            // Not on these file systems, or not with such files: reading and writing tells what is wrong.
+            Ok(_) | Err(_) => break done,
+        }
+    };
+    let rest = room.get_mut(done..).unwrap_or_default();
+    read_exact_at(source, rest, from + done as u64).map_err(CopyError::Read)?;
+    target
+        .write_all_at(rest, to + done as u64)
+        .map_err(|error| CopyError::Write(error.raw_os_error().unwrap_or(0)))
 }
 
 /// A buffer of zeros that begins on a page: the kernel copies to such a place at full speed.

@@ -2,7 +2,7 @@
 //! its holes.
 
 use crate::file::{read_exact_at, HoleMap, PageBuffer, Range, ReadError};
-use crate::sha256::{BlockHasher, Engine, DIGEST_SIZE};
+use crate::sha256::{BlockHasher, Engine, LongMessages, CHUNK, DIGEST_SIZE};
 use crate::threads;
 use std::fs::File;
 
@@ -67,6 +67,33 @@ fn piece_blocks(block_size: usize, lanes: usize) -> usize {
         blocks
     } else {
         blocks / lanes * lanes
+    }
+}
+
+/// What is read at a time for one digest of all: the next piece is read while the last one is still in the second cache.
+const STEP: usize = 256 << 10;
+
+/// The SHA-256 of a range as one message.
+pub fn digest_file(
+    file: &File,
+    range: Range,
+    engine: Engine,
+) -> Result<[u8; DIGEST_SIZE], ReadError> {
+    let mut message = LongMessages::new(engine, 1);
+    let mut buffer = PageBuffer::new(STEP);
+    let mut at = range.offset;
+    loop {
+        let length = usize::try_from(range.end() - at).unwrap_or(STEP).min(STEP);
+        let bytes = buffer.as_mut_slice().get_mut(..length).unwrap_or_default();
+        read_exact_at(file, bytes, at)?;
+        at += length as u64;
+        let (whole, rest) = bytes.split_at(length - length % CHUNK);
+        message.update(&[whole]);
+        if at == range.end() {
+            let mut digest = [[0; DIGEST_SIZE]];
+            message.finish(&[rest], &mut digest);
+            return Ok(digest[0]);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ export const EXTENT_WORDS = 3;
 const INPUT_WORDS = 8;
 /** Places of inputs are a multiple of this apart, and at least a byte. */
 const PLACE = 64;
+const MAX_WORD = 2 ** 32 - 1;
 /** Room for paths, unless one alone is longer. */
 const PATH_BYTES = 1 << 18;
 
@@ -31,6 +32,8 @@ export interface BatchFile {
   readonly path: string;
   /** In bytes, of the whole file. */
   readonly size: number;
+  /** Where in the file at the path it starts, if it is a slice of that. */
+  readonly slice?: number | undefined;
 }
 
 export interface ClusterBatchOptions {
@@ -113,7 +116,7 @@ export class ClusterBatch {
     return true;
   }
 
-  #addPath({ path, size }: BatchFile, from: number, at: number): boolean {
+  #addPath({ path, size, slice }: BatchFile, from: number, at: number): boolean {
     const { records } = this;
     // A path has at most three bytes for each of its units.
     const longest = path.length * 3;
@@ -124,10 +127,12 @@ export class ClusterBatch {
     const written = this.paths.write(path, this.#usedPaths);
     records[at + 2] = this.#usedPaths;
     records[at + 3] = written;
-    records[at + 4] = from >>> 0;
-    records[at + 5] = from / 2 ** 32;
-    records[at + 6] = size >>> 0;
-    records[at + 7] = size / 2 ** 32;
+    const start = from + (slice ?? 0);
+    records[at + 4] = start >>> 0;
+    records[at + 5] = start / 2 ** 32;
+    // Nobody looks whether a file goes on behind a slice of it.
+    records[at + 6] = slice === undefined ? size >>> 0 : MAX_WORD;
+    records[at + 7] = slice === undefined ? size / 2 ** 32 : MAX_WORD;
     this.#usedPaths += written;
     return true;
   }

@@ -5,6 +5,7 @@
  * Nothing is written where no piece is: that reads as zeros.
  */
 
+import type { ByteSource } from './byte-source.ts';
 import type { FileContent } from './file-tree.ts';
 
 /** Part of a content and where in the image it goes. All in bytes. */
@@ -35,7 +36,25 @@ export type ImagePiece =
       readonly content: FileContent;
       /** By `from`; they do not overlap, neither in the content nor in the image. */
       readonly extents: readonly ContentExtent[];
+    }
+  | {
+      /** Whole blocks of the previous image: offsets there and here, and how many bytes they are. */
+      readonly kind: 'copy';
+      readonly from: number;
+      readonly to: number;
+      readonly size: number;
     };
+
+/** An image that is there already, whose blocks a new one may take. */
+export interface PreviousBlocks {
+  /** The image. */
+  readonly source: ByteSource;
+  /**
+   * Where in the source's file the digests of its blocks are, 32 bytes each; absent when there are none
+   * as the new image's are made.
+   */
+  readonly digests?: number | undefined;
+}
 
 /** A range of the image, in bytes. */
 export interface ImageRange {
@@ -51,6 +70,8 @@ export interface ImagePieces {
   readonly sharedSize: number;
   /** Bytes that all pieces have. */
   readonly pieceSize: number;
+  /** What pieces are copied from. */
+  readonly previous?: PreviousBlocks | undefined;
   /** The ranges of all pieces that share blocks: known before any is made. */
   sharedRanges(): Iterable<ImageRange>;
   /** Makes the pieces, nearly in the order of their offsets. Their bytes are the receiver's to keep. */

@@ -21,7 +21,7 @@ export function createNativeAssembler(
   threads: number = assemblyThreads(),
 ): ImageAssembler {
   const startAssembly = library.func(
-    'int64_t mb_assembly_start(int fd, uint64_t base, uint64_t size, uint64_t shared_size, uint32_t block_size, const uint32_t *missing, size_t segments, uint32_t hash_block_size, const uint8_t *salt, size_t salt_len, uint32_t threads)',
+    'int64_t mb_assembly_start(int fd, uint64_t base, uint64_t size, uint64_t shared_size, uint32_t block_size, const uint32_t *missing, size_t segments, uint32_t hash_block_size, const uint8_t *salt, size_t salt_len, int previous_fd, uint64_t previous_base, uint64_t previous_size, uint64_t previous_leaves, uint32_t threads)',
   );
   const add = library.func(
     'int mb_assembly_add(uint64_t handle, const uint8_t *blob, size_t blob_len, const uint32_t *records, size_t record_words)',
@@ -33,6 +33,7 @@ export function createNativeAssembler(
       await runAssembly(library, image, target, options, {
         start(hashBlockSize, salt) {
           const missing = bytesPerSegment(image);
+          const previous = previousBlocks(image, hashBlockSize > 0);
           return startAssembly(
             target.fd,
             target.offset,
@@ -44,13 +45,18 @@ export function createNativeAssembler(
             hashBlockSize,
             salt,
             salt.length,
+            previous.fd,
+            previous.offset,
+            previous.size,
+            previous.digests,
             threads,
           );
         },
         feed: (handle) => addPieces(add, handle, image, files, options.signal),
         file(number) {
           const { path = '', content } = files[number] ?? {};
-          return { path, diskPath: content?.file?.path, size: content?.size ?? 0 };
+          const diskPath = content?.slice?.path ?? content?.file?.path;
+          return { path, diskPath, size: content?.size ?? 0 };
         },
       });
     },
@@ -69,6 +75,24 @@ function bytesPerSegment(image: ImagePieces): Uint32Array {
     }
   }
   return missing;
+}
+
+/** The previous image as the library takes it: without bytes when there is none. */
+function previousBlocks(
+  { previous }: ImagePieces,
+  isHashed: boolean,
+): {
+  readonly fd: number;
+  readonly offset: number;
+  readonly size: number;
+  readonly digests: number;
+} {
+  if (previous === undefined) return { fd: -1, offset: 0, size: 0, digests: 0 };
+  const { source, digests } = previous;
+  if (source.file === undefined || (isHashed && digests === undefined)) {
+    throw new RangeError('Blocks are copied from a file, together with their digests');
+  }
+  return { ...source.file, size: source.size, digests: digests ?? 0 };
 }
 
 /** @param files Gets each file, by the number it has for the library. */
@@ -105,9 +129,9 @@ async function addPieces(
   };
 
   for (const piece of image.pieces()) {
-    if (piece.kind === 'bytes') {
+    if (piece.kind !== 'content') {
       await put(piece);
-    } else if (piece.content.file === undefined) {
+    } else if (piece.content.file === undefined && piece.content.slice === undefined) {
       for await (const part of streamPiece(piece, image.blockSize)) await put(part);
     } else {
       await put(piece);

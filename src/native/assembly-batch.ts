@@ -7,9 +7,11 @@ const BLOB_SIZE = 1 << 20;
 const RECORD_WORDS = 1 << 15;
 const BYTES_WORDS = 5;
 const FILE_WORDS = 7;
+const SLICE_WORDS = FILE_WORDS + 2;
+const COPY_WORDS = 7;
 const EXTENT_WORDS = 7;
 
-const RECORD = { bytes: 0, sharedBytes: 1, file: 2 } as const;
+const RECORD = { bytes: 0, sharedBytes: 1, file: 2, slice: 3, copy: 4 } as const;
 
 function putLong(words: Uint32Array, at: number, value: number): void {
   words[at] = value >>> 0;
@@ -55,18 +57,24 @@ export function createBatch(): Batch {
     { content, extents }: Extract<ImagePiece, { kind: 'content' }>,
     number: number,
   ): boolean => {
-    const path = content.file?.path ?? '';
-    if (!hasRoom(path.length * 3, FILE_WORDS + (extents.length + 1) * EXTENT_WORDS)) return false;
+    const { slice } = content;
+    const path = slice?.path ?? content.file?.path ?? '';
+    const room = SLICE_WORDS + (extents.length + 1) * EXTENT_WORDS;
+    if (!hasRoom(path.length * 3, room)) return false;
     const length = blob.write(path, used);
     const last = extents.at(-1);
     const endsThere = last !== undefined && last.from + last.size === content.size;
-    words[count] = RECORD.file;
+    words[count] = slice === undefined ? RECORD.file : RECORD.slice;
     words[count + 1] = number;
     words[count + 2] = used;
     words[count + 3] = length;
     putLong(words, count + 4, content.size);
     words[count + 6] = extents.length + (endsThere ? 0 : 1);
     count += FILE_WORDS;
+    if (slice !== undefined) {
+      putLong(words, count, slice.offset);
+      count += SLICE_WORDS - FILE_WORDS;
+    }
     used += length;
     for (const { from, to, size, shared } of extents) {
       words[count] = shared ? 1 : 0;
@@ -83,11 +91,27 @@ export function createBatch(): Batch {
     return true;
   };
 
+  const putCopy = (from: number, to: number, size: number): boolean => {
+    if (!hasRoom(0, COPY_WORDS)) return false;
+    words[count] = RECORD.copy;
+    putLong(words, count + 1, from);
+    putLong(words, count + 3, to);
+    putLong(words, count + 5, size);
+    count += COPY_WORDS;
+    return true;
+  };
+
   return {
-    put: (piece, number) =>
-      piece.kind === 'bytes'
-        ? putBytes(piece.shared, piece.to, piece.bytes)
-        : putFile(piece, number),
+    put(piece, number) {
+      switch (piece.kind) {
+        case 'bytes':
+          return putBytes(piece.shared, piece.to, piece.bytes);
+        case 'copy':
+          return putCopy(piece.from, piece.to, piece.size);
+        case 'content':
+          return putFile(piece, number);
+      }
+    },
     contents: () => ({ blob: blob.subarray(0, used), words: words.subarray(0, count) }),
     clear() {
       used = 0;

@@ -18,7 +18,7 @@ const DIGEST_SIZE = 32;
 const PROGRESS_INTERVAL = 100;
 
 /** `Failure` of the library. */
-const FAILURE = { cancelled: 1, read: 2, size: 3, write: 4 } as const;
+const FAILURE = { cancelled: 1, read: 2, size: 3, write: 4, previous: 6 } as const;
 
 /** How many of the library's threads put an image together if nobody says. */
 export const assemblyThreads = (): number => Math.min(availableParallelism(), MAX_THREADS);
@@ -61,7 +61,11 @@ export async function runAssembly(
   const cancel = (): unknown => cancelAssembly(handle);
   signal?.addEventListener('abort', cancel);
   const timer =
-    onProgress && setInterval(() => onProgress(Number(progress(handle))), PROGRESS_INTERVAL);
+    onProgress &&
+    setInterval(
+      () => onProgress(Math.min(Number(progress(handle)), image.pieceSize)),
+      PROGRESS_INTERVAL,
+    );
   let thrown: unknown;
   try {
     await work.feed(handle);
@@ -124,6 +128,10 @@ function failureError(
     }
     case FAILURE.write:
       return systemError(errno, 'write');
+    case FAILURE.previous:
+      return errno === 0
+        ? new RangeError('The previous image ends before its last block')
+        : systemError(errno, 'read');
     default:
       return new TypeError(`The native library could not put the image together (${kind})`);
   }

@@ -147,7 +147,7 @@ function failureError(
     case FAILURE.system:
       return systemError(errno, 'read', file?.path);
     case FAILURE.size:
-      return sizeProblem(file?.name ?? '', file?.size ?? 0, found);
+      return sizeProblem(file?.name ?? '', file?.size ?? 0, found - (file?.slice ?? 0));
     default:
       return new RangeError(`The native library refused to compress: ${String(result)}`);
   }

@@ -1,5 +1,5 @@
 use super::{bytes, bytes_mut, ERROR_ARGUMENT};
-use crate::assemble::{Assembly, Failure, Hashing, Image, SEGMENT_SIZE};
+use crate::assemble::{Assembly, Failure, Hashing, Image, Previous, SEGMENT_SIZE};
 use crate::sha256::Engine;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -38,12 +38,14 @@ const MAX_WORDS: usize = isize::MAX.cast_unsigned() / size_of::<u32>();
 
 /// Starts an image of `size` bytes at `base` of an open file, which must read as zeros there. Its first `shared_size` bytes are
 /// put together from pieces that share blocks: `missing` has how many bytes come into each MiB of them. Blocks of
-/// `hash_block_size` are hashed behind the salt, unless that is 0.
+/// `hash_block_size` are hashed behind the salt, unless that is 0. Blocks may be taken from a previous image of
+/// `previous_size` bytes at `previous_base` of another open file, and their digests from `previous_leaves` of it, unless its
+/// size is 0.
 ///
 /// Returns a handle, or a negative error.
 ///
 /// # Safety
-/// `fd` is open for writing; `missing` has `segments` words and `salt` has `salt_len` bytes.
+/// `fd` is open for writing, `previous_fd` for reading where there is a previous image; `missing` has `segments` words and `salt` has `salt_len` bytes.
 #[no_mangle]
 pub unsafe extern "C" fn mb_assembly_start(
     fd: i32,
@@ -56,6 +58,10 @@ pub unsafe extern "C" fn mb_assembly_start(
     hash_block_size: u32,
     salt: *const u8,
     salt_len: usize,
+    previous_fd: i32,
+    previous_base: u64,
+    previous_size: u64,
+    previous_leaves: u64,
     threads: u32,
 ) -> i64 {
     // SAFETY: the caller's promise is the one that these ask for.
@@ -69,8 +75,42 @@ pub unsafe extern "C" fn mb_assembly_start(
         block_size,
         missing,
     };
+    let previous = if previous_size == 0 {
+        None
+    } else {
+        let fits = |at: u64, size: u64| {
+            at.checked_add(size)
+                .is_some_and(|end| i64::try_from(end).is_ok())
+        };
+        if !fits(previous_base, previous_size) || !fits(previous_leaves, previous_size) {
+            return i64::from(ERROR_ARGUMENT);
+        }
+        // SAFETY: the caller has it open until the return.
+        let Some(file) = (unsafe { cloned(previous_fd) }) else {
+            return i64::from(ERROR_ARGUMENT);
+        };
+        Some(Previous {
+            file,
+            base: previous_base,
+            size: previous_size,
+            leaves: previous_leaves,
+        })
+    };
     // SAFETY: the caller has it open until the return.
-    unsafe { start(fd, base, &form, hash_block_size, salt, threads) }
+    unsafe { start(fd, base, &form, hash_block_size, salt, previous, threads) }
+}
+
+/// A descriptor of our own.
+///
+/// # Safety
+/// `fd` is open, if it is a descriptor at all.
+unsafe fn cloned(fd: i32) -> Option<File> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: open by the caller's promise.
+    let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+    file.ok().map(File::from)
 }
 
 /// What an image is like before there is anything of it.
@@ -92,6 +132,7 @@ pub(super) unsafe fn start(
     form: &Form<'_>,
     hash_block_size: u32,
     salt: &[u8],
+    previous: Option<Previous>,
     threads: u32,
 ) -> i64 {
     let error = i64::from(ERROR_ARGUMENT);
@@ -113,13 +154,12 @@ pub(super) unsafe fn start(
             .checked_add(size)
             .is_some_and(|end| i64::try_from(end).is_ok())
         && salt.len() <= MAX_SALT
-        && threads <= MAX_THREADS
-        && fd >= 0;
+        && threads <= MAX_THREADS;
     if !valid {
         return error;
     }
     // SAFETY: open by the caller's promise.
-    let Ok(file) = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned() else {
+    let Some(file) = (unsafe { cloned(fd) }) else {
         return error;
     };
     let Some(engine) = Engine::new(Engine::BEST) else {
@@ -130,7 +170,7 @@ pub(super) unsafe fn start(
         block_size: hash_block_size as usize,
         salt: salt.to_vec(),
     });
-    let image = Image::new(File::from(file), base, size, shared_size, missing, hashing);
+    let image = Image::new(file, base, size, shared_size, missing, hashing, previous);
     let assembly = Assembly::start(
         image,
         size,
@@ -217,6 +257,7 @@ pub unsafe extern "C" fn mb_assembly_finish(
         Failure::Size { number, found } => [3, u64::from(number), 0, found],
         Failure::Write(of) => [4, 0, errno(of), 0],
         Failure::Unfinished => [5, 0, 0, 0],
+        Failure::Previous(of) => [6, 0, errno(of), 0],
     };
     // SAFETY: not null, and room for four by the caller's promise.
     unsafe { failure.cast::<[u64; 4]>().write_unaligned(numbers) };

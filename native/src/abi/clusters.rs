@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Words of an input: its length, whether it is compressed (1) or read only (0), then of the file that it is part of the path's
 /// offset and length in `paths` (length 0 when the bytes are in `data`), and two each, the lower one first, for where it is in
-/// the file and for the file's size.
+/// the file and for the file's size, which is 2^64 - 1 where the file goes on behind what is a slice of it.
 const INPUT_WORDS: usize = 8;
 
 /// Any input is shorter than this: positions in one have 32 bits.

@@ -140,7 +140,7 @@ pub unsafe extern "C" fn mb_erofs_start(
         missing: &plan.bytes_per_segment(),
     };
     // SAFETY: the caller has it open until the return.
-    unsafe { start(fd, base, &form, hash_block_size, salt, threads) }
+    unsafe { start(fd, base, &form, hash_block_size, salt, None, threads) }
 }
 
 /// Hands all pieces of a plan to the assembly that was started for it. Returns 0, also when the assembly has failed: finishing

@@ -28,13 +28,15 @@ pub use fec::{mb_fec_encode, mb_fec_encode_files, mb_fec_engine};
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
 pub use lz4::mb_lz4_decode_block;
 pub use scan::{mb_scan, mb_scan_take};
-pub use sha256::{mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine};
+pub use sha256::{
+    mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine, mb_sha256_file,
+};
 
 use core::slice;
 use std::ptr::NonNull;
 
 /// Raised when a function changes or goes: the caller refuses any other.
-const ABI_VERSION: u32 = 3;
+const ABI_VERSION: u32 = 4;
 
 /// An argument is null, zero, or too large.
 pub const ERROR_ARGUMENT: i32 = -1;

@@ -1,7 +1,7 @@
 use super::file::{code_of, BorrowedFile};
 use super::{bytes, bytes_mut, ERROR_ARGUMENT};
 use crate::file::Range;
-use crate::file_hash::{hash_file, Parameters};
+use crate::file_hash::{digest_file, hash_file, Parameters};
 use crate::sha256::{self, Engine, DIGEST_SIZE};
 
 /// More salt than dm-verity (256) and fs-verity (32) allow is a mistake.
@@ -58,6 +58,25 @@ pub unsafe extern "C" fn mb_hash_blocks_sha256(
     };
     sha256::hash_blocks(engine, data, block_size, salt, out);
     0
+}
+
+/// SHA-256 of a range of an open file as one message: 32 bytes into `out`.
+///
+/// # Safety
+/// `out` has room for 32 bytes; nobody uses it before the return, nor closes the file.
+#[no_mangle]
+pub unsafe extern "C" fn mb_sha256_file(fd: i32, offset: u64, length: u64, out: *mut u8) -> i32 {
+    // SAFETY: the caller's promise is the one that these ask for.
+    let (out, file) = unsafe { (bytes_mut(out, DIGEST_SIZE), BorrowedFile::new(fd)) };
+    let (Some(out), Some(file), Some(range), Some(engine)) = (
+        out,
+        file,
+        Range::new(offset, length),
+        Engine::new(Engine::BEST),
+    ) else {
+        return ERROR_ARGUMENT;
+    };
+    code_of(digest_file(&file, range, engine).map(|digest| out.copy_from_slice(&digest)))
 }
 
 /// The same over a range of an open file, whose last block is padded with zeros: 32 bytes for each block, on so many

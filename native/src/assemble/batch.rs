@@ -5,9 +5,12 @@
 //! | bytes, in blocks of their own | 0, to (2), offset in the blob, length |
 //! | bytes, in blocks shared with others | 1, to (2), offset in the blob, length |
 //! | file | 2, number, path's offset in the blob, path's length, size (2), extents, then for each extent: shares its blocks (0 or 1), from (2), to (2), length (2) |
+//! | slice of a file | 3, then as a file up to the number of extents, where in the file it starts (2), extents |
+//! | blocks of the previous image | 4, from (2), to (2), length (2) |
 //!
-//! Numbers of two words have the lower one first. `to` is an offset in the image, `from` one in the file. An extent of no
-//! bytes asks for nothing but the file's size to be checked, which reading its end does as well.
+//! Numbers of two words have the lower one first. `to` is an offset in the image, `from` one in the file, the slice or the
+//! previous image. An extent of no bytes asks for nothing but the file's size to be checked, which reading its end does as well.
+//! Behind a slice its file goes on as it likes.
 
 use core::ops::Range;
 use std::ffi::OsStr;
@@ -37,8 +40,12 @@ pub enum Piece {
         path: Range<usize>,
         /// Of the whole file: any other is an error.
         size: u64,
+        /// Where in the file the content starts, which is a part of it then.
+        slice: Option<u64>,
         extents: Vec<Extent>,
     },
+    /// Whole blocks of the previous image, which stand elsewhere now.
+    Copy { from: u64, to: u64, length: u64 },
 }
 
 impl Piece {
@@ -49,6 +56,7 @@ impl Piece {
             Self::File { extents, .. } => {
                 OPEN_COST + extents.iter().map(|extent| extent.length).sum::<u64>()
             }
+            Self::Copy { length, .. } => *length,
         }
     }
 }
@@ -80,6 +88,8 @@ pub struct Limits {
     pub block_size: u64,
     /// What is shared ends here.
     pub shared_size: u64,
+    /// Of the previous image: 0 without one.
+    pub previous_size: u64,
     /// A task's own blocks end where they reach this many bytes: whole blocks.
     pub task_size: u64,
 }
@@ -144,11 +154,13 @@ impl Words<'_> {
                 self.fits(shared, to, bytes.len() as u64)
                     .then_some(Piece::Bytes { shared, to, bytes })
             }
-            2 => {
+            kind @ (2 | 3) => {
                 let number = self.u32()?;
                 let path = self.blob_range()?;
                 let size = self.u64()?;
                 let count = self.u32()?;
+                let slice = if kind == 3 { Some(self.u64()?) } else { None };
+                i64::try_from(slice.unwrap_or(0).checked_add(size)?).ok()?;
                 let extents = (0..count)
                     .map(|_| self.extent(size))
                     .collect::<Option<_>>()?;
@@ -156,8 +168,16 @@ impl Words<'_> {
                     number,
                     path,
                     size,
+                    slice,
                     extents,
                 })
+            }
+            4 => {
+                let (from, to, length) = (self.u64()?, self.u64()?, self.u64()?);
+                let whole = |bytes: u64| bytes.is_multiple_of(self.limits.block_size);
+                let there = from.checked_add(length)? <= self.limits.previous_size;
+                (there && whole(from) && whole(length) && self.fits(false, to, length))
+                    .then_some(Piece::Copy { from, to, length })
             }
             _ => None,
         }
@@ -209,16 +229,33 @@ impl Cutter<'_> {
                 number,
                 path,
                 size,
+                slice,
                 extents,
             } if extents.iter().any(|e| e.length > self.limits.task_size) => {
-                self.push_parts(number, &path, size, &extents);
+                self.push_parts(number, &path, size, slice, &extents);
+            }
+            Piece::Copy { from, to, length } => {
+                for done in (0..length).step_by(self.limits.task_size as usize) {
+                    self.push_whole(Piece::Copy {
+                        from: from + done,
+                        to: to + done,
+                        length: (length - done).min(self.limits.task_size),
+                    });
+                }
             }
             _ => self.push_whole(piece),
         }
     }
 
     /// A large file in parts, so that all threads work on it.
-    fn push_parts(&mut self, number: u32, path: &Range<usize>, size: u64, extents: &[Extent]) {
+    fn push_parts(
+        &mut self,
+        number: u32,
+        path: &Range<usize>,
+        size: u64,
+        slice: Option<u64>,
+        extents: &[Extent],
+    ) {
         for extent in extents {
             let mut done = 0;
             while done < extent.length {
@@ -227,6 +264,7 @@ impl Cutter<'_> {
                     number,
                     path: path.clone(),
                     size,
+                    slice,
                     extents: vec![Extent {
                         shared: extent.shared,
                         from: extent.from + done,
@@ -268,13 +306,14 @@ mod tests {
         size: 64 << 20,
         block_size: 4096,
         shared_size: 1 << 20,
+        previous_size: 32 << 20,
         task_size: 1 << 20,
     };
 
     fn extents(task: &Task) -> impl Iterator<Item = &Extent> {
         task.pieces.iter().flat_map(|piece| match piece {
             Piece::File { extents, .. } => extents.as_slice(),
-            Piece::Bytes { .. } => &[],
+            Piece::Bytes { .. } | Piece::Copy { .. } => &[],
         })
     }
 
@@ -305,12 +344,18 @@ mod tests {
             let tasks = cut(blob, pieces, &LIMITS);
             for task in &tasks {
                 for piece in &task.pieces {
-                    let Piece::Bytes { shared, to, bytes } = piece else {
-                        continue;
-                    };
-                    assert_eq!(task.bytes(bytes).len(), bytes.len());
-                    let limit = if *shared { 1 << 20 } else { 64 << 20 };
-                    assert!(to + bytes.len() as u64 <= limit);
+                    match piece {
+                        Piece::Bytes { shared, to, bytes } => {
+                            assert_eq!(task.bytes(bytes).len(), bytes.len());
+                            let limit = if *shared { 1 << 20 } else { 64 << 20 };
+                            assert!(to + bytes.len() as u64 <= limit);
+                        }
+                        Piece::Copy { from, to, length } => {
+                            assert!(from + length <= 32 << 20 && to + length <= 64 << 20);
+                            assert!(from % 4096 == 0 && to % 4096 == 0 && length % 4096 == 0);
+                        }
+                        Piece::File { .. } => {}
+                    }
                 }
                 for extent in extents(task) {
                     let limit = if extent.shared { 1 << 20 } else { 64 << 20 };

@@ -1,7 +1,7 @@
 //! The image in the making: its file, the digests of its blocks, and the blocks that several pieces share.
 
 use super::Failure;
-use crate::file::PageBuffer;
+use crate::file::{copy_range, read_exact_at, CopyError, PageBuffer, ReadError};
 use crate::sha256::{BlockHasher, Engine, DIGEST_SIZE};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -42,6 +42,16 @@ impl Hashing {
     }
 }
 
+/// An image whose blocks the new one may take.
+pub struct Previous {
+    pub file: File,
+    /// Where in the file it starts, and how long it is.
+    pub base: u64,
+    pub size: u64,
+    /// Where in the file the digests of its blocks are, made as those of the new one are.
+    pub leaves: u64,
+}
+
 struct Segment {
     /// From the first piece to the last.
     buffer: Option<PageBuffer>,
@@ -54,6 +64,7 @@ pub struct Image {
     /// Where in the file the image starts.
     base: u64,
     hashing: Option<Hashing>,
+    previous: Option<Previous>,
     /// The digests of the blocks so far; that of zeros where nothing was written.
     leaves: Mutex<Vec<u8>>,
     shared_size: u64,
@@ -76,6 +87,7 @@ impl Image {
         shared_size: u64,
         missing: &[u32],
         hashing: Option<Hashing>,
+        previous: Option<Previous>,
     ) -> Self {
         let leaves = hashing.as_ref().map_or_else(Vec::new, |hashing| {
             hashing.zero_leaves(size / hashing.block_size as u64)
@@ -93,11 +105,17 @@ impl Image {
             file,
             base,
             hashing,
+            previous,
             leaves: Mutex::new(leaves),
             shared_size,
             segments,
             spare: Mutex::default(),
         }
+    }
+
+    /// How much there is to take from: 0 without a previous image.
+    pub fn previous_size(&self) -> u64 {
+        self.previous.as_ref().map_or(0, |previous| previous.size)
     }
 
     /// For one thread; `None` if nothing is hashed.
@@ -120,15 +138,46 @@ impl Image {
             let size = blocks.len() / hasher.block_size * DIGEST_SIZE;
             hasher.digests.resize(size, 0);
             hasher.blocks.hash(blocks, &mut hasher.digests);
-            let first = usize::try_from(to).map_err(|_| Failure::Unfinished)? / hasher.block_size;
-            let at = first * DIGEST_SIZE;
-            if let Some(leaves) = lock(&self.leaves).get_mut(at..at + size) {
-                leaves.copy_from_slice(&hasher.digests);
-            }
+            self.note(to, hasher)?;
         }
         self.file
             .write_all_at(blocks, self.base + to)
             .map_err(|error| Failure::Write(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// Keeps the digests that the hasher has, from the block at `to` on.
+    fn note(&self, to: u64, hasher: &Hasher) -> Result<(), Failure> {
+        let first = usize::try_from(to).map_err(|_| Failure::Unfinished)? / hasher.block_size;
+        let at = first * DIGEST_SIZE;
+        if let Some(leaves) = lock(&self.leaves).get_mut(at..at + hasher.digests.len()) {
+            leaves.copy_from_slice(&hasher.digests);
+        }
+        Ok(())
+    }
+
+    /// Takes whole blocks, and what is known of them, from the previous image. `room` is as long as they are.
+    pub fn copy(
+        &self,
+        from: u64,
+        to: u64,
+        room: &mut [u8],
+        hasher: &mut Option<Hasher>,
+    ) -> Result<(), Failure> {
+        let previous = self.previous.as_ref().ok_or(Failure::Unfinished)?;
+        if let Some(hasher) = hasher {
+            let blocks = room.len() / hasher.block_size;
+            hasher.digests.resize(blocks * DIGEST_SIZE, 0);
+            let first = from / hasher.block_size as u64;
+            let at = previous.leaves + first * DIGEST_SIZE as u64;
+            read_exact_at(&previous.file, &mut hasher.digests, at).map_err(lost)?;
+            self.note(to, hasher)?;
+        }
+        let source = (&previous.file, previous.base + from);
+        match copy_range(source, (&self.file, self.base + to), room) {
+            Ok(()) => Ok(()),
+            Err(CopyError::Read(error)) => Err(lost(error)),
+            Err(CopyError::Write(errno)) => Err(Failure::Write(errno)),
+        }
     }
 
     /// Puts bytes into shared blocks; the last ones of a segment write it.
@@ -212,6 +261,14 @@ impl Image {
             target.copy_from_slice(&leaves);
         }
         fits
+    }
+}
+
+/// What failing to read the previous image is.
+fn lost(error: ReadError) -> Failure {
+    match error {
+        ReadError::Truncated => Failure::Previous(0),
+        ReadError::System(errno) => Failure::Previous(errno),
     }
 }
 

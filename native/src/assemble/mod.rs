@@ -7,7 +7,7 @@ pub mod batch;
 mod image;
 mod worker;
 
-pub use image::{Hashing, Image, SEGMENT_SIZE};
+pub use image::{Hashing, Image, Previous, SEGMENT_SIZE};
 
 use batch::{Limits, Piece, Task};
 use image::lock;
@@ -34,6 +34,8 @@ pub enum Failure {
     Size { number: u32, found: u64 },
     /// The system's error on writing the image.
     Write(i32),
+    /// The system's error on reading the previous image; 0 where it ends early.
+    Previous(i32),
     /// Shared bytes are missing, or came twice.
     Unfinished,
 }
@@ -148,10 +150,12 @@ impl Assembly {
                 thread::spawn(move || shared.work())
             })
             .collect();
+        let previous_size = shared.image.previous_size();
         Self {
             shared,
             limits: Limits {
                 size,
+                previous_size,
                 block_size: block_size as u64,
                 shared_size,
                 task_size: TASK_SIZE,

@@ -7,6 +7,7 @@ use crate::file::PageBuffer;
 use core::ops::Range;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Worker<'a> {
@@ -19,6 +20,8 @@ pub struct Worker<'a> {
     to: u64,
     /// The content of a file that has no blocks of its own.
     small: Vec<u8>,
+    /// The file that the last slice was of.
+    sliced: Option<(PathBuf, File)>,
     hasher: Option<Hasher>,
 }
 
@@ -33,6 +36,7 @@ impl<'a> Worker<'a> {
             used: 0,
             to: 0,
             small: vec![0; block_size + 1],
+            sliced: None,
             hasher: image.hasher(),
         }
     }
@@ -47,19 +51,53 @@ impl<'a> Worker<'a> {
                     number,
                     path,
                     size,
+                    slice,
                     extents,
                 } => {
-                    let file = Source {
+                    let path = task.path(path);
+                    let open = || File::open(path).map_err(|error| read_failure(*number, &error));
+                    // Many slices of one file come one after the other.
+                    let file = match self
+                        .sliced
+                        .take()
+                        .filter(|(of, _)| slice.is_some() && of == path)
+                    {
+                        Some((_, file)) => file,
+                        None => open()?,
+                    };
+                    let source = Source {
                         number: *number,
                         size: *size,
-                        file: File::open(task.path(path))
-                            .map_err(|error| read_failure(*number, &error))?,
+                        start: slice.unwrap_or(0),
+                        is_slice: slice.is_some(),
+                        file,
                     };
-                    self.file(&file, extents)?;
+                    self.file(&source, extents)?;
+                    if slice.is_some() {
+                        self.sliced = Some((path.to_path_buf(), source.file));
+                    }
+                }
+                Piece::Copy { from, to, length } => {
+                    self.flush()?;
+                    self.copy(*from, *to, *length)?;
                 }
             }
         }
         self.flush()
+    }
+
+    /// Blocks of the previous image; the run is empty.
+    fn copy(&mut self, from: u64, to: u64, length: u64) -> Result<(), Failure> {
+        // Tasks are cut to this size at most.
+        let length = length as usize;
+        let room = self
+            .run
+            .as_mut_slice()
+            .get_mut(..length)
+            .ok_or(Failure::Unfinished)?;
+        self.image.copy(from, to, room, &mut self.hasher)?;
+        self.count(length);
+        Ok(())
     }
 
     fn bytes(&mut self, shared: bool, to: u64, bytes: &[u8]) -> Result<(), Failure> {
@@ -180,6 +218,10 @@ struct Source {
     number: u32,
     /// That it must have.
     size: u64,
+    /// Where in the file it starts.
+    start: u64,
+    /// Whether it is a part of the file, behind which there may be more.
+    is_slice: bool,
     file: File,
 }
 
@@ -188,30 +230,32 @@ impl Source {
     fn check_size(&self) -> Result<(), Failure> {
         let number = self.number;
         match self.file.metadata() {
-            Ok(metadata) if metadata.len() == self.size => Ok(()),
-            Ok(metadata) => Err(Failure::Size {
-                number,
-                found: metadata.len(),
-            }),
+            Ok(metadata) => {
+                let found = metadata.len().saturating_sub(self.start);
+                if found == self.size || (self.is_slice && found > self.size) {
+                    return Ok(());
+                }
+                Err(Failure::Size { number, found })
+            }
             Err(error) => Err(read_failure(number, &error)),
         }
     }
 
-    /// Reads a part into `target[range]`; with the last part it makes sure that the file ends there. The byte behind the range
+    /// Reads a part into `target[range]`; with the last part of a file it makes sure that it ends there. The byte behind the range
     /// is overwritten.
     fn read(&self, from: u64, target: &mut [u8], range: Range<usize>) -> Result<(), Failure> {
         let length = range.len();
         if length == 0 {
             return self.check_size();
         }
-        let is_last = from + length as u64 == self.size;
+        let is_last = !self.is_slice && from + length as u64 == self.size;
         // One byte more than expected shows a file that has grown.
         let target = target
             .get_mut(range.start..range.end + usize::from(is_last))
             .ok_or(Failure::Unfinished)?;
         let mut done = 0;
         while let Some(rest) = target.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, from + done as u64) {
+            match self.file.read_at(rest, self.start + from + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

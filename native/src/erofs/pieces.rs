@@ -35,6 +35,7 @@ impl Plan {
                     number: node as u32,
                     path: start..blob.len(),
                     size: planned.size,
+                    slice: None,
                     extents: self.extents(planned),
                 });
             }

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub const DIGEST_SIZE: usize = 32;
 
-const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
 
 type State = [u32; 8];
 

@@ -112,8 +112,10 @@ async function* fillBatches(
   const { compressor, blockSize, signal } = options;
   const readsFiles = compressor.compressBatch !== undefined;
   const fileOf = ({ inode, path: name, size }: PlannedInode): BatchFile | undefined => {
-    const file = readsFiles && inode.kind === 'file' ? inode.content.file : undefined;
-    return file && { name, path: file.path, size };
+    if (!readsFiles || inode.kind !== 'file') return undefined;
+    const { file, slice } = inode.content;
+    const path = slice?.path ?? file?.path;
+    return path === undefined ? undefined : { name, path, size, slice: slice?.offset };
   };
   const others = files.filter((planned) => fileOf(planned) === undefined);
   const contents = readAhead(contentPieces(others));

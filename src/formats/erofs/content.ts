@@ -5,6 +5,7 @@ import { alignUp } from '../../core/math.ts';
 import type { ContentExtent, ImagePiece } from '../../io/image-pieces.ts';
 
 type BytesPiece = Extract<ImagePiece, { kind: 'bytes' }>;
+type CopyPiece = Extract<ImagePiece, { kind: 'copy' }>;
 type ContentPiece = Extract<ImagePiece, { kind: 'content' }>;
 
 /**
@@ -39,6 +40,7 @@ async function* contentOf({ path, content }: ContentPiece): AsyncGenerator<Uint8
 /** A piece whose content can be read. */
 export type ReadPiece =
   | BytesPiece
+  | CopyPiece
   | {
       readonly kind: 'content';
       readonly extents: readonly ContentExtent[];
@@ -95,7 +97,7 @@ async function readable({
   piece: ImagePiece;
   whole: Promise<Uint8Array> | undefined;
 }): Promise<ReadPiece> {
-  if (piece.kind === 'bytes') return piece;
+  if (piece.kind !== 'content') return piece;
   const { extents } = piece;
   return { kind: 'content', extents, chunks: whole ? [await whole] : contentOf(piece) };
 }

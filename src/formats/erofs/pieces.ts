@@ -3,14 +3,20 @@
 import type { ContentExtent, ImagePiece, ImagePieces } from '../../io/image-pieces.ts';
 import { encodeDirectoryBlock, encodeInodeAt, encodeSuperblock } from './encode.ts';
 import { inodeSize, type ErofsPlan, type PlannedInode } from './plan.ts';
+import { joinCopies, reusedPieces, type Reuse } from './reuse.ts';
 
 /** The small pieces are made many to a buffer of this size. */
 const SLAB_SIZE = 1 << 16;
 
-/** The pieces of an image, in the order of its inodes. */
-export function erofsPieces(plan: ErofsPlan): ImagePieces {
+/**
+ * The pieces of an image, in the order of its inodes.
+ *
+ * @param reuse An image of which files are taken. Those in chunks are not.
+ */
+export function erofsPieces(plan: ErofsPlan, reuse?: Reuse): ImagePieces {
   const { blockSize, inodes, sharedXattrs } = plan;
   return {
+    previous: reuse,
     size: plan.size,
     blockSize,
     sharedSize: plan.metadataBlocks * blockSize,
@@ -24,16 +30,17 @@ export function erofsPieces(plan: ErofsPlan): ImagePieces {
         yield { offset: planned.offset, size: inodeSize(planned) + planned.tailSize };
       }
     },
-    *pieces() {
-      let slab = createSlab(SLAB_SIZE);
-      yield { kind: 'bytes', to: sharedXattrs.offset, shared: true, bytes: sharedXattrs.bytes };
-      for (const planned of inodes) {
-        slab = slabFor(slab, inodeSize(planned) + planned.tailSize);
-        yield* inodePieces(planned, blockSize, slab);
-      }
-    },
+    pieces: () => (reuse === undefined ? all() : joinCopies(all())),
     seal: (firstBlock) => encodeSuperblock(plan, firstBlock),
   };
+  function* all(): Generator<ImagePiece> {
+    let slab = createSlab(SLAB_SIZE);
+    yield { kind: 'bytes', to: sharedXattrs.offset, shared: true, bytes: sharedXattrs.bytes };
+    for (const planned of inodes) {
+      slab = slabFor(slab, inodeSize(planned) + planned.tailSize);
+      yield* inodePieces(planned, blockSize, slab, reuse);
+    }
+  }
 }
 
 /** Bytes of data that an inode stores itself. */
@@ -61,7 +68,12 @@ function take(slab: Slab, size: number): Uint8Array {
   return slab.bytes.subarray(slab.used - size, slab.used);
 }
 
-function* inodePieces(planned: PlannedInode, blockSize: number, slab: Slab): Generator<ImagePiece> {
+function* inodePieces(
+  planned: PlannedInode,
+  blockSize: number,
+  slab: Slab,
+  reuse: Reuse | undefined,
+): Generator<ImagePiece> {
   const { inode, offset, tailSize } = planned;
   const head = inodeSize(planned);
   const isFile = inode.kind === 'file';
@@ -100,7 +112,11 @@ function* inodePieces(planned: PlannedInode, blockSize: number, slab: Slab): Gen
       break;
   }
   yield { kind: 'bytes', to: offset, shared: true, bytes: record };
-  if (isFile && planned.size > 0) {
+  if (!isFile || planned.size === 0) return;
+  const stored = planned.dataExtents === undefined ? reuse?.find(planned) : undefined;
+  if (reuse !== undefined && stored !== undefined) {
+    yield* reusedPieces(reuse, stored, planned, blockSize, placesOf(planned, blockSize));
+  } else {
     yield {
       kind: 'content',
       path: planned.path,
@@ -110,8 +126,17 @@ function* inodePieces(planned: PlannedInode, blockSize: number, slab: Slab): Gen
   }
 }
 
+/** Where the content of a flat file goes: first to its blocks, then behind the inode. */
+function placesOf(planned: PlannedInode, blockSize: number) {
+  const bodySize = planned.size - planned.tailSize;
+  return {
+    body: { from: 0, size: bodySize, to: planned.blockAddress * blockSize },
+    tail: { from: bodySize, size: planned.tailSize, to: planned.offset + inodeSize(planned) },
+  };
+}
+
 function contentExtents(planned: PlannedInode, blockSize: number): ContentExtent[] {
-  const { size, tailSize, blockAddress, dataExtents } = planned;
+  const { dataExtents } = planned;
   if (dataExtents !== undefined) {
     return dataExtents.map((extent) => ({
       from: extent.offset,
@@ -120,14 +145,9 @@ function contentExtents(planned: PlannedInode, blockSize: number): ContentExtent
       shared: false,
     }));
   }
-  const bodySize = size - tailSize;
-  const extents: ContentExtent[] = [];
-  if (bodySize > 0) {
-    extents.push({ from: 0, size: bodySize, to: blockAddress * blockSize, shared: false });
-  }
-  if (tailSize > 0) {
-    const to = planned.offset + inodeSize(planned);
-    extents.push({ from: bodySize, size: tailSize, to, shared: true });
-  }
-  return extents;
+  const { body, tail } = placesOf(planned, blockSize);
+  return [
+    { ...body, shared: false },
+    { ...tail, shared: true },
+  ].filter(({ size }) => size > 0);
 }

@@ -3,17 +3,21 @@
  * pieces of metadata only.
  */
 
+import { streamOf } from '../../io/byte-source.ts';
 import type { ImagePieces } from '../../io/image-pieces.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { createRunWriter, createSegmentWriter } from './block-writers.ts';
 import { partsOf, readAhead } from './content.ts';
 import { erofsPieces } from './pieces.ts';
 import type { ErofsPlan } from './plan.ts';
+import type { Reuse } from './reuse.ts';
 
 export interface WriteErofsOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with how much is done, in bytes of `total`. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** An image of which files are taken; the bytes are the same as without. */
+  readonly reuse?: Reuse | undefined;
 }
 
 /**
@@ -29,7 +33,7 @@ export async function writeErofs(
   options: WriteErofsOptions = {},
 ): Promise<void> {
   await sink.truncate(plan.size);
-  await writePieces(erofsPieces(plan), sink, options);
+  await writePieces(erofsPieces(plan, options.reuse), sink, options);
 }
 
 /** Puts an image together: what the native library does faster. */
@@ -49,7 +53,7 @@ async function writePieces(
   let done = 0;
   const count = (bytes: number): void => {
     done += bytes;
-    onProgress?.(done, image.pieceSize);
+    onProgress?.(Math.min(done, image.pieceSize), image.pieceSize);
   };
   for await (const piece of readAhead(image.pieces())) {
     signal?.throwIfAborted();
@@ -57,6 +61,18 @@ async function writePieces(
       if (piece.shared) await shared.put(piece.to, piece.bytes);
       else await own.put(piece.to, piece.bytes, true);
       count(piece.bytes.length);
+      continue;
+    }
+    if (piece.kind === 'copy') {
+      const { from, to, size } = piece;
+      if (image.previous === undefined) throw new TypeError('There is nothing to copy from');
+      let at = to;
+      for await (const chunk of streamOf(image.previous.source, from, size)) {
+        signal?.throwIfAborted();
+        await own.put(at, chunk, true);
+        at += chunk.length;
+        count(chunk.length);
+      }
       continue;
     }
     for await (const { extent, at, bytes } of partsOf(piece.extents, piece.chunks)) {

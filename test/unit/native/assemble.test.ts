@@ -25,6 +25,7 @@ import {
   regularFile,
   walk,
   type Directory,
+  type FileContent,
 } from '../../../src/io/file-tree.ts';
 import type { AssembleOptions } from '../../../src/io/image-pieces.ts';
 import { createFileSink, MemorySink } from '../../../src/io/image-sink.ts';
@@ -115,6 +116,74 @@ describe.skipIf(built === undefined)('createNativeAssembler()', () => {
     }
     return root;
   }
+
+  /** Puts the contents of a tree into one file, as those of an unpacked archive are. */
+  async function inOneFile(root: Directory, into: string): Promise<Directory> {
+    const path = join(into, 'archive');
+    let at = 0;
+    const chunks: Uint8Array[] = [];
+    const inodes = new Set<ReturnType<typeof regularFile>>();
+    walk(root, (_, inode) => void (inode.kind === 'file' && inodes.add(inode)));
+    for (const inode of inodes) {
+      const { size } = inode.content;
+      chunks.push(Buffer.from('header'));
+      at += 6;
+      for await (const chunk of inode.content.stream()) chunks.push(chunk.slice());
+      inode.content = sliceContent(path, at, size);
+      at += size;
+    }
+    writeFileSync(path, Buffer.concat(chunks));
+    return root;
+  }
+
+  const sliceContent = (path: string, offset: number, size: number): FileContent => ({
+    size,
+    slice: { path, offset },
+    async *stream() {
+      if (size > 0) yield readFileSync(path).subarray(offset, offset + size);
+    },
+  });
+
+  it('makes the bytes and digests of the twin from slices of one file', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        treeArbitrary,
+        fc.constantFrom(4096, 16384),
+        fc.integer({ min: 1, max: 5 }),
+        async (tree, blockSize, threads) => {
+          const root = await inOneFile(tree, mkdtempSync(join(folder, 'slices-')));
+          const plan = planErofs(root, { ...options, blockSize });
+          const [ours, twins] = await bothWays(plan, { threads });
+          expect(ours).toEqual(twins);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it.each([100, 4096, 100_000, 3_000_000])(
+    'refuses a slice of %i bytes of a file that ends within it, and takes one that ends with it',
+    async (size) => {
+      const path = join(tmpDir(), 'archive');
+      const bytes = testBytes(size + 10);
+      writeFileSync(path, bytes);
+      const root = directory();
+      root.children.set('name', regularFile(sliceContent(path, 10, size)));
+      const plan = planErofs(root, options);
+      const [ours, twins] = await bothWays(plan);
+      expect(ours).toEqual(twins);
+      truncateSync(path, size + 9);
+      await expect(nativeImage(plan)).rejects.toMatchObject({
+        code: 'input',
+        message: expect.stringContaining(`only ${size - 1}`),
+      });
+      truncateSync(path, 5);
+      await expect(nativeImage(plan)).rejects.toMatchObject({
+        code: 'input',
+        message: expect.stringContaining('/name'),
+      });
+    },
+  );
 
   it('makes the bytes and digests of the twin from contents in memory', async () => {
     await fc.assert(

@@ -58,10 +58,13 @@ describe.skipIf(built === undefined)('files that the native library reads to com
     return { path, root };
   }
 
-  /** The same tree, with its contents on disk, in memory, and some here and some there. */
+  /** The same tree, with its contents on disk, in memory, some here and some there, and in one file on disk. */
   const [files, memory, mixed] = [directory(now), directory(now), directory(now)];
+  const slices = directory(now);
   beforeAll(() => {
     const pool = text(2_502_001);
+    const archive = join(folder, 'archive');
+    writeFileSync(archive, pool);
     const sizes = Array.from({ length: 1100 }, (_, index) => (index * 7919) % 5000);
     for (const [index, size] of [
       ...sizes,
@@ -79,6 +82,9 @@ describe.skipIf(built === undefined)('files that the native library reads to com
       files.children.set(name, file);
       memory.children.set(name, copy);
       mixed.children.set(name, index % 3 === 0 ? file : copy);
+      const slice = { path: archive, offset: index };
+      const content = { ...bytesContent(bytes), slice };
+      slices.children.set(name, regularFile(content, now));
     }
   });
 
@@ -94,6 +100,7 @@ describe.skipIf(built === undefined)('files that the native library reads to com
     for (const [root, compressor, parallel] of [
       [files, native, 4],
       [files, native, 1],
+      [slices, native, 2],
       [mixed, native, 2],
       [memory, native, 3],
       [mixed, twin, 2],
@@ -120,6 +127,20 @@ describe.skipIf(built === undefined)('files that the native library reads to com
       code: 'input',
       message: expect.stringMatching(/\/kept .* planned with/) as string,
     });
+  });
+
+  it('are refused when their archive ends within them', async () => {
+    for (const size of [5000, 5_000_000]) {
+      const path = join(folder, `short-${size}`);
+      writeFileSync(path, text(size + 99));
+      const root = directory(now);
+      const slice = { path, offset: 100 };
+      root.children.set('kept', regularFile({ ...bytesContent(text(size)), slice }, now));
+      await expect(imageOf(root, native)).rejects.toMatchObject({
+        code: 'input',
+        message: expect.stringContaining(`only ${size - 1}`) as string,
+      });
+    }
   });
 
   it('are told with the system’s error when they cannot be read', async () => {
