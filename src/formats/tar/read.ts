@@ -5,36 +5,15 @@ import { pipeline } from 'node:stream/promises';
 import { extract, type Headers } from 'tar-stream';
 import { FormatError } from '../../core/errors.ts';
 import { splitPath } from '../../io/file-tree.ts';
-import { strictTar } from './strict.ts';
+import type { ArchiveEntry } from '../../io/archive-entry.ts';
+import { strictTar, type EntryFacts } from './strict.ts';
 
-interface EntryBase {
-  /** Absolute in the archive's own root: `/usr/bin/true`; `/` for the root itself. */
-  readonly path: string;
-  /** 0..0o7777. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Whole seconds since 1970. */
-  readonly mtime: number;
-  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+/** An entry as it streams by. */
+export interface StreamedEntry {
+  readonly entry: ArchiveEntry;
+  /** Of a file, as it is stored: to be read before the next entry is asked for, or not at all. */
+  readonly data: AsyncIterable<Uint8Array>;
 }
-
-export type TarEntry =
-  | (EntryBase & {
-      readonly kind: 'file';
-      readonly size: number;
-      /** To be read before the next entry is asked for, or not at all. */
-      readonly data: AsyncIterable<Uint8Array>;
-    })
-  | (EntryBase & { readonly kind: 'directory' })
-  | (EntryBase & { readonly kind: 'symlink'; readonly target: string })
-  | (EntryBase & { readonly kind: 'hardlink'; readonly target: string })
-  | (EntryBase & {
-      readonly kind: 'char-device' | 'block-device';
-      readonly major: number;
-      readonly minor: number;
-    })
-  | (EntryBase & { readonly kind: 'fifo' });
 
 /** Longest path that Linux takes, without its NUL. */
 const PATH_MAX = 4095;
@@ -61,46 +40,16 @@ function normalisePath(archive: string, entry: string, name: string): string {
   return path;
 }
 
-/** tar-stream keeps the extended header there, though its types do not say so. */
-type HeadersWithPax = Headers & { readonly pax?: Readonly<Record<string, string>> };
-
-function xattrsOf(
-  pax: Readonly<Record<string, string>>,
-  archive: string,
-  entry: string,
-): Map<string, Uint8Array> {
-  const xattrs = new Map<string, Uint8Array>();
-  for (const [key, value] of Object.entries(pax)) {
-    const name = /^SCHILY\.xattr\.(.+)$/.exec(key)?.[1];
-    if (name === undefined) continue;
-    // security.capability makes a program privileged: not something an archive may decide.
-    if (!name.startsWith('user.')) refuse(archive, entry, `sets the extended attribute ${name}`);
-    xattrs.set(name, new TextEncoder().encode(value));
-  }
-  return xattrs;
-}
-
-function entryOf(
-  header: HeadersWithPax,
-  data: AsyncIterable<Uint8Array>,
-  archive: string,
-): TarEntry {
+function entryOf(header: Headers, facts: EntryFacts, archive: string): ArchiveEntry {
   const { name } = header;
-  const pax = header.pax ?? {};
   const path = normalisePath(archive, name, name);
-  const base: EntryBase = {
-    path,
-    mode: (header.mode ?? 0) & 0o7777,
-    uid: pax['uid'] === undefined ? (header.uid ?? 0) : Number(pax['uid']),
-    gid: pax['gid'] === undefined ? (header.gid ?? 0) : Number(pax['gid']),
-    mtime: Math.floor((header.mtime?.getTime() ?? 0) / 1000),
-    xattrs: xattrsOf(pax, archive, name),
-  };
+  const { size, offset, pieces, uid, gid, mtime, xattrs } = facts;
+  const base = { path, mode: (header.mode ?? 0) & 0o7777, uid, gid, mtime, xattrs };
   const link = header.linkname ?? '';
   const { type } = header;
   switch (type) {
     case 'file':
-      return { ...base, kind: 'file', size: header.size ?? 0, data };
+      return { ...base, kind: 'file', size, offset, ...(pieces && { pieces }) };
     case 'directory':
       return { ...base, kind: 'directory' };
     case 'symlink':
@@ -140,17 +89,22 @@ function entryOf(
 export async function* readTar(
   input: AsyncIterable<Uint8Array>,
   name: string,
-): AsyncGenerator<TarEntry> {
+): AsyncGenerator<StreamedEntry> {
   const parser = extract({ allowUnknownFormat: true });
   let failure: unknown;
-  const feeding = pipeline(Readable.from(strictTar(input, name)), parser).catch(
+  const facts: EntryFacts[] = [];
+  let index = 0;
+  const feeding = pipeline(Readable.from(strictTar(input, name, facts)), parser).catch(
     (error: unknown) => {
       failure = error;
     },
   );
   try {
     for await (const entry of parser) {
-      yield entryOf(entry.header, entry as AsyncIterable<Uint8Array>, name);
+      const known = facts[index];
+      if (known === undefined) throw new TypeError('An entry came before its header was checked');
+      index += 1;
+      yield { entry: entryOf(entry.header, known, name), data: entry as AsyncIterable<Uint8Array> };
       entry.resume();
     }
     await feeding;

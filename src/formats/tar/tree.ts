@@ -1,22 +1,12 @@
 /** A tar archive as a file tree. */
 
 import { FormatError } from '../../core/errors.ts';
+import type { ArchiveEntry, ArchiveFile, Piece } from '../../io/archive-entry.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
-import {
-  bytesContent,
-  device,
-  directory,
-  findInode,
-  regularFile,
-  specialFile,
-  splitPath,
-  symlink,
-  type Directory,
-  type FileContent,
-  type Inode,
-} from '../../io/file-tree.ts';
+import { entryTree } from '../../io/entry-tree.ts';
+import { bytesContent, type Directory, type FileContent } from '../../io/file-tree.ts';
 import { decompress } from './decompress.ts';
-import { readTar, type TarEntry } from './read.ts';
+import { readTar, type StreamedEntry } from './read.ts';
 
 /** Where the data of files goes while the archive streams by. */
 export interface ContentStore {
@@ -42,105 +32,12 @@ export interface TarTreeOptions {
   readonly store?: ContentStore;
   /** Which paths to take; directories above them come along with default attributes. Default: all. */
   readonly select?: (path: string) => boolean;
-  /** Takes device nodes and pipes, which are refused otherwise. */
+  /** Takes device nodes and pipes, which are contents otherwise. */
   readonly allowDevices?: boolean;
   /** Of the decompressed archive, in bytes. Default 4 GiB. */
   readonly maxSize?: number;
   /** Default 1 000 000. */
   readonly maxEntries?: number;
-}
-
-class TreeBuilder {
-  readonly root: Directory = directory();
-  readonly #archive: string;
-  readonly #options: TarTreeOptions;
-
-  constructor(archive: string, options: TarTreeOptions) {
-    this.#archive = archive;
-    this.#options = options;
-  }
-
-  async add(entry: TarEntry): Promise<void> {
-    if (entry.path === '/') {
-      if (entry.kind !== 'directory') this.#refuse(entry, 'is the root but no directory');
-      this.#setAttributes(this.root, entry);
-      return;
-    }
-    const names = splitPath(entry.path);
-    const name = names.pop() ?? '';
-    const parent = this.#parent(entry, names);
-    const known = parent.children.get(name);
-    if (known !== undefined) {
-      // A directory may come again, with its final attributes; anything else is a contradiction.
-      if (known.kind !== 'directory' || entry.kind !== 'directory') {
-        this.#refuse(entry, 'is there already');
-      }
-      this.#setAttributes(known, entry);
-      return;
-    }
-    const inode = await this.#inode(entry);
-    if (entry.kind !== 'hardlink') this.#setAttributes(inode, entry);
-    parent.children.set(name, inode);
-  }
-
-  #refuse(entry: TarEntry, why: string): never {
-    throw new FormatError(
-      'tar',
-      'bad-value',
-      `Cannot read ${this.#archive}: entry ${JSON.stringify(entry.path)} ${why}`,
-      { field: entry.path },
-    );
-  }
-
-  #parent(entry: TarEntry, names: readonly string[]): Directory {
-    let at = this.root;
-    for (const name of names) {
-      let next = at.children.get(name);
-      if (next === undefined) {
-        next = directory();
-        at.children.set(name, next);
-      }
-      // Never through a link: where it leads is the image's matter, not the archive's.
-      if (next.kind !== 'directory') this.#refuse(entry, `goes through "${name}", a ${next.kind}`);
-      at = next;
-    }
-    return at;
-  }
-
-  async #inode(entry: TarEntry): Promise<Inode> {
-    switch (entry.kind) {
-      case 'file':
-        return regularFile(await (this.#options.store ?? memoryStore).add(entry.data, entry.size));
-      case 'directory':
-        return directory();
-      case 'symlink':
-        return symlink(entry.target);
-      case 'hardlink': {
-        const target = findInode(this.root, entry.target);
-        if (target?.kind !== 'file') {
-          return this.#refuse(entry, `is a hard link to "${entry.target}", no file before it`);
-        }
-        return target;
-      }
-      case 'char-device':
-      case 'block-device':
-        if (this.#options.allowDevices !== true) this.#refuse(entry, `is a ${entry.kind}`);
-        return device(entry.kind, entry.major, entry.minor);
-      case 'fifo':
-        if (this.#options.allowDevices !== true) this.#refuse(entry, 'is a pipe');
-        return specialFile('fifo');
-      default:
-        return entry satisfies never;
-    }
-  }
-
-  #setAttributes(inode: Inode, entry: TarEntry): void {
-    inode.mode = entry.kind === 'symlink' ? 0o777 : entry.mode;
-    inode.uid = entry.uid;
-    inode.gid = entry.gid;
-    inode.mtime = entry.mtime;
-    inode.xattrs = new Map(entry.xattrs);
-  }
 }
 
 /**
@@ -152,19 +49,98 @@ export async function tarToTree(
   source: ByteSource,
   options: TarTreeOptions = {},
 ): Promise<Directory> {
-  const { select, maxSize = 2 ** 32, maxEntries = 1_000_000 } = options;
-  const builder = new TreeBuilder(source.name, options);
-  let count = 0;
-  for await (const entry of readTar(decompress(source, maxSize), source.name)) {
-    count++;
-    if (count > maxEntries) {
-      throw new FormatError(
-        'tar',
-        'too-large',
-        `Cannot read ${source.name}: it has more than ${maxEntries} entries`,
-      );
+  const { select, maxSize = 2 ** 32, maxEntries, store = memoryStore, allowDevices } = options;
+  const tree = entryTree({ format: 'tar', archive: source.name, allowDevices });
+  let size = 0;
+  for await (const { entry, data } of countedEntries(
+    decompress(source, maxSize),
+    source.name,
+    maxEntries,
+  )) {
+    if (select !== undefined && !select(entry.path)) continue;
+    refuseXattrs(source.name, entry);
+    const contents = new Map<ArchiveFile, FileContent>();
+    if (entry.kind === 'file') {
+      // Holes cost nothing in the archive, and memory here.
+      size += entry.size;
+      if (size > maxSize) tooLarge(source.name, `its files have more than ${maxSize} bytes`);
+      contents.set(entry, await store.add(withHoles(entry, data), entry.size));
     }
-    if (select === undefined || select(entry.path)) await builder.add(entry);
+    tree.add(entry, (file) => contents.get(file) as FileContent);
   }
-  return builder.root;
+  return tree.root;
 }
+
+/**
+ * Lists an archive that is not compressed. The data is passed over: its offsets are those of `input`.
+ *
+ * @throws {FormatError} naming archive and entry, when it is damaged, hostile or too large.
+ */
+export async function indexTar(
+  input: AsyncIterable<Uint8Array>,
+  name: string,
+  maxEntries?: number,
+): Promise<ArchiveEntry[]> {
+  const entries: ArchiveEntry[] = [];
+  for await (const { entry } of countedEntries(input, name, maxEntries)) entries.push(entry);
+  return entries;
+}
+
+async function* countedEntries(
+  input: AsyncIterable<Uint8Array>,
+  name: string,
+  maxEntries = 1_000_000,
+): AsyncGenerator<StreamedEntry> {
+  let count = 0;
+  for await (const streamed of readTar(input, name)) {
+    count++;
+    if (count > maxEntries) tooLarge(name, `it has more than ${maxEntries} entries`);
+    yield streamed;
+  }
+}
+
+function tooLarge(name: string, why: string): never {
+  throw new FormatError('tar', 'too-large', `Cannot read ${name}: ${why}`);
+}
+
+/** security.capability makes a program privileged: not something any archive may decide. */
+function refuseXattrs(archive: string, { path, xattrs }: ArchiveEntry): void {
+  const name = [...xattrs.keys()].find((each) => !each.startsWith('user.'));
+  if (name === undefined) return;
+  throw new FormatError(
+    'tar',
+    'bad-value',
+    `Cannot read ${archive}: entry ${JSON.stringify(path)} sets the extended attribute ${name}`,
+    { field: path },
+  );
+}
+
+/** The data of a file with the zeros of its holes. */
+async function* withHoles(
+  { size, pieces }: ArchiveFile,
+  data: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (pieces === undefined) return yield* data;
+  let at = 0;
+  let stored = 0;
+  let index = 0;
+  for await (const chunk of data) {
+    for (let from = 0; from < chunk.length;) {
+      const piece = pieces[index] as Piece;
+      const start = piece.at + (stored - (piece.offset - (pieces[0]?.offset ?? 0)));
+      for (; at < start; at += Math.min(HOLE, start - at)) {
+        yield new Uint8Array(Math.min(HOLE, start - at));
+      }
+      const part = chunk.subarray(from, from + piece.at + piece.size - at);
+      yield part;
+      from += part.length;
+      stored += part.length;
+      at += part.length;
+      if (at === piece.at + piece.size) index += 1;
+    }
+  }
+  for (; at < size; at += Math.min(HOLE, size - at))
+    yield new Uint8Array(Math.min(HOLE, size - at));
+}
+
+const HOLE = 1 << 20;

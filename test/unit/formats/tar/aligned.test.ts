@@ -74,10 +74,10 @@ describe('an aligned archive', () => {
     await fc.assert(
       fc.asyncProperty(someMembers, async (members) => {
         const found: Record<string, unknown> = {};
-        for await (const entry of readTar(streamOf(bytesSource(archive(members))), 'a')) {
+        for await (const { entry, data } of readTar(streamOf(bytesSource(archive(members))), 'a')) {
           if (entry.kind !== 'file') throw new Error(entry.kind);
           const chunks: Uint8Array[] = [];
-          for await (const chunk of entry.data) chunks.push(chunk);
+          for await (const chunk of data) chunks.push(chunk);
           const { mode, uid, gid, mtime } = entry;
           found[entry.path] = [new Uint8Array(Buffer.concat(chunks)), mode, uid, gid, mtime];
         }
