@@ -40,6 +40,7 @@ export interface EntryTree {
 /** A tree that is empty yet. */
 export function entryTree(options: EntryTreeOptions): EntryTree {
   const root = directory();
+  root.isImplied = true;
   const refuse = (entry: ArchiveEntry, why: string): never => {
     throw new FormatError(
       options.format,
@@ -54,6 +55,7 @@ export function entryTree(options: EntryTreeOptions): EntryTree {
       let next = at.children.get(name);
       if (next === undefined) {
         next = directory();
+        next.isImplied = true;
         at.children.set(name, next);
       }
       // Never through a link: where it leads is the image's matter, not the archive's.
@@ -142,4 +144,5 @@ export function setAttributes(inode: Inode, entry: ArchiveEntry): void {
   inode.gid = entry.gid;
   inode.mtime = entry.mtime;
   inode.xattrs = new Map(entry.xattrs);
+  if (inode.kind === 'directory') delete inode.isImplied;
 }

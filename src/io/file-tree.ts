@@ -43,6 +43,8 @@ export interface RegularFile extends InodeBase {
 }
 export interface Directory extends InodeBase {
   readonly kind: 'directory';
+  /** Nothing says what it is like: it is there for what is below it. Whoever names it decides. */
+  isImplied?: boolean;
   /** By name, in no particular order: use `sortedChildren`. */
   readonly children: Map<string, Inode>;
 }

@@ -43,3 +43,36 @@ function globExpression(pattern: string): RegExp {
 }
 
 const escaped = (character: string): string => character.replace(/[$()*+./?[\\\]^{|}]/, '\\$&');
+
+/**
+ * Whether a path, or a folder above it, matches: what a list of paths to take or to leave out means. A path that
+ * is written as it is matches, too, whatever characters it has.
+ *
+ * @throws {UsageError} `usage` when a pattern is empty or has an open bracket.
+ */
+export function prefixMatcher(patterns: readonly string[]): (path: string) => boolean {
+  const matches = pathMatcher(patterns);
+  // Many paths have the folder above them in common.
+  const folders = new Map<string, boolean>();
+  const isBelow = (path: string): boolean => {
+    const slash = path.lastIndexOf('/');
+    if (slash <= 0) return false;
+    const folder = path.slice(0, slash);
+    let known = folders.get(folder);
+    if (known === undefined) {
+      known = matches(folder) || isBelow(folder);
+      folders.set(folder, known);
+    }
+    return known;
+  };
+  return (path) => matches(path) || isBelow(path);
+}
+
+/** As `globMatcher`, and a path that is written as it is matches, whatever characters it has; `/` is the root. */
+export function pathMatcher(patterns: readonly string[]): (path: string) => boolean {
+  const exact = new Set(
+    patterns.map((pattern) => (pattern === '/' ? pattern : pattern.replace(/\/+$/, ''))),
+  );
+  const globs = globMatcher(patterns.filter((pattern) => pattern !== '/'));
+  return (path) => exact.has(path) || globs(path);
+}

@@ -1,9 +1,11 @@
 /** Puts trees together, and refuses what two of them both claim. */
 
+import { equalBytes } from '../core/digest.ts';
 import {
   directory,
   splitPath,
   type Directory,
+  type FileContent,
   type Inode,
   type InodeAttributes,
 } from './file-tree.ts';
@@ -32,6 +34,7 @@ export function ensureDirectory(
     let next = at.children.get(name);
     if (next === undefined) {
       next = directory(attributes);
+      next.isImplied = true;
       at.children.set(name, next);
     }
     if (next.kind !== 'directory') throw new PathConflict(walked);
@@ -55,22 +58,95 @@ export function addInode(
   parent.children.set(name, inode);
 }
 
-/** Merges all of `added` below `path`: folders unite (the first one's attributes stay), the rest must be new. */
+/** One path that two trees have, and that is not a folder in both. */
+export interface PathClash {
+  readonly path: string;
+  readonly known: Inode;
+  readonly added: Inode;
+}
+
+/**
+ * Merges all of `added` into `root`: folders unite, and keep the attributes that were given to them first.
+ *
+ * @param onAdd Told of each inode, other than by hard links once, that is new or now says what a folder is like.
+ * @returns the paths that both have: there `root` stays as it was.
+ */
 export function mergeTree(
   root: Directory,
-  path: string,
   added: Directory,
-  parents: InodeAttributes,
-): void {
+  onAdd: (inode: Inode) => void = () => undefined,
+): PathClash[] {
+  const clashes: PathClash[] = [];
+  const announce = (inode: Inode): void => {
+    onAdd(inode);
+    if (inode.kind === 'directory') for (const child of inode.children.values()) announce(child);
+  };
   const unite = (into: Directory, from: Directory, at: string): void => {
     for (const [name, inode] of from.children) {
       const known = into.children.get(name);
-      const childPath = `${at}/${name}`;
-      if (known === undefined) into.children.set(name, inode);
-      else if (known.kind === 'directory' && inode.kind === 'directory') {
-        unite(known, inode, childPath);
-      } else throw new PathConflict(childPath);
+      const path = `${at}/${name}`;
+      if (known === undefined) {
+        into.children.set(name, inode);
+        announce(inode);
+      } else if (known.kind === 'directory' && inode.kind === 'directory') {
+        if (known.isImplied === true && inode.isImplied !== true) {
+          copyAttributes(known, inode);
+          delete known.isImplied;
+          onAdd(known);
+        }
+        unite(known, inode, path);
+      } else clashes.push({ path, known, added: inode });
     }
   };
-  unite(ensureDirectory(root, path, parents), added, path === '/' ? '' : path);
+  unite(root, added, '');
+  return clashes;
+}
+
+/** Gives `to` owner, mode, time and extended attributes of `from`. */
+export function copyAttributes(to: Inode, from: Inode): void {
+  to.mode = from.mode;
+  to.uid = from.uid;
+  to.gid = from.gid;
+  to.mtime = from.mtime;
+  to.mtimeNsec = from.mtimeNsec;
+  to.xattrs = from.xattrs;
+}
+
+/** Whether two inodes are the same but for their times: kind, owner, mode, extended attributes, content. */
+export async function isSameInode(a: Inode, b: Inode): Promise<boolean> {
+  if (a === b) return true;
+  if (a.kind !== b.kind || a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return false;
+  if (a.xattrs.size !== b.xattrs.size) return false;
+  for (const [name, value] of a.xattrs) {
+    const other = b.xattrs.get(name);
+    if (other === undefined || !equalBytes(value, other)) return false;
+  }
+  if (a.kind === 'symlink' && b.kind === 'symlink') return a.target === b.target;
+  if (a.kind === 'file' && b.kind === 'file') return isSameContent(a.content, b.content);
+  return false;
+}
+
+async function isSameContent(a: FileContent, b: FileContent): Promise<boolean> {
+  if (a.size !== b.size) return false;
+  const other = b.stream()[Symbol.asyncIterator]();
+  try {
+    let rest: Uint8Array = new Uint8Array(0);
+    for await (const chunk of a.stream()) {
+      for (let at = 0; at < chunk.length;) {
+        if (rest.length === 0) {
+          const next = await other.next();
+          if (next.done === true) return false;
+          rest = next.value;
+          continue;
+        }
+        const length = Math.min(rest.length, chunk.length - at);
+        if (!equalBytes(chunk.subarray(at, at + length), rest.subarray(0, length))) return false;
+        at += length;
+        rest = rest.subarray(length);
+      }
+    }
+    return true;
+  } finally {
+    await other.return?.();
+  }
 }

@@ -16,7 +16,7 @@ const MAGICS: readonly (readonly [Compression, string])[] = [
 ];
 
 /** How a source is compressed, by its first bytes. */
-async function detectCompression(source: ByteSource): Promise<Compression> {
+export async function detectCompression(source: ByteSource): Promise<Compression> {
   const head = Buffer.from(await source.read(0, Math.min(6, source.size))).toString('hex');
   return MAGICS.find(([, magic]) => head.startsWith(magic))?.[0] ?? 'none';
 }

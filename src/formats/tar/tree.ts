@@ -71,6 +71,13 @@ export async function tarToTree(
   return tree.root;
 }
 
+export interface IndexTarOptions {
+  /** Default 1 000 000. */
+  readonly maxEntries?: number | undefined;
+  /** Told of the stored data of each file as it passes, and once with nothing at its end. */
+  readonly onData?: ((path: string, chunk: Uint8Array | undefined) => void) | undefined;
+}
+
 /**
  * Lists an archive that is not compressed. The data is passed over: its offsets are those of `input`.
  *
@@ -79,10 +86,15 @@ export async function tarToTree(
 export async function indexTar(
   input: AsyncIterable<Uint8Array>,
   name: string,
-  maxEntries?: number,
+  { maxEntries, onData }: IndexTarOptions = {},
 ): Promise<ArchiveEntry[]> {
   const entries: ArchiveEntry[] = [];
-  for await (const { entry } of countedEntries(input, name, maxEntries)) entries.push(entry);
+  for await (const { entry, data } of countedEntries(input, name, maxEntries)) {
+    entries.push(entry);
+    if (onData === undefined || entry.kind !== 'file') continue;
+    for await (const chunk of data) onData(entry.path, chunk);
+    onData(entry.path, undefined);
+  }
   return entries;
 }
 

@@ -1,0 +1,292 @@
+/**
+ * What one source of a partition puts into its image: a tree with the paths, owners, modes and times that it has
+ * there. Patterns and rules are applied; that two sources claim one path is not seen here.
+ */
+
+import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { ARCHITECTURES } from '../../core/arch.ts';
+import { FormatError, RecipeError, UsageError } from '../../core/errors.ts';
+import type { Cache } from '../../cache/store.ts';
+import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
+import {
+  bytesContent,
+  directory,
+  regularFile,
+  symlink,
+  walk,
+  type Directory,
+  type Inode,
+} from '../../io/file-tree.ts';
+import { addInode, copyAttributes, ensureDirectory } from '../../io/merge-tree.ts';
+import { selectFiles } from '../../io/tree-rules.ts';
+import type { RecipePath } from '../../recipe/issues.ts';
+import type { Lock, LockedDeb } from '../../recipe/lockfile.ts';
+import type { Recipe } from '../../recipe/parse.ts';
+import { isAddress } from '../../recipe/schema-values.ts';
+import type { PartitionSource } from '../../recipe/source-schema.ts';
+import { inputPath, isLocalDeb } from '../inputs.ts';
+import { archiveTree } from './archive-tree.ts';
+import { applyRules } from './rules.ts';
+import { localArchive, unpackDeb, unpackTar, type Archive } from './unpack.ts';
+import { mergeOrThrow } from './clashes.ts';
+
+/** What is worth telling of a source. */
+export type SourceNote =
+  | { readonly kind: 'warning'; readonly message: string; readonly hint?: string }
+  | {
+      readonly kind: 'package';
+      readonly package: string;
+      readonly version: string;
+      readonly architecture: string;
+      /** Kept as the package has them. */
+      readonly conffiles: readonly string[];
+      /** Not run. */
+      readonly scripts: readonly string[];
+    };
+
+/** What the sources of a recipe need. */
+export interface SourcesContext {
+  readonly recipe: Recipe;
+  readonly lock: Lock;
+  readonly cache: Cache;
+  readonly blobs: {
+    fetch(
+      pin: { readonly kind: 'deb'; readonly deb: LockedDeb },
+      update: string,
+    ): Promise<string>;
+  };
+  /** The tree of `{ guest: runtime }`. */
+  guest(): Promise<Directory>;
+  /** Seconds since 1970: no file is newer, and what has no time of its own has this one. */
+  readonly sourceDate: number;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal | undefined;
+  /** Default: nobody is told. */
+  readonly note?: ((note: SourceNote, at: RecipePath) => void) | undefined;
+}
+
+export interface SourceContext extends SourcesContext {
+  /** Where the recipe has the source. */
+  readonly at: RecipePath;
+}
+
+/**
+ * @throws {RecipeError} at the source whose archive is damaged or hostile, or whose patterns and rules match nothing.
+ * @throws {UsageError} when a file cannot be read or a pinned one is gone.
+ */
+export async function sourceTree(
+  source: PartitionSource,
+  context: SourceContext,
+): Promise<Directory> {
+  const { recipe, at, sourceDate, signal } = context;
+  signal?.throwIfAborted();
+  try {
+    const tree = await treeOf(source, context);
+    select(tree, source, context);
+    applyRules(tree, source.rules, recipe, [...at, 'rules']);
+    checkKinds(tree);
+    limitTimes(tree, sourceDate);
+    tellPrivileges(tree, source, context);
+    return tree;
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new RecipeError([recipe.diagnosticAt(at, cause.message, cause.hint)], { cause });
+  }
+}
+
+async function treeOf(source: PartitionSource, context: SourceContext): Promise<Directory> {
+  const { recipe, cache, sourceDate: mtime } = context;
+  if ('guest' in source) return context.guest();
+  if ('dir' in source) {
+    return placed(source.to, await readDiskTree(inputPath(recipe, source.dir), mtime), mtime);
+  }
+  if ('file' in source) {
+    const path = inputPath(recipe, source.file);
+    const content = fileContent(path, (await stat(path)).size);
+    return alone(source.to, regularFile(content, owned(source, mtime)), mtime);
+  }
+  if ('inline' in source) {
+    const content = bytesContent(new Uint8Array(Buffer.from(source.inline)));
+    return alone(source.to, regularFile(content, owned(source, mtime)), mtime);
+  }
+  if ('symlink' in source) {
+    const { uid, gid } = source;
+    return alone(source.to, symlink(source.symlink, { uid, gid, mtime }), mtime);
+  }
+  if ('folder' in source) {
+    return alone(source.folder, directory(owned(source, mtime)), mtime);
+  }
+  if ('deb' in source) return debTree(source, context);
+  if ('tar' in source) {
+    const { archive, checkUnchanged } = await archiveOf(source.tar, context);
+    const tree = archiveTree(await unpackTar(cache, archive), archive.name, source);
+    await checkUnchanged();
+    return placed(source.to, tree, mtime);
+  }
+  throw new UsageError('usage', `Cannot use a source of kind ${Object.keys(source)[0]} yet`);
+}
+
+/** The archive of a path of the recipe, or of an address that the lock pins. */
+async function archiveOf(
+  name: string,
+  { recipe }: SourceContext,
+): Promise<{ readonly archive: Archive; checkUnchanged(): Promise<void> }> {
+  if (isAddress(name)) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
+  return localArchive(inputPath(recipe, name), name);
+}
+
+async function debTree(
+  source: Extract<PartitionSource, { deb: string }>,
+  context: SourceContext,
+): Promise<Directory> {
+  const { recipe, cache, lock, at } = context;
+  const wanted = ARCHITECTURES[recipe.data.arch].debian;
+  const unpacked = async (archive: Archive): Promise<Directory> => {
+    const files = await unpackDeb(cache, archive);
+    const { architecture } = files.value;
+    if (architecture !== 'all' && architecture !== wanted) {
+      const message = `${files.value.package} is a package for ${architecture}, the guest is ${wanted}`;
+      throw new RecipeError([recipe.diagnosticAt([...at, 'deb'], message)]);
+    }
+    context.note?.({ kind: 'package', ...files.value }, at);
+    return archiveTree(files, archive.name, {});
+  };
+  if (isLocalDeb(source.deb)) {
+    const { archive, checkUnchanged } = await localArchive(
+      inputPath(recipe, source.deb),
+      basename(source.deb),
+    );
+    const tree = await unpacked(archive);
+    await checkUnchanged();
+    return tree;
+  }
+  const first = lock.debs[source.deb];
+  const names = [source.deb, ...(source.dependencies ? dependenciesOf(first) : [])];
+  const root = directory({ mtime: context.sourceDate });
+  const origins = new Map<Inode, string>();
+  for (const name of names) {
+    const deb = lock.debs[name];
+    if (deb === undefined) {
+      throw new UsageError('lock', `microbuild.lock does not pin ${name}`, {
+        hint: `Pin it: microbuild lock ${recipe.directory}`,
+      });
+    }
+    const update = `microbuild lock ${recipe.directory} --update ${source.deb}`;
+    const path = await context.blobs.fetch({ kind: 'deb', deb }, update);
+    const { sha256, size } = deb;
+    const tree = await unpacked({
+      path,
+      name: `${deb.package} ${deb.version}`,
+      digest: { sha256, size },
+    });
+    await mergeOrThrow(root, tree, {
+      onAdd: (inode) => origins.set(inode, deb.package),
+      describe: (known) => `${origins.get(known)} has it, too`,
+      diagnostic: (message, hint) =>
+        recipe.diagnosticAt([...at, 'deb'], `${deb.package}: ${message}`, hint),
+    });
+  }
+  return root;
+}
+
+/** The names of a package's closure, in the lock's order. */
+const dependenciesOf = (deb: (LockedDeb & { dependencies?: readonly string[] }) | undefined) =>
+  deb?.dependencies ?? [];
+
+const owned = (
+  { mode, uid, gid }: { mode: string; uid: number; gid: number },
+  mtime: number,
+): { mode: number; uid: number; gid: number; mtime: number } => ({
+  mode: Number.parseInt(mode, 8),
+  uid,
+  gid,
+  mtime,
+});
+
+/** A tree that holds one inode. */
+function alone(path: string, inode: Inode, mtime: number): Directory {
+  const root = directory({ mtime });
+  addInode(root, path, inode, { mtime });
+  return root;
+}
+
+/** A tree that has another one at `path`. */
+function placed(path: string, tree: Directory, mtime: number): Directory {
+  const root = directory({ mtime });
+  const target = ensureDirectory(root, path, { mtime });
+  for (const [name, inode] of tree.children) target.children.set(name, inode);
+  // The root of an image is the builder's matter.
+  if (target !== root && tree.isImplied !== true) {
+    copyAttributes(target, tree);
+    delete target.isImplied;
+  }
+  return root;
+}
+
+function select(tree: Directory, source: PartitionSource, { recipe, at }: SourceContext): void {
+  if (!('include' in source || 'exclude' in source)) return;
+  const { include, exclude } = source;
+  try {
+    if (!selectFiles(tree, { include, exclude })) {
+      throw new RecipeError([
+        recipe.diagnosticAt(
+          [...at, 'include'],
+          'Nothing of the source matches',
+          'Patterns are for paths in the image: a name such as *.so, or a whole path such as /usr/lib',
+        ),
+      ]);
+    }
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    throw new RecipeError([recipe.diagnosticAt([...at, 'exclude'], cause.message)], { cause });
+  }
+}
+
+/** A sealed image has no devices of its own: the guest's kernel makes them. */
+function checkKinds(tree: Directory): void {
+  walk(tree, (path, { kind }) => {
+    if (kind === 'file' || kind === 'directory' || kind === 'symlink') return;
+    throw new FormatError(
+      'tar',
+      'unsupported',
+      `Cannot take ${path}: it is a ${kind === 'fifo' ? 'pipe' : kind}`,
+      { field: path, hint: `Leave it out: exclude: [${path}]` },
+    );
+  });
+}
+
+/** Implied folders have the time of the build, and nothing is newer. */
+function limitTimes(tree: Directory, sourceDate: number): void {
+  walk(tree, (_path, inode) => {
+    const isNewer = inode.mtime >= sourceDate;
+    if (isNewer || (inode.kind === 'directory' && inode.isImplied === true)) {
+      inode.mtime = sourceDate;
+      inode.mtimeNsec = 0;
+    }
+  });
+}
+
+const SET_IDS = 0o6000;
+/** How many paths a warning names. */
+const SHOWN = 5;
+
+/** Programs that run with more rights than who starts them are kept, and named. */
+function tellPrivileges(tree: Directory, source: PartitionSource, context: SourceContext): void {
+  if ('guest' in source || 'file' in source || 'inline' in source || 'folder' in source) return;
+  const found: string[] = [];
+  walk(tree, (path, inode) => {
+    if (inode.kind !== 'file') return;
+    if ((inode.mode & SET_IDS) !== 0 || inode.xattrs.has('security.capability')) found.push(path);
+  });
+  if (found.length === 0) return;
+  const more = found.length > SHOWN ? ` and ${found.length - SHOWN} more` : '';
+  context.note?.(
+    {
+      kind: 'warning',
+      message: `Runs with more rights than who starts it: ${found.slice(0, SHOWN).join(', ')}${more}`,
+      hint: 'Take the rights away with rules (mode, xattrs), or leave the files out with exclude',
+    },
+    context.at,
+  );
+}

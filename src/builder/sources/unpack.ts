@@ -1,0 +1,216 @@
+/**
+ * Archives, unpacked once: what they hold is kept in the cache as one uncompressed file, and a list of what stands
+ * where in it. Nothing is held in memory but the list.
+ */
+
+import { open, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { UsageError } from '../../core/errors.ts';
+import { runAction, type InputDigest, type Json } from '../../cache/action.ts';
+import { digestFile, type Cache } from '../../cache/store.ts';
+import { decompress, detectCompression } from '../../formats/tar/decompress.ts';
+import { md5Checker, openDeb, type DebControl } from '../../formats/tar/deb.ts';
+import { indexTar } from '../../formats/tar/tree.ts';
+import { decodeEntries, encodeEntries, type ArchiveEntry } from '../../io/archive-entry.ts';
+import { openFileSource, type ByteSource } from '../../io/byte-source.ts';
+
+/** An archive on disk. */
+export interface Archive {
+  readonly path: string;
+  /** What messages call it. */
+  readonly name: string;
+  /** Of the whole file. */
+  readonly digest: InputDigest;
+}
+
+/** What an archive holds. */
+export interface Unpacked<T = undefined> {
+  /** The file in which the data of `entries` stands. */
+  readonly path: string;
+  readonly entries: readonly ArchiveEntry[];
+  readonly value: T;
+}
+
+/** What is less than this is never a bomb. In bytes. */
+const MIN_LIMIT = 64 << 20;
+/** What decompresses to more than that of itself is made to fill the disk. Text in xz reaches 30. */
+const MAX_RATIO = 100;
+/** Larger than any system. In bytes. */
+const MAX_UNPACKED = 64 * 2 ** 30;
+
+/** How much an archive of `size` bytes may decompress to. */
+export const unpackedLimit = (size: number): number =>
+  Math.min(Math.max(MIN_LIMIT, size * MAX_RATIO), MAX_UNPACKED);
+
+/** A file of the recipe with its digest, and a way to know that it is still the same later. */
+export async function localArchive(
+  path: string,
+  name: string,
+): Promise<{ readonly archive: Archive; checkUnchanged(): Promise<void> }> {
+  const before = await identity(path);
+  const digest = await digestFile(path);
+  return {
+    archive: { path, name, digest },
+    async checkUnchanged() {
+      if ((await identity(path)) === before) return;
+      throw new UsageError('input', `Cannot use ${name}: it changed while it was read`);
+    },
+  };
+}
+
+async function identity(path: string): Promise<string> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+}
+
+/** Unpacks a tar archive: plain, or packed with gzip, xz or zstd. */
+export async function unpackTar(cache: Cache, archive: Archive): Promise<Unpacked> {
+  const { entries, path } = await unpack(cache, archive, 'unpack-tar/1', (source) =>
+    Promise.resolve({ source, value: null }),
+  );
+  return { entries, path, value: undefined };
+}
+
+/** What is kept of a package's control file. */
+export type PackageFacts = Omit<DebControl, 'md5sums'>;
+
+/**
+ * Unpacks a Debian package.
+ *
+ * @throws {FormatError} `bad-checksum` when a file is not as the package's own list of digests says.
+ */
+export function unpackDeb(cache: Cache, archive: Archive): Promise<Unpacked<PackageFacts>> {
+  return unpack(cache, archive, 'unpack-deb/1', async (deb) => {
+    const { control, data } = await openDeb(deb);
+    const checker = md5Checker(deb.name, control);
+    const { md5sums: _, ...value } = control;
+    return { source: data, value, onData: checker.onData, check: checker.finish };
+  });
+}
+
+/** A layer of a container image; the digest is that of what it decompresses to. */
+export function unpackLayer(
+  cache: Cache,
+  archive: Archive,
+): Promise<Unpacked<{ readonly diffId: string }>> {
+  return unpack(cache, archive, 'unpack-layer/1', (source) => {
+    const hash = createHash('sha256');
+    const value = { diffId: '' };
+    return Promise.resolve({
+      source,
+      value,
+      onBytes: (chunk) => hash.update(chunk),
+      check: () => {
+        value.diffId = `sha256:${hash.digest('hex')}`;
+      },
+    });
+  });
+}
+
+interface Opened<T> {
+  /** The tar archive, a part of the file or all of it. */
+  readonly source: ByteSource;
+  /** Kept with the result; what JSON can say. */
+  readonly value: T;
+  /** Told of all bytes of the archive, decompressed. */
+  readonly onBytes?: (chunk: Uint8Array) => void;
+  readonly onData?: (path: string, chunk: Uint8Array | undefined) => void;
+  /** Called when all has passed. */
+  readonly check?: (entries: readonly ArchiveEntry[]) => void;
+}
+
+/** Where the archive stands in its own file, when it is not compressed and needs no copy. */
+interface Place {
+  readonly offset: number | null;
+}
+
+async function unpack<T extends Json | PackageFacts>(
+  cache: Cache,
+  archive: Archive,
+  mnemonic: string,
+  prepare: (source: ByteSource) => Promise<Opened<T>>,
+): Promise<Unpacked<T>> {
+  const { outputs, value } = await runAction(
+    cache,
+    { mnemonic, parameters: {}, inputs: { archive: archive.digest }, outputs: ['data', 'entries'] },
+    async (folder) => {
+      const file = await openFileSource(archive.path, archive.name);
+      try {
+        const opened = await prepare(file);
+        const { source } = opened;
+        const isPlain = (await detectCompression(source)) === 'none';
+        const limit = isPlain ? MAX_UNPACKED : unpackedLimit(source.size);
+        const bytes = decompress(source, limit);
+        const entries = await copying(bytes, join(folder, 'data'), !isPlain, opened);
+        opened.check?.(entries);
+        await writeAll(join(folder, 'entries'), encodeEntries(entries));
+        const place: Place = { offset: isPlain ? (source.file?.offset ?? null) : null };
+        return { value: { place, value: opened.value } };
+      } finally {
+        await file.close();
+      }
+    },
+  );
+  return {
+    path: value.place.offset === null ? outputs.data.path : archive.path,
+    entries: await readEntries(outputs.entries.path, value.place.offset ?? 0),
+    value: value.value,
+  };
+}
+
+/** Lists an archive while its bytes are written to `target`, or only pass by. */
+async function copying<T>(
+  bytes: AsyncIterable<Uint8Array>,
+  target: string,
+  isKept: boolean,
+  { source, onBytes, onData }: Opened<T>,
+): Promise<ArchiveEntry[]> {
+  const handle = await open(target, 'wx', 0o600);
+  const pass = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      onBytes?.(chunk);
+      if (isKept) await handle.writeFile(chunk);
+      yield chunk;
+    }
+  };
+  try {
+    return await indexTar(pass(), source.name, { onData });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeAll(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    for (const chunk of chunks) await handle.writeFile(chunk);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @param shift What to add to the offsets of data. */
+async function readEntries(path: string, shift: number): Promise<ArchiveEntry[]> {
+  const entries: ArchiveEntry[] = [];
+  let rest = '';
+  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
+    const text = rest + (chunk as string);
+    const end = text.lastIndexOf('\n') + 1;
+    for (const entry of decodeEntries(text.slice(0, end))) entries.push(shifted(entry, shift));
+    rest = text.slice(end);
+  }
+  return entries;
+}
+
+function shifted(entry: ArchiveEntry, shift: number): ArchiveEntry {
+  if (shift === 0 || entry.kind !== 'file') return entry;
+  const { pieces } = entry;
+  return {
+    ...entry,
+    offset: entry.offset + shift,
+    ...(pieces && { pieces: pieces.map((each) => ({ ...each, offset: each.offset + shift })) }),
+  };
+}
+

@@ -1,0 +1,55 @@
+/** Merges the sources of one partition into one tree, and remembers which source put what there. */
+
+import { directory, type Directory, type Inode } from '../../io/file-tree.ts';
+import { originRuns, type OriginRuns } from '../../io/origins.ts';
+import type { Recipe } from '../../recipe/parse.ts';
+import { describeSource } from '../../recipe/source-schema.ts';
+import { mergeOrThrow } from '../sources/clashes.ts';
+import { applyRules } from '../sources/rules.ts';
+import { sourceTree, type SourcesContext } from '../sources/source-tree.ts';
+
+export interface PartitionTree {
+  readonly tree: Directory;
+  /** For every name in the order of `walk`: the index of its source in `contents`, or -1 for the builder itself. */
+  readonly origins: OriginRuns;
+}
+
+/** What the sources need, but for what they have from the partition. */
+export type PartitionContext = Omit<SourcesContext, 'recipe'>;
+
+/**
+ * Two sources may have one path only when what they have there is equal but for its time; folders unite, with the
+ * attributes of the first source that names them.
+ *
+ * @param name Of the partition, as in the recipe.
+ * @throws {RecipeError} at the source that claims a path which another one has, or whose archive is damaged; at a rule
+ *   that matches nothing.
+ */
+export async function partitionTree(
+  recipe: Recipe,
+  name: string,
+  context: PartitionContext,
+): Promise<PartitionTree> {
+  const partition = recipe.data.partitions[name];
+  if (partition === undefined) throw new RangeError(`The recipe has no partition ${name}`);
+  const { contents, rules } = partition;
+  const tree = directory({ mtime: context.sourceDate });
+  const origins = new Map<Inode, number>();
+  for (const [index, source] of contents.entries()) {
+    const at = ['partitions', name, 'contents', index];
+    const added = await sourceTree(source, { ...context, recipe, at });
+    await mergeOrThrow(tree, added, {
+      onAdd: (inode) => origins.set(inode, index),
+      describe(known) {
+        const owner = origins.get(known) ?? -1;
+        const other = contents[owner];
+        if (other === undefined) return 'Give it another path';
+        const { file, line } = recipe.positionOf(['partitions', name, 'contents', owner]);
+        return `contents[${owner}] (${describeSource(other)}, ${file}:${line}) put it there: leave it out of one of them with exclude`;
+      },
+      diagnostic: (message, hint) => recipe.diagnosticAt(at, message, hint),
+    });
+  }
+  applyRules(tree, rules, recipe, ['partitions', name, 'rules']);
+  return { tree, origins: originRuns(tree, (inode) => origins.get(inode) ?? -1) };
+}
