@@ -41,7 +41,7 @@ import { kernelFiles } from './steps/kernel.ts';
 import { writeOsImage } from './steps/os-image.ts';
 import { checkKernelMounts } from './steps/kernel-mounts.ts';
 import { writePayloadDisk } from './steps/payload.ts';
-import { systemTree } from './steps/system-tree.ts';
+import { partitionTree } from './steps/partition-tree.ts';
 
 export interface BuildOptions {
   readonly recipe: Recipe;
@@ -163,15 +163,21 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   checkKernelMounts(recipe, kernel);
 
   const root = await runStep(options, 'system.tree', 'System files', async (note) => {
-    const tree = await systemTree(recipe, {
+    // What no mirror has any more is pinned anew before the tree is made of what is pinned.
+    for (const source of data.partitions['system']?.contents ?? []) {
+      if ('deb' in source && !isLocalDeb(source.deb)) await pinned(source.deb);
+    }
+    const { tree } = await partitionTree(recipe, 'system', {
+      lock,
+      cache,
+      blobs: openBlobs({ cache, recipe, env: options.env, signal }),
       guest: () => guestTree(guest, sourceDate),
-      async deb(name) {
-        const path = isLocalDeb(name) ? inputPath(recipe, name) : (await pinned(name)).path;
-        const merged = await treeOf(path, basename(name));
-        setTimes(merged, sourceDate);
-        return merged;
-      },
       sourceDate,
+      env: options.env,
+      signal,
+      note(event) {
+        if (event.kind === 'warning') reporter.report(event);
+      },
     });
     let count = 0;
     walk(tree, () => count++);
@@ -322,14 +328,6 @@ function lockedDeb(lock: Lock, name: string): LockedDeb {
   const deb = lock.debs[name];
   if (deb === undefined) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
   return deb;
-}
-
-/** Packages carry the times of their build; an image has one time only. */
-function setTimes(tree: Directory, mtime: number): void {
-  walk(tree, (_path, inode) => {
-    inode.mtime = mtime;
-    inode.mtimeNsec = 0;
-  });
 }
 
 async function copyInterfaces(recipe: Recipe, at: (name: string) => string): Promise<string[]> {

@@ -25,7 +25,11 @@ export function archiveTree(
     tree.add(stripped, (file) => entryContent(path, file));
   }
   if (strip > 0 && count === 0 && entries.length > 0) {
-    throw new FormatError('tar', 'bad-value', `Cannot read ${name}: nothing is ${strip} folders deep`);
+    throw new FormatError(
+      'tar',
+      'bad-value',
+      `Cannot read ${name}: nothing is ${strip} folders deep`,
+    );
   }
   return tree.root;
 }

@@ -21,14 +21,15 @@ import {
 import { addInode, copyAttributes, ensureDirectory } from '../../io/merge-tree.ts';
 import { selectFiles } from '../../io/tree-rules.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
-import type { Lock, LockedDeb } from '../../recipe/lockfile.ts';
+import type { Lock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { isAddress } from '../../recipe/schema-values.ts';
 import type { PartitionSource } from '../../recipe/source-schema.ts';
+import type { Blobs } from '../fetch.ts';
 import { inputPath, isLocalDeb } from '../inputs.ts';
 import { archiveTree } from './archive-tree.ts';
 import { applyRules } from './rules.ts';
-import { localArchive, unpackDeb, unpackTar, type Archive } from './unpack.ts';
+import { localArchive, unpackDeb, unpackTar, type Archive, type LocalArchive } from './unpack.ts';
 import { mergeOrThrow } from './clashes.ts';
 
 /** What is worth telling of a source. */
@@ -50,12 +51,7 @@ export interface SourcesContext {
   readonly recipe: Recipe;
   readonly lock: Lock;
   readonly cache: Cache;
-  readonly blobs: {
-    fetch(
-      pin: { readonly kind: 'deb'; readonly deb: LockedDeb },
-      update: string,
-    ): Promise<string>;
-  };
+  readonly blobs: Pick<Blobs, 'fetch'>;
   /** The tree of `{ guest: runtime }`. */
   guest(): Promise<Directory>;
   /** Seconds since 1970: no file is newer, and what has no time of its own has this one. */
@@ -128,10 +124,7 @@ async function treeOf(source: PartitionSource, context: SourceContext): Promise<
 }
 
 /** The archive of a path of the recipe, or of an address that the lock pins. */
-async function archiveOf(
-  name: string,
-  { recipe }: SourceContext,
-): Promise<{ readonly archive: Archive; checkUnchanged(): Promise<void> }> {
+async function archiveOf(name: string, { recipe }: SourceContext): Promise<LocalArchive> {
   if (isAddress(name)) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
   return localArchive(inputPath(recipe, name), name);
 }
@@ -161,8 +154,10 @@ async function debTree(
     await checkUnchanged();
     return tree;
   }
-  const first = lock.debs[source.deb];
-  const names = [source.deb, ...(source.dependencies ? dependenciesOf(first) : [])];
+  const names = [
+    source.deb,
+    ...((source.dependencies ? lock.debs[source.deb]?.dependencies : undefined) ?? []),
+  ];
   const root = directory({ mtime: context.sourceDate });
   const origins = new Map<Inode, string>();
   for (const name of names) {
@@ -189,10 +184,6 @@ async function debTree(
   }
   return root;
 }
-
-/** The names of a package's closure, in the lock's order. */
-const dependenciesOf = (deb: (LockedDeb & { dependencies?: readonly string[] }) | undefined) =>
-  deb?.dependencies ?? [];
 
 const owned = (
   { mode, uid, gid }: { mode: string; uid: number; gid: number },

@@ -44,11 +44,15 @@ const MAX_UNPACKED = 64 * 2 ** 30;
 export const unpackedLimit = (size: number): number =>
   Math.min(Math.max(MIN_LIMIT, size * MAX_RATIO), MAX_UNPACKED);
 
-/** A file of the recipe with its digest, and a way to know that it is still the same later. */
-export async function localArchive(
-  path: string,
-  name: string,
-): Promise<{ readonly archive: Archive; checkUnchanged(): Promise<void> }> {
+/** A file of the recipe with its digest. */
+export interface LocalArchive {
+  readonly archive: Archive;
+  /** @throws {UsageError} `input` when it is another file by now. */
+  readonly checkUnchanged: () => Promise<void>;
+}
+
+/** Looks at a file of the recipe. */
+export async function localArchive(path: string, name: string): Promise<LocalArchive> {
   const before = await identity(path);
   const digest = await digestFile(path);
   return {
@@ -213,4 +217,3 @@ function shifted(entry: ArchiveEntry, shift: number): ArchiveEntry {
     ...(pieces && { pieces: pieces.map((each) => ({ ...each, offset: each.offset + shift })) }),
   };
 }
-

@@ -83,7 +83,9 @@ async function readControl(deb: ByteSource, tree: Directory): Promise<DebControl
     return decodeUtf8(Buffer.concat(chunks)) ?? refuse(deb, `its "${name}" is not UTF-8`);
   };
   const fields = new Map<string, string>();
-  for (const line of ((await text('control')) ?? refuse(deb, 'it has no control file')).split('\n')) {
+  for (const line of ((await text('control')) ?? refuse(deb, 'it has no control file')).split(
+    '\n',
+  )) {
     const [, name, value] = /^([!-9;-~]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
     if (name === undefined || value === undefined) continue;
     if (fields.has(name.toLowerCase())) refuse(deb, `its control file has two fields ${name}`);
@@ -119,9 +121,9 @@ export function md5Checker(
   { md5sums }: DebControl,
 ): {
   /** For `indexTar`. */
-  onData(path: string, chunk: Uint8Array | undefined): void;
+  readonly onData: (path: string, chunk: Uint8Array | undefined) => void;
   /** @throws {FormatError} `bad-checksum`, naming a file that is not as the list says, or missing. */
-  finish(entries: readonly ArchiveEntry[]): void;
+  readonly finish: (entries: readonly ArchiveEntry[]) => void;
 } {
   let hash = createHash('md5');
   const found = new Map<string, string>();

@@ -15,19 +15,32 @@ describe('mergeTree()', () => {
     const root = directory();
     addInode(root, '/etc/a', file(), { mode: 0o700 });
     const added = directory();
-    addInode(added, '/b', file(), {});
-    mergeTree(root, '/etc', added, { mode: 0o755 });
+    addInode(added, '/etc/b', file(), { mode: 0o755 });
+    expect(mergeTree(root, added)).toEqual([]);
     expect(findInode(root, '/etc')?.mode).toBe(0o700);
     expect(findInode(root, '/etc/a')).toBeDefined();
     expect(findInode(root, '/etc/b')).toBeDefined();
   });
 
-  test('refuses a file that is there, naming its path', () => {
+  test('takes the attributes of the first that names a folder, not of who needed it', () => {
+    const root = directory();
+    addInode(root, '/etc/a', file(), { mode: 0o700 });
+    for (const mode of [0o750, 0o711]) {
+      const added = directory();
+      added.children.set('etc', directory({ mode }));
+      mergeTree(root, added);
+    }
+    expect(findInode(root, '/etc')?.mode).toBe(0o750);
+  });
+
+  test('leaves a file that is there, and names its path', () => {
     const root = directory();
     addInode(root, '/etc/a', file(), {});
     const added = directory();
     addInode(added, '/etc/a', file(), {});
-    expect(() => mergeTree(root, '/', added, {})).toThrow(new PathConflict('/etc/a'));
+    const known = findInode(root, '/etc/a');
+    expect(mergeTree(root, added).map(({ path }) => path)).toEqual(['/etc/a']);
+    expect(findInode(root, '/etc/a')).toBe(known);
   });
 
   test('refuses a folder where a file is', () => {
