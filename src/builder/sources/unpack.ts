@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { createHash } from 'node:crypto';
 import { UsageError } from '../../core/errors.ts';
-import { runAction, type InputDigest, type Json } from '../../cache/action.ts';
+import { runAction, type InputDigest } from '../../cache/action.ts';
 import { digestFile, type Cache } from '../../cache/store.ts';
 import { decompress, detectCompression } from '../../formats/tar/decompress.ts';
 import { md5Checker, openDeb, type DebControl } from '../../formats/tar/deb.ts';
@@ -130,7 +130,7 @@ interface Place {
   readonly offset: number | null;
 }
 
-async function unpack<T extends Json | PackageFacts>(
+async function unpack<T>(
   cache: Cache,
   archive: Archive,
   mnemonic: string,
