@@ -12,14 +12,8 @@ import { readEntry } from '../formats/zip/read-entry.ts';
 import { readZip } from '../formats/zip/read.ts';
 import { openFileSource, type ByteSource } from '../io/byte-source.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
-import { checkIdsig, makeIdsig, type ApkFiles } from './payload-apks.ts';
-import { writePayloadImage } from './steps/payload-image.ts';
-
-/** Paths; an idsig that is left out is made. */
-export interface GivenApk {
-  readonly apk: string;
-  readonly idsig?: string | undefined;
-}
+import { copyApk, verifyApk, type GivenApk } from './payload-apks.ts';
+import { writePayloadDisk } from './steps/payload-disk.ts';
 
 export interface ComposeOptions extends GivenApk {
   readonly extraApks: readonly GivenApk[];
@@ -54,18 +48,19 @@ const VERSION_CODE = 0x0101021b;
  */
 export async function composePayload(options: ComposeOptions): Promise<ComposedDisk> {
   const { scratch, name, hasher } = options;
-  const given: readonly GivenApk[] = [options, ...options.extraApks];
-  const prepared: ApkFiles[] = [];
-  for (const [index, { apk, idsig }] of given.entries()) {
-    const files = { apk, idsig: idsig ?? join(scratch, `${index}.idsig`) };
-    await naming(apk, () => (idsig === undefined ? makeIdsig : checkIdsig)(files, hasher));
-    prepared.push(files);
-  }
-  const [main, ...extraApks] = prepared;
-  if (main === undefined) throw new RangeError('There is no APK');
-  const { start, payload } = await naming(options.apk, () => planStart(options));
+  const { start, payload } = await naming(options.apk, () =>
+    planStart(options).catch(async (error: unknown) => {
+      // Of an APK that was changed, that is what is to be said.
+      await verifyApk(options.apk, hasher);
+      throw error;
+    }),
+  );
   const path = join(scratch, `${LABELS.apk}.img`);
-  await writePayloadImage(path, { ...main, name, start, extraApks });
+  await writePayloadDisk(path, { name, start }, async (disk) => {
+    for (const given of [options, ...options.extraApks]) {
+      await naming(given.apk, () => disk.addApk((place) => copyApk(given, place, hasher)));
+    }
+  });
   return { path, payload };
 }
 

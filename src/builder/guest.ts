@@ -1,7 +1,8 @@
 /** The guest's own programs, as `scripts/build-guest` left them. */
 
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ARCHITECTURES, type Arch, type Runtime } from '../core/arch.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { bytesContent, directory, regularFile, type Directory } from '../io/file-tree.ts';
@@ -56,6 +57,17 @@ export async function findGuest(
   };
 }
 
+/** SHA-256 over the names and bytes of all its files, in hexadecimal. */
+export async function digestGuest(guest: GuestFiles): Promise<string> {
+  const digest = createHash('sha256');
+  const files = [guest.init, ...systemFiles(guest).map(({ from }) => from)];
+  for (const path of files) {
+    const bytes = await readFile(path);
+    digest.update(`${basename(path)}\0${bytes.length}\0`).update(bytes);
+  }
+  return digest.digest('hex');
+}
+
 /** Folders that the guest mounts on, or that programs expect. */
 const FOLDERS = [
   '/data',
@@ -75,19 +87,27 @@ const BINDER_LIBRARIES = ['libbinder_ndk.so', 'libbinder_rpc_unstable.so'];
 /** Android's log, which comes with its C library. */
 const LOG_LIBRARY = 'liblog.so';
 
+/** What of the guest is part of its system. */
+function systemFiles(guest: GuestFiles): { to: string; from: string; mode: number }[] {
+  const libraries = [...BINDER_LIBRARIES, ...(guest.runtime === 'bionic' ? [] : [LOG_LIBRARY])];
+  return [
+    { to: '/system/bin/microdroid_launcher', from: guest.launcher, mode: 0o755 },
+    { to: '/system/lib64/libvm_payload.so', from: guest.vmPayload, mode: 0o644 },
+    ...libraries.map((name) => ({
+      to: `/system/lib64/${name}`,
+      from: join(guest.libraryFolder, name),
+      mode: 0o644,
+    })),
+  ];
+}
+
 /** The tree of the source `{ guest: runtime }`. */
 export async function guestTree(guest: GuestFiles, mtime: number): Promise<Directory> {
   const root = directory({ mtime });
   for (const path of FOLDERS) ensureDirectory(root, path, { mtime });
-  const add = async (to: string, from: string, mode: number): Promise<void> => {
+  for (const { to, from, mode } of systemFiles(guest)) {
     const content = bytesContent(new Uint8Array(await readFile(from)));
     addInode(root, to, regularFile(content, { mode, mtime }), { mtime });
-  };
-  await add('/system/bin/microdroid_launcher', guest.launcher, 0o755);
-  await add('/system/lib64/libvm_payload.so', guest.vmPayload, 0o644);
-  const libraries = [...BINDER_LIBRARIES, ...(guest.runtime === 'bionic' ? [] : [LOG_LIBRARY])];
-  for (const name of libraries) {
-    await add(`/system/lib64/${name}`, join(guest.libraryFolder, name), 0o644);
   }
   return root;
 }

@@ -1,17 +1,17 @@
 /** APKs for a payload disk, each with an idsig that is theirs: as the guest will check them. */
 
 import { toHex } from '../core/digest.ts';
-import { openFileSource } from '../io/byte-source.ts';
-import { createFileSink } from '../io/image-sink.ts';
+import { openFileSource, streamOf } from '../io/byte-source.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { verifyIdsig } from '../signing/apk/verify-idsig.ts';
-import type { VerifiedApk } from '../signing/apk/verify.ts';
+import { verifyPayload, type VerifiedApk } from '../signing/apk/verify.ts';
 import { writeUnsignedIdsig } from '../signing/apk/write-idsig.ts';
+import type { ApkPlace } from './steps/payload-disk.ts';
 
-/** Paths. */
-export interface ApkFiles {
+/** Paths; an idsig that is left out is made, without a signature. */
+export interface GivenApk {
   readonly apk: string;
-  readonly idsig: string;
+  readonly idsig?: string | undefined;
 }
 
 export interface CheckedApk {
@@ -20,47 +20,46 @@ export interface CheckedApk {
 }
 
 /**
- * Verifies an APK, and makes its idsig as a new file.
- *
- * @throws {VerificationError} when the guest would refuse it.
- */
-export async function makeIdsig(
-  files: ApkFiles,
-  hasher: ApkHasher | undefined,
-): Promise<CheckedApk> {
-  const apk = await openFileSource(files.apk);
-  try {
-    const sink = await createFileSink(files.idsig);
-    try {
-      return await writeUnsignedIdsig(apk, sink, { hasher });
-    } finally {
-      // It goes into an image, which is flushed.
-      await sink.close({ flush: false });
-    }
-  } finally {
-    await apk.close();
-  }
-}
-
-/**
- * Verifies an APK and the idsig that is there, which may be unsigned.
+ * Verifies an APK and its idsig, which may be unsigned, and copies them to their places. The APK's bytes are read
+ * once for all of it.
  *
  * @throws {VerificationError} or {FormatError} when the guest would refuse them.
  */
-export async function checkIdsig(
-  files: ApkFiles,
+export async function copyApk(
+  given: GivenApk,
+  place: ApkPlace,
   hasher: ApkHasher | undefined,
 ): Promise<CheckedApk> {
-  const apk = await openFileSource(files.apk);
+  const source = await openFileSource(given.apk);
   try {
-    const idsig = await openFileSource(files.idsig);
+    if (given.idsig === undefined) {
+      return await writeUnsignedIdsig(source, place.idsig, { hasher, copy: place.apk });
+    }
+    const idsig = await openFileSource(given.idsig);
     try {
-      return await verifyIdsig(apk, idsig, { hasher, allowUnsigned: true });
+      const apk = await verifyPayload(source, { hasher, tree: true, copy: place.apk });
+      const { rootHash } = await verifyIdsig(source, idsig, { apk, hasher, allowUnsigned: true });
+      let at = 0;
+      for await (const chunk of streamOf(idsig)) {
+        await place.idsig.write(at, chunk);
+        at += chunk.length;
+      }
+      return { rootHash, apk };
     } finally {
       await idsig.close();
     }
   } finally {
-    await apk.close();
+    await source.close();
+  }
+}
+
+/** @throws {VerificationError} when the guest would refuse it. */
+export async function verifyApk(path: string, hasher: ApkHasher | undefined): Promise<void> {
+  const source = await openFileSource(path);
+  try {
+    await verifyPayload(source, { hasher });
+  } finally {
+    await source.close();
   }
 }
 

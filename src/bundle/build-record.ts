@@ -56,7 +56,7 @@ export interface BuildRecord {
     }[];
     /** Profiles in effect, in order. */
     readonly profiles: readonly string[];
-    readonly vars: Readonly<Record<string, string>>;
+    readonly vars: Readonly<Record<string, string | number | boolean>>;
     /** The resolved recipe, with all defaults. */
     readonly data: unknown;
   };
@@ -127,7 +127,7 @@ const FIELDS: Readonly<Record<keyof BuildRecord, Check>> = {
   recipe: shape({
     files: listOf(shape({ path: isText, sha256: isHexDigest, text: isText })),
     profiles: listOf(isText),
-    vars: recordOf(isText),
+    vars: recordOf((value) => ['string', 'number', 'boolean'].includes(typeof value)),
     data: isFields,
   }),
   lock: (value) => value === null || isText(value),

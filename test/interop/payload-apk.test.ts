@@ -4,10 +4,12 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { checkInputs } from '../../src/builder/inputs.ts';
-import { writePayload } from '../../src/builder/steps/payload-apk.ts';
+import { builtPayload, payloadsOf, type RecipePayload } from '../../src/builder/payloads.ts';
+import { writePayloadApk } from '../../src/builder/steps/payload-apk.ts';
 import { RecipeError } from '../../src/core/errors.ts';
 import { checkStrictApk } from '../../src/formats/apk/strict.ts';
 import { openFileSource } from '../../src/io/byte-source.ts';
+import { createFileSink } from '../../src/io/image-sink.ts';
 import { readRecipe } from '../../src/recipe/parse.ts';
 import { verifyIdsig } from '../../src/signing/apk/verify-idsig.ts';
 import { verifyPayload } from '../../src/signing/apk/verify.ts';
@@ -61,16 +63,26 @@ const PAYLOAD = `  libraries:
 async function build(folder: string): Promise<{ readonly apk: string; readonly idsig: string }> {
   const recipe = await readRecipe(folder);
   await checkInputs(recipe);
-  const paths = {
-    apk: join(folder, 'out.apk'),
-    idsig: join(folder, 'out.apk.idsig'),
-    unsigned: join(folder, 'unsigned.apk'),
-  };
+  const paths = { apk: join(folder, 'out.apk'), idsig: join(folder, 'out.apk.idsig') };
   const { signer, certificateDer } = await testKey();
-  await writePayload(recipe, undefined, undefined, paths, {
-    signer,
-    certificateDer,
-  } as Parameters<typeof writePayload>[4]);
+  const [apk, idsig] = [await createFileSink(paths.apk), await createFileSink(paths.idsig)];
+  const payload = builtPayload(recipe, payloadsOf(recipe)[0] as RecipePayload, undefined);
+  try {
+    await writePayloadApk(
+      recipe,
+      payload,
+      { apk, idsig },
+      {
+        config: undefined,
+        unsigned: join(folder, 'unsigned.apk'),
+        keys: { signer, certificateDer, development: false },
+        hasher: undefined,
+        signal: new AbortController().signal,
+      },
+    );
+  } finally {
+    await Promise.all([apk.close(), idsig.close()]);
+  }
   return paths;
 }
 

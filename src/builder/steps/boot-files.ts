@@ -22,6 +22,8 @@ export interface BootOptions {
   readonly name: string;
   /** The signed `vbmeta_a`, not padded. */
   readonly vbmeta: Uint8Array;
+  /** Where the guest mounts partitions beside the system, by name. */
+  readonly mounts: Readonly<Record<string, string>>;
   /** `sha256:HEX` or `sha512:HEX` of DER certificates. */
   readonly payloadCertificates: readonly string[];
   /** Path of the guest's init. */
@@ -40,7 +42,7 @@ export interface BootPaths {
 
 /** The bootconfig of a variant: docs/guest-interface.md lists the keys. */
 export function bootconfigFor(
-  options: Pick<BootOptions, 'name' | 'vbmeta' | 'payloadCertificates'>,
+  options: Pick<BootOptions, 'name' | 'vbmeta' | 'mounts' | 'payloadCertificates'>,
   debuggable: boolean,
 ): BootconfigEntry[] {
   const one = (key: string, value: string): BootconfigEntry => ({ key, values: [value] });
@@ -53,12 +55,13 @@ export function bootconfigFor(
     one('androidboot.vbmeta.hash_alg', 'sha256'),
     one('androidboot.vbmeta.size', String(options.vbmeta.length)),
     one('androidboot.veritymode', 'enforcing'),
+    ...Object.entries(options.mounts).map(([name, path]) => one(`microbuild.mount.${name}`, path)),
     one('microbuild.name', options.name),
     { key: 'microbuild.payload.certificates', values: options.payloadCertificates },
   ];
 }
 
-/** Writes three new files. @returns the hash descriptors, kernel first. */
+/** Writes three new files, which are not flushed yet. @returns the hash descriptors, kernel first. */
 export async function writeBootFiles(
   options: BootOptions,
   paths: BootPaths,
@@ -89,8 +92,10 @@ export async function writeBootFiles(
       await source.close();
     }
   };
-  const normal = await variant(paths.initrdNormal, false, AVB_PARTITIONS.initrdNormal);
-  const debuggable = await variant(paths.initrdDebuggable, true, AVB_PARTITIONS.initrdDebuggable);
+  const [normal, debuggable] = await Promise.all([
+    variant(paths.initrdNormal, false, AVB_PARTITIONS.initrdNormal),
+    variant(paths.initrdDebuggable, true, AVB_PARTITIONS.initrdDebuggable),
+  ]);
 
   const vmlinux = await openFileSource(options.kernel.vmlinux);
   const sink = await createFileSink(paths.kernel);
@@ -108,6 +113,6 @@ export async function writeBootFiles(
     if (descriptor.kind !== 'hash') throw new TypeError('A hash footer has a hash descriptor');
     return { kernel: descriptor, normal, debuggable };
   } finally {
-    await Promise.all([vmlinux.close(), sink.close()]);
+    await Promise.all([vmlinux.close(), sink.close({ flush: false })]);
   }
 }

@@ -3,18 +3,17 @@
  * there, and the recipe's folder is never written to.
  */
 
-import { cp, readdir, rm, utimes } from 'node:fs/promises';
+import { cp, readdir, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { payloadCompiler, type Arch, type Runtime } from '../../core/arch.ts';
 import { RecipeError, ToolError } from '../../core/errors.ts';
-import type { Cache } from '../../cache/store.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import type { RecipePayload } from '../payloads.ts';
 import { runTool } from '../run-tool.ts';
 
 export interface BuildPayloadContext {
-  readonly cache: Cache;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
   /** Seconds since 1970; becomes SOURCE_DATE_EPOCH and the time of every input. */
@@ -30,23 +29,18 @@ export interface BuildPayloadContext {
   readonly libraryFolder: string;
 }
 
-/** Where the outputs of the build are until `dispose` is called. */
-export interface PayloadBuild {
-  readonly folder: string;
-  dispose(): Promise<void>;
-}
-
 /**
- * @throws {RecipeError} at `payload.build.command` when it fails, or at an output it did not make.
+ * @param folder An empty one, for the copy of the inputs and the outputs.
+ * @throws {RecipeError} at `build.command` when it fails, or at an output it did not make.
  */
 export async function buildPayload(
   recipe: Recipe,
+  { data, at }: RecipePayload,
+  folder: string,
   context: BuildPayloadContext,
-): Promise<PayloadBuild | undefined> {
-  const { build } = recipe.data.payload;
-  if (build === undefined) return undefined;
-  const folder = await context.cache.temporaryFolder();
-  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true });
+): Promise<void> {
+  const { build } = data;
+  if (build === undefined) return;
   try {
     for (const input of build.inputs) {
       const target = join(folder, input);
@@ -77,19 +71,17 @@ export async function buildPayload(
         ? []
         : [
             recipe.diagnosticAt(
-              ['payload', 'build', 'outputs', index],
+              [...at, 'build', 'outputs', index],
               `The build command did not make "${output}"`,
             ),
           ],
     );
     if (missing.length > 0) throw new RecipeError(missing);
-    return { folder, dispose };
   } catch (cause) {
-    await dispose();
     if (!(cause instanceof ToolError)) throw cause;
     const said = cause.stderrTail.trim().split('\n').slice(-8).join('\n  | ');
     const problem = recipe.diagnosticAt(
-      ['payload', 'build', 'command'],
+      [...at, 'build', 'command'],
       cause.message,
       said === '' ? 'It printed nothing on standard error' : `It printed:\n  | ${said}`,
     );

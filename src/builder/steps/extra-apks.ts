@@ -1,59 +1,46 @@
 /** The further APKs of a payload, checked as the guest will check them, each with its idsig. */
 
-import { join } from 'node:path';
 import { FormatError, RecipeError, VerificationError } from '../../core/errors.ts';
+import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { ApkHasher } from '../../signing/apk/content-digests.ts';
 import type { VerifiedApk } from '../../signing/apk/verify.ts';
-import { inputPath } from '../inputs.ts';
-import { certificateNames, checkIdsig, makeIdsig, type ApkFiles } from '../payload-apks.ts';
-
-export interface ExtraApk extends ApkFiles {
-  readonly rootHash: Uint8Array;
-}
+import type { BuiltPayload } from '../payloads.ts';
+import { certificateNames, copyApk } from '../payload-apks.ts';
+import type { PayloadDisk } from './payload-disk.ts';
 
 interface ExtraApkContext {
-  /** Where the build command left its outputs, if the recipe has one. */
-  readonly buildFolder: string | undefined;
-  /** For idsigs that are made; the caller removes it. */
-  readonly scratch: string;
+  readonly payload: BuiltPayload;
   /** Digests of the certificates that the guest accepts. */
   readonly certificates: readonly string[];
   readonly hasher?: ApkHasher | undefined;
 }
 
 /**
+ * @returns the root hashes of their idsigs.
  * @throws {RecipeError} at the one that the guest would refuse.
  */
-export async function prepareExtraApks(
+export async function addExtraApks(
   recipe: Recipe,
-  context: ExtraApkContext,
-): Promise<readonly ExtraApk[]> {
-  const { extraApks, build } = recipe.data.payload;
-  const made = new Set(build?.outputs);
-  const place = (path: string): string =>
-    context.buildFolder !== undefined && made.has(path)
-      ? join(context.buildFolder, path)
-      : inputPath(recipe, path);
-  const prepared: ExtraApk[] = [];
-  for (const [index, { apk, idsig }] of extraApks.entries()) {
-    const at = ['payload', 'extraApks', index, 'apk'];
-    const files = {
-      apk: place(apk),
-      idsig: idsig === undefined ? join(context.scratch, `extra-${index}.idsig`) : place(idsig),
-    };
+  disk: PayloadDisk,
+  { payload, certificates, hasher }: ExtraApkContext,
+): Promise<readonly Uint8Array[]> {
+  const roots: Uint8Array[] = [];
+  for (const [index, { apk, idsig }] of payload.data.extraApks.entries()) {
+    const at: RecipePath = [...payload.at, 'extraApks', index, 'apk'];
+    const files = { apk: payload.place(apk), idsig: idsig && payload.place(idsig) };
     const refuse = (message: string, hint?: string): RecipeError =>
       new RecipeError([recipe.diagnosticAt(at, `"${apk}": ${message}`, hint)]);
     try {
-      const found = await (idsig === undefined ? makeIdsig : checkIdsig)(files, context.hasher);
-      requireTrusted(found.apk, context.certificates, refuse);
-      prepared.push({ ...files, rootHash: found.rootHash });
+      const found = await disk.addApk((place) => copyApk(files, place, hasher));
+      requireTrusted(found.apk, certificates, refuse);
+      roots.push(found.rootHash);
     } catch (cause) {
       if (!(cause instanceof VerificationError || cause instanceof FormatError)) throw cause;
       throw refuse(cause.message);
     }
   }
-  return prepared;
+  return roots;
 }
 
 function requireTrusted(

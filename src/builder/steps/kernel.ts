@@ -48,8 +48,14 @@ export interface KernelFiles {
   readonly erofsConfig: readonly string[] | undefined;
   /** Path of what the VMM starts, in the cache: an ELF vmlinux, or an arm64 Image. */
   readonly vmlinux: string;
+  /** Of that, in hexadecimal. */
+  readonly sha256: string;
   /** In load order; the paths are in the cache. */
-  readonly modules: readonly { readonly name: string; readonly path: string }[];
+  readonly modules: readonly {
+    readonly name: string;
+    readonly path: string;
+    readonly sha256: string;
+  }[];
 }
 
 interface CachedResult {
@@ -90,13 +96,13 @@ async function locate(result: unknown, cache: Cache): Promise<KernelFiles | unde
     [vmlinux, ...modules.map(({ sha256 }) => sha256)].map((sha256) => cache.find(sha256)),
   );
   if (kernel === undefined) return undefined;
-  const files: { name: string; path: string }[] = [];
-  for (const [index, { name }] of modules.entries()) {
+  const files: { name: string; path: string; sha256: string }[] = [];
+  for (const [index, { name, sha256 }] of modules.entries()) {
     const path = paths[index];
     if (path === undefined) return undefined;
-    files.push({ name, path });
+    files.push({ name, path, sha256 });
   }
-  return { release, erofsConfig, vmlinux: kernel, modules: files };
+  return { release, erofsConfig, vmlinux: kernel, sha256: vmlinux, modules: files };
 }
 
 /** Decodes xz or zstd; the caller says what size it must come to. */

@@ -1,6 +1,8 @@
 /** Merges the sources of one partition into one tree, and remembers which source put what there. */
 
+import { RecipeError } from '../../core/errors.ts';
 import { directory, type Directory, type Inode } from '../../io/file-tree.ts';
+import { ensureDirectory, PathConflict } from '../../io/merge-tree.ts';
 import { originRuns, type OriginRuns } from '../../io/origins.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { describeSource } from '../../recipe/source-schema.ts';
@@ -50,6 +52,22 @@ export async function partitionTree(
       diagnostic: (message, hint) => recipe.diagnosticAt(at, message, hint),
     });
   }
+  if (name === 'system') addMountPoints(tree, recipe, context.sourceDate);
   applyRules(tree, rules, recipe, ['partitions', name, 'rules']);
   return { tree, origins: originRuns(tree, (inode) => origins.get(inode) ?? -1) };
+}
+
+/** The folders on which the guest mounts the other partitions. */
+function addMountPoints(tree: Directory, recipe: Recipe, mtime: number): void {
+  for (const [name, { mount }] of Object.entries(recipe.data.partitions)) {
+    try {
+      if (name !== 'system') ensureDirectory(tree, mount, { mtime });
+    } catch (cause) {
+      if (!(cause instanceof PathConflict)) throw cause;
+      const message = `Cannot mount on ${mount}: ${cause.path} is no folder of the system`;
+      throw new RecipeError([recipe.diagnosticAt(['partitions', name, 'mount'], message)], {
+        cause,
+      });
+    }
+  }
 }

@@ -1,7 +1,8 @@
 /** Makes the payload APK out of the recipe, and signs it: APK Signature Scheme v3 (v2 when asked) and v4. */
 
 import { stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
+import type { RecordedEntry } from '../../bundle/build-record.ts';
 import { PAYLOAD_CONFIG_ENTRY } from '../../bundle/payload-config.ts';
 import { RecipeError } from '../../core/errors.ts';
 import { buildApk } from '../../formats/apk/build.ts';
@@ -12,63 +13,61 @@ import { openFileSource } from '../../io/byte-source.ts';
 import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
 import { bytesContent, walk } from '../../io/file-tree.ts';
 import { createFileSink } from '../../io/image-sink.ts';
-import { createNativeApkHasher } from '../../native/apk-hasher.ts';
-import { loadNativeLibrary } from '../../native/library.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import type { ApkHasher } from '../../signing/apk/content-digests.ts';
 import { signApk, type SignedApk } from '../../signing/apk/sign.ts';
 import { inputPath } from '../inputs.ts';
 import type { BuildKeys } from '../keys.ts';
+import type { BuiltPayload } from '../payloads.ts';
+import { formatRecipePath } from '../recipe-path.ts';
+import type { ApkPlace } from './payload-disk.ts';
 
-export interface PayloadFiles {
-  readonly apk: string;
-  readonly idsig: string;
+export interface PayloadApkOptions {
+  /** Content of the configuration file, if it has one. */
+  readonly config: Uint8Array | undefined;
+  /** Path for the unsigned APK; the caller removes it. */
+  readonly unsigned: string;
+  readonly keys: BuildKeys['payload'];
+  readonly hasher: ApkHasher | undefined;
+  readonly signal: AbortSignal;
 }
 
-/**
- * Writes the signed APK and its idsig as new files.
- *
- * @param buildFolder Where the build command left its outputs, if the recipe has one.
- * @param config Content of the configuration file, if it has one.
- * @param unsigned Path for the unsigned APK; the caller removes it.
- */
-export async function writePayload(
+/** Writes the signed APK and its idsig. @returns what is in it, too. */
+export async function writePayloadApk(
   recipe: Recipe,
-  buildFolder: string | undefined,
-  config: Uint8Array | undefined,
-  paths: PayloadFiles & { readonly unsigned: string },
-  keys: BuildKeys['payload'],
-): Promise<SignedApk> {
+  payload: BuiltPayload,
+  place: ApkPlace,
+  { config, unsigned: path, keys, hasher, signal }: PayloadApkOptions,
+): Promise<SignedApk & { readonly entries: readonly RecordedEntry[] }> {
   const { signing } = recipe.data;
-  const manifest = encodeManifest(manifestOf(recipe));
-  const entries = await payloadEntries(recipe, buildFolder, config);
-  const unsigned = await createFileSink(paths.unsigned);
+  const manifest = encodeManifest(manifestOf(recipe, payload));
+  const entries = await payloadEntries(recipe, payload, config);
+  const unsigned = await createFileSink(path);
   try {
     await buildApk({ manifest, entries }, unsigned);
   } finally {
     await unsigned.close({ flush: false });
   }
-  const input = await openFileSource(paths.unsigned);
-  const output = await createFileSink(paths.apk);
-  const idsig = await createFileSink(paths.idsig);
-  const library = await loadNativeLibrary();
+  const input = await openFileSource(path);
   try {
-    return await signApk({
+    const signed = await signApk({
       input,
-      output,
-      idsig,
+      output: place.apk,
+      idsig: place.idsig,
       signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
       schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
-      hasher: library && createNativeApkHasher(library),
+      hasher,
+      signal,
     });
+    const recorded = entries.map(({ name, at }) => ({ name, input: formatRecipePath(at) }));
+    return { ...signed, entries: recorded };
   } finally {
-    // Both go into an image, which is flushed.
-    const flush = false;
-    await Promise.all([input.close(), output.close({ flush }), idsig.close({ flush })]);
+    await input.close();
   }
 }
 
-function manifestOf({ data: { payload, vm } }: Recipe): Manifest {
+function manifestOf({ data: { vm } }: Recipe, { data: payload }: BuiltPayload): Manifest {
   const { versionName, features } = payload;
   return {
     package: payload.package,
@@ -95,29 +94,27 @@ interface PlannedEntry extends ZipInput {
  */
 async function payloadEntries(
   recipe: Recipe,
-  buildFolder: string | undefined,
+  payload: BuiltPayload,
   config: Uint8Array | undefined,
-): Promise<readonly ZipInput[]> {
-  const { payload } = recipe.data;
-  const made = new Set(payload.build?.outputs);
+): Promise<readonly PlannedEntry[]> {
+  const { data, at: payloadAt, place } = payload;
   const entryOf = async (name: string, path: string, at: RecipePath): Promise<PlannedEntry> => {
-    const isMade = buildFolder !== undefined && made.has(path);
-    const file = isMade ? join(buildFolder, path) : inputPath(recipe, path);
+    const file = place(path);
     return { name, content: fileContent(file, (await stat(file)).size), at };
   };
   const entries: PlannedEntry[] = [];
-  for (const [abi, paths] of Object.entries(payload.libraries)) {
+  for (const [abi, paths] of Object.entries(data.libraries)) {
     for (const [index, path] of (paths ?? []).entries()) {
-      const at = ['payload', 'libraries', abi, index];
+      const at = [...payloadAt, 'libraries', abi, index];
       entries.push(await entryOf(`lib/${abi}/${basename(path)}`, path, at));
     }
   }
-  for (const [index, { file, to }] of payload.files.entries()) {
-    entries.push(await entryOf(to, file, ['payload', 'files', index, 'to']));
+  for (const [index, { file, to }] of data.files.entries()) {
+    entries.push(await entryOf(to, file, [...payloadAt, 'files', index, 'to']));
   }
-  entries.push(...(await assets(recipe)));
+  entries.push(...(await assets(recipe, payload)));
   if (config !== undefined) {
-    const at = ['payload', 'config'];
+    const at = [...payloadAt, 'config'];
     entries.push({ name: PAYLOAD_CONFIG_ENTRY, content: bytesContent(config), at });
   }
   checkNames(recipe, entries);
@@ -135,9 +132,9 @@ function checkNames(recipe: Recipe, entries: readonly PlannedEntry[]): void {
   if (problems.length > 0) throw new RecipeError(problems);
 }
 
-async function assets(recipe: Recipe): Promise<PlannedEntry[]> {
-  const at = ['payload', 'assets'];
-  const folder = recipe.data.payload.assets;
+async function assets(recipe: Recipe, payload: BuiltPayload): Promise<PlannedEntry[]> {
+  const at = [...payload.at, 'assets'];
+  const folder = payload.data.assets;
   if (folder === undefined) return [];
   const entries: PlannedEntry[] = [];
   const tree = await readDiskTree(inputPath(recipe, folder), 0);

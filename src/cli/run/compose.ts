@@ -2,7 +2,8 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { composePayload, type GivenApk } from '../../builder/compose-payload.ts';
+import { composePayload } from '../../builder/compose-payload.ts';
+import type { GivenApk } from '../../builder/payload-apks.ts';
 import { withPayload, type Bundle } from '../../bundle/open.ts';
 import { UsageError } from '../../core/errors.ts';
 import { openFileSource } from '../../io/byte-source.ts';

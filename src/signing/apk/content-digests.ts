@@ -14,6 +14,7 @@ import { readAhead } from '../../formats/apk/read-ahead.ts';
 import type { SectionHasher, SectionPass } from '../../formats/apk/section-hasher.ts';
 import type { ApkSections } from '../../formats/apk/signing-block.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
+import type { ImageSink } from '../../io/image-sink.ts';
 import type { BlockHasher } from '../../verity/block-hasher.ts';
 import type { HashTree } from '../../verity/hash-tree.ts';
 import { createMerkleTree, MERKLE_BLOCK_SIZE, type MerkleTree } from './merkle-tree.ts';
@@ -126,34 +127,48 @@ export function createApkDigester(options: DigestOptions, entriesSize: number): 
   };
 }
 
+export interface DigestContentOptions extends DigestOptions {
+  /** Gets a copy of the APK on the way. */
+  readonly copy?: ImageSink | undefined;
+}
+
 /**
  * The content digests of an APK, and the v4 tree over the whole of it, in one pass.
  *
- * @throws what the source throws.
+ * @throws what the source and the copy throw.
  */
 export async function digestContent(
   source: ByteSource,
   sections: ApkSections,
-  options: DigestOptions,
+  options: DigestContentOptions,
 ): Promise<{ readonly digests: ContentDigests; readonly tree: HashTree | undefined }> {
+  const { copy } = options;
   const { entriesEnd, centralDirectoryOffset, centralDirectorySize, endBytes } = sections;
   const digester = createApkDigester(options, entriesEnd);
   const { tree } = digester;
-  const hasher = source.file && options.hasher?.hashSection && options.hasher;
+  const canPass = source.file !== undefined && (copy === undefined || copy.file !== undefined);
+  const hasher = canPass && options.hasher?.hashSection && options.hasher;
   const places = hasher && digester.takeEntries(entriesEnd);
-  if (hasher?.hashSection && source.file && places) {
+  if (hasher && hasher.hashSection && source.file && places) {
     const pieces = [{ kind: 'input', offset: 0, size: entriesEnd }] as const;
-    await hasher.hashSection({ ...places, input: source.file, pieces, size: entriesEnd });
+    const [input, output] = [source.file, copy?.file];
+    await hasher.hashSection({ ...places, input, output, pieces, size: entriesEnd });
   } else {
     digester.startSection(entriesEnd);
+    let at = 0;
     for await (const piece of readAhead(source, 0, entriesEnd)) {
       await digester.update(piece);
       await tree?.update(piece);
+      await copy?.write(at, piece);
+      at += piece.length;
     }
   }
-  if (tree) {
+  if (tree || copy) {
+    let at = entriesEnd;
     for await (const piece of readAhead(source, entriesEnd, sections.size - entriesEnd)) {
-      await tree.update(piece);
+      await tree?.update(piece);
+      await copy?.write(at, piece);
+      at += piece.length;
     }
   }
   digester.startSection(centralDirectorySize);

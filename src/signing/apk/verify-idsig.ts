@@ -17,7 +17,7 @@ import { exportSpki, isSignatureValid, readPublicKey } from './public-key.ts';
 import { asLink, verifyApkV3, type VerifiedApk, type VerifyApkOptions } from './verify.ts';
 
 export interface VerifyIdsigOptions extends VerifyApkOptions {
-  /** What `verifyApkV3` proved of the same APK; left out, it is verified here. */
+  /** What `verifyApkV3` proved of the same APK, best with its tree; left out, it is verified here. */
   readonly apk?: VerifiedApk;
   /**
    * Whether one that was made without the signer's key will do. Its root hash is computed from the same bytes
@@ -107,13 +107,16 @@ async function checkTree(
   source: ByteSource,
   idsigSource: ByteSource,
   idsig: Idsig,
-  options: { readonly size: number; readonly hasher: BlockHasher | undefined },
+  apk: VerifiedApk,
+  hasher: BlockHasher | undefined,
 ): Promise<void> {
-  const { rootDigest, tree } = await computeHashTree(sliceSource(source, 0, options.size), {
-    algorithm: 'sha256',
-    blockSize: 4096,
-    ...(options.hasher && { hasher: options.hasher }),
-  });
+  const { rootDigest, tree } =
+    apk.tree ??
+    (await computeHashTree(sliceSource(source, 0, apk.size), {
+      algorithm: 'sha256',
+      blockSize: 4096,
+      ...(hasher && { hasher }),
+    }));
   if (!equalBytes(rootDigest, idsig.hashing.rawRootHash)) {
     throw fail(
       'root-mismatch',
@@ -144,7 +147,7 @@ export async function verifyIdsig(
   idsigSource: ByteSource,
   options: VerifyIdsigOptions = {},
 ): Promise<VerifiedIdsig> {
-  const apk = options.apk ?? (await verifyApkV3(source, options));
+  const apk = options.apk ?? (await verifyApkV3(source, { ...options, tree: true }));
   return asLink(LINK, async () => {
     const idsig = await readIdsig(idsigSource);
     if (!(options.allowUnsigned === true && isUnsigned(idsig))) {
@@ -152,7 +155,7 @@ export async function verifyIdsig(
       checkSigner(idsig, apk);
     }
     checkSubject(idsig, apk);
-    await checkTree(source, idsigSource, idsig, { size: apk.size, hasher: options.hasher });
+    await checkTree(source, idsigSource, idsig, apk, options.hasher);
     const { treeOffset, treeSize, hashing } = idsig;
     return { rootHash: hashing.rawRootHash, treeOffset, treeSize, apk };
   });

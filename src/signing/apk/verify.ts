@@ -32,9 +32,12 @@ import {
   type PlacedPair,
 } from '../../formats/apk/signing-block.ts';
 import { checkStrictApk } from '../../formats/apk/strict.ts';
-import type { ByteSource } from '../../io/byte-source.ts';
+import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
+import type { ImageSink } from '../../io/image-sink.ts';
+import { computeHashTree, type HashTree } from '../../verity/hash-tree.ts';
 import { certificateDigest, readCertificateKey } from '../x509.ts';
 import { digestContent, type ApkHasher } from './content-digests.ts';
+import { MERKLE_BLOCK_SIZE } from './merkle-tree.ts';
 import { exportSpki, isSignatureValid, readPublicKey } from './public-key.ts';
 
 /** The release whose rules count where nobody says otherwise: Android 15. */
@@ -45,6 +48,10 @@ export interface VerifyApkOptions {
   readonly sdk?: number;
   /** Default: node:crypto on this thread. */
   readonly hasher?: ApkHasher | undefined;
+  /** Whether the result has the v4 tree, computed from the same reading of the bytes where that can be. */
+  readonly tree?: boolean | undefined;
+  /** Gets a copy of the APK on the way, also of one that is refused then. */
+  readonly copy?: ImageSink | undefined;
 }
 
 export interface VerifiedApk {
@@ -61,6 +68,8 @@ export interface VerifiedApk {
   readonly signedDigests: readonly AlgorithmDigest[];
   /** Of the APK without zeros that fill a partition, in bytes. */
   readonly size: number;
+  /** Of v4, over all of these bytes; where it was asked for. */
+  readonly tree?: HashTree;
 }
 
 const LINK = 'payload-signature';
@@ -119,22 +128,43 @@ interface Subject {
   readonly sections: ApkSections;
   readonly pairs: readonly PlacedPair[];
   contentDigest(hash: ContentHash): Promise<Uint8Array>;
+  /** Of v4, once a content digest was computed. */
+  tree(): Promise<HashTree>;
 }
 
-async function openSubject(source: ByteSource, hasher: ApkHasher | undefined): Promise<Subject> {
+async function openSubject(source: ByteSource, options: VerifyApkOptions): Promise<Subject> {
+  const { hasher } = options;
   const sections = await findApkSections(source);
   const pairs = await readSigningBlock(source, sections);
   const known = new Map<ContentHash, Uint8Array>();
+  // Blocks of the tree that reach beyond the entries cannot be hashed together with them natively.
+  const isAligned = sections.entriesEnd % MERKLE_BLOCK_SIZE === 0;
+  const isOnePass = options.tree === true && (isAligned || hasher?.hashSection === undefined);
+  let tree: HashTree | undefined;
   return {
     sections,
     pairs,
+    async tree() {
+      const { size } = sections;
+      return (tree ??= await computeHashTree(sliceSource(source, 0, size), {
+        algorithm: 'sha256',
+        blockSize: MERKLE_BLOCK_SIZE,
+        ...(hasher && { hasher }),
+      }));
+    },
     async contentDigest(hash) {
-      const done = known.get(hash);
-      if (done !== undefined) return done;
+      const computed = known.get(hash);
+      if (computed !== undefined) return computed;
       const algorithm = hash === 'sha256' ? 'chunked-sha256' : 'chunked-sha512';
-      const options = { digests: [algorithm], tree: false, hasher } as const;
-      const { digests } = await digestContent(source, sections, options);
-      const digest = digests.get(algorithm) ?? new Uint8Array(0);
+      const isFirst = known.size === 0;
+      const done = await digestContent(source, sections, {
+        digests: [algorithm],
+        tree: isFirst && isOnePass,
+        hasher,
+        ...(isFirst && { copy: options.copy }),
+      });
+      tree ??= done.tree;
+      const digest = done.digests.get(algorithm) ?? new Uint8Array(0);
       known.set(hash, digest);
       return digest;
     },
@@ -232,10 +262,13 @@ async function verifySigner(
   };
 }
 
-const verifyV3 = (
+async function verifyV3(
   subject: Subject,
-  { sdk = DEFAULT_SDK }: VerifyApkOptions,
-): Promise<VerifiedApk> => verifySigner(subject, findV3Signer(subject.pairs, sdk), 'v3');
+  { sdk = DEFAULT_SDK, tree = false }: VerifyApkOptions,
+): Promise<VerifiedApk> {
+  const verified = await verifySigner(subject, findV3Signer(subject.pairs, sdk), 'v3');
+  return tree ? { ...verified, tree: await subject.tree() } : verified;
+}
 
 /**
  * Verifies the v3 signature of an APK. It says who signed these bytes; whether they mean the same to
@@ -247,7 +280,7 @@ export function verifyApkV3(
   source: ByteSource,
   options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
-  return asLink(LINK, async () => verifyV3(await openSubject(source, options.hasher), options));
+  return asLink(LINK, async () => verifyV3(await openSubject(source, options), options));
 }
 
 /** The schemes beside v3 whose blocks a payload may carry. */
@@ -268,7 +301,7 @@ export async function verifyPayload(
   options: VerifyApkOptions = {},
 ): Promise<VerifiedApk> {
   const verified = await asLink(LINK, async () => {
-    const subject = await openSubject(source, options.hasher);
+    const subject = await openSubject(source, options);
     const result = await verifyV3(subject, options);
     for (const { id, value, offset } of subject.pairs) {
       const layout = OTHER_SCHEMES.get(id);

@@ -8,9 +8,8 @@ import {
   IDSIG_HASH_SHA256,
   IDSIG_LOG2_BLOCK_SIZE,
 } from '../../formats/apk/idsig.ts';
-import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
+import type { ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import { computeHashTree } from '../../verity/hash-tree.ts';
 import type { WrittenIdsig } from './sign-idsig.ts';
 import { verifyPayload, type VerifiedApk, type VerifyApkOptions } from './verify.ts';
 
@@ -24,12 +23,9 @@ export async function writeUnsignedIdsig(
   sink: ImageSink,
   options: VerifyApkOptions = {},
 ): Promise<WrittenIdsig & { readonly apk: VerifiedApk }> {
-  const verified = await verifyPayload(apk, options);
-  const { rootDigest, tree } = await computeHashTree(sliceSource(apk, 0, verified.size), {
-    algorithm: 'sha256',
-    blockSize: 4096,
-    ...(options.hasher && { hasher: options.hasher }),
-  });
+  const verified = await verifyPayload(apk, { ...options, tree: true });
+  if (verified.tree === undefined) throw new TypeError('The tree was asked for');
+  const { rootDigest, tree } = verified.tree;
   const nothing = new Uint8Array(0);
   const header = encodeIdsigHeader(
     {

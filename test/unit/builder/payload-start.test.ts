@@ -1,7 +1,8 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { planStart } from '../../../src/builder/steps/payload-start.ts';
+import { builtPayload, payloadsOf, type RecipePayload } from '../../../src/builder/payloads.ts';
+import { planStart, type PlannedStart } from '../../../src/builder/steps/payload-start.ts';
 import { RecipeError } from '../../../src/core/errors.ts';
 import { readRecipe, type Recipe } from '../../../src/recipe/parse.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
@@ -19,15 +20,18 @@ async function recipeWith(payload: string): Promise<Recipe> {
   return readRecipe(folder);
 }
 
+const planFor = (recipe: Recipe): Promise<PlannedStart> =>
+  planStart(recipe, builtPayload(recipe, payloadsOf(recipe)[0] as RecipePayload, undefined));
+
 const configText = async (payload: string): Promise<unknown> => {
-  const { config } = await planStart(await recipeWith(payload), undefined);
+  const { config } = await planFor(await recipeWith(payload));
   return JSON.parse(Buffer.from(config ?? []).toString());
 };
 
 describe('planStart()', () => {
   test('starts a library by its name, with the number of extra APKs', async () => {
     const recipe = await recipeWith('  entry: libhello.so\n  extraApks: [{ apk: a.apk }]');
-    expect(await planStart(recipe, undefined)).toEqual({
+    expect(await planFor(recipe)).toEqual({
       start: { kind: 'config', payloadBinaryName: 'libhello.so', extraApkCount: 1 },
       command: 'libhello.so',
       config: undefined,
@@ -36,7 +40,7 @@ describe('planStart()', () => {
 
   test('takes a configuration file as it is', async () => {
     const recipe = await recipeWith('  config: vm.json');
-    const { start, command, config } = await planStart(recipe, undefined);
+    const { start, command, config } = await planFor(recipe);
     expect(start).toEqual({ kind: 'config-path', path: '/mnt/apk/assets/vm_config.json' });
     expect(command).toBe('libhello.so');
     expect(Buffer.from(config ?? [])).toEqual(readFileSync(join(recipe.directory, 'vm.json')));
@@ -58,7 +62,7 @@ describe('planStart()', () => {
     ['{ task: { command: /mnt/apk/bin/tool }, extra_apks: [{ path: a }] }', '1 extra APKs'],
   ])('refuses at its place what the guest would refuse: %s', async (config, text) => {
     const recipe = await recipeWith(`  config: ${config}`);
-    const refused = planStart(recipe, undefined);
+    const refused = planFor(recipe);
     await expect(refused).rejects.toThrow(RecipeError);
     const problem = await refused.catch((error: unknown) => (error as RecipeError).diagnostics[0]);
     expect(problem).toMatchObject({ message: expect.stringContaining(text) as string });

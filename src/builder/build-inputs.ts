@@ -1,0 +1,111 @@
+/** What a build takes from elsewhere: pinned packages, and the kernel. */
+
+import { UsageError } from '../core/errors.ts';
+import type { Reporter } from '../core/events.ts';
+import { debToTree } from '../formats/tar/deb.ts';
+import { openFileSource } from '../io/byte-source.ts';
+import type { Directory } from '../io/file-tree.ts';
+import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
+import type { Recipe } from '../recipe/parse.ts';
+import { kernelSourceOf } from '../recipe/schema.ts';
+import { inputPath } from './inputs.ts';
+import { openBlobs, type Blobs } from './fetch.ts';
+import { requireLock } from './lock.ts';
+import { updateLock } from './lock/update.ts';
+import type { AptContext } from './sources/apt.ts';
+import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
+
+/** A package that the lock pins, and where it is. */
+interface PinnedDeb {
+  readonly deb: LockedDeb;
+  readonly path: string;
+}
+
+export interface BuildInputs {
+  readonly blobs: Blobs;
+  pinned(name: string): Promise<PinnedDeb>;
+  /** The lock in effect: it changes when what it pins is gone and pinned anew. */
+  lock(): Lock;
+  kernel(): Promise<{ readonly source: KernelSource; readonly detail: string }>;
+}
+
+export interface BuildInputOptions extends AptContext {
+  /** Pins a package anew when no mirror has the pinned one any more, and goes on. */
+  readonly relockMissing: boolean;
+  /** Whether nothing is asked but the cache and `vendor/`. */
+  readonly offline?: boolean | undefined;
+  readonly reporter: Reporter;
+}
+
+/** @throws {UsageError} `lock` when the recipe names something that is not pinned. */
+export async function openBuildInputs(
+  recipe: Recipe,
+  options: BuildInputOptions,
+): Promise<BuildInputs> {
+  const blobs = openBlobs({ ...options, recipe });
+  let lock = await requireLock(recipe);
+  // Steps run side by side, and the lock is one file.
+  let relocked: Promise<unknown> = Promise.resolve();
+  const relock = async (name: string, gone: LockedDeb): Promise<LockedDeb> => {
+    const { lock: renewed } = await updateLock(recipe, [name], options);
+    lock = renewed;
+    const fresh = lockedDeb(lock, name);
+    options.reporter.report({
+      kind: 'warning',
+      message: `${gone.package} ${gone.version} is gone from its mirrors: microbuild.lock now pins ${fresh.package} ${fresh.version}`,
+    });
+    return fresh;
+  };
+  const pinned = async (name: string): Promise<PinnedDeb> => {
+    const deb = lockedDeb(lock, name);
+    const update = `microbuild lock ${recipe.directory} --update ${name}`;
+    try {
+      return { deb, path: await blobs.fetch({ kind: 'deb', deb }, update) };
+    } catch (error) {
+      if (!options.relockMissing || !(error instanceof UsageError && error.code === 'lock')) {
+        throw error;
+      }
+      const turn = relocked.then(() => relock(name, deb));
+      relocked = turn.catch(() => undefined);
+      const fresh = await turn;
+      return { deb: fresh, path: await blobs.fetch({ kind: 'deb', deb: fresh }, update) };
+    }
+  };
+  return {
+    blobs,
+    pinned,
+    lock: () => lock,
+    async kernel() {
+      const named = kernelSourceOf(recipe.data);
+      if ('file' in named) {
+        const modules = named.modules && inputPath(recipe, named.modules);
+        const path = inputPath(recipe, named.file);
+        return { source: await kernelFromFile(recipe, { path, modules }), detail: named.file };
+      }
+      const { deb, path } = await pinned(named.deb);
+      return {
+        source: kernelFromDeb(recipe, {
+          sha256: deb.sha256,
+          tree: () => debTree(path, deb.package),
+        }),
+        detail: `${deb.package} ${deb.version}`,
+      };
+    },
+  };
+}
+
+/** The files of a package. */
+async function debTree(path: string, name: string): Promise<Directory> {
+  const source = await openFileSource(path, name);
+  try {
+    return await debToTree(source);
+  } finally {
+    await source.close();
+  }
+}
+
+function lockedDeb(lock: Lock, name: string): LockedDeb {
+  const deb = lock.debs[name];
+  if (deb === undefined) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
+  return deb;
+}

@@ -1,0 +1,313 @@
+/** The graph of one build: which steps there are, and what each needs. ARCHITECTURE.md tells them in words. */
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatBuildRecord } from '../bundle/build-record.ts';
+import { BUNDLE_FILES } from '../bundle/layout.ts';
+import { formatManifest, type Manifest } from '../bundle/manifest.ts';
+import { signManifest } from '../bundle/manifest-signature.ts';
+import { vmConfig } from '../bundle/vm-config.ts';
+import type { Cache } from '../cache/store.ts';
+import { fromHex, toHex } from '../core/digest.ts';
+import { writeFileSynced } from '../io/atomic-output.ts';
+import type { NativeLibrary } from '../native/library.ts';
+import { kernelSourceOf } from '../recipe/schema.ts';
+import { certificateDigest } from '../signing/x509.ts';
+import type { BuildOptions } from './build.ts';
+import type { BuildInputs } from './build-inputs.ts';
+import type { Graph, Step } from './graph.ts';
+import { digestGuest, guestTree, type GuestFiles } from './guest.ts';
+import { isLocalDeb } from './inputs.ts';
+import type { BuildKeys } from './keys.ts';
+import { builtPayload, payloadsOf, type BuiltPayload, type RecipePayload } from './payloads.ts';
+import { describeBuild } from './record-build.ts';
+import { writeBootFiles } from './steps/boot-files.ts';
+import { buildPayload } from './steps/build-payload.ts';
+import { copyInterfaces } from './steps/interfaces.ts';
+import { checkKernelMounts } from './steps/kernel-mounts.ts';
+import { kernelFiles } from './steps/kernel.ts';
+import { describeBundle } from './steps/manifest.ts';
+import { writeOsImage } from './steps/os-image.ts';
+import { writePayload, type WrittenPayload } from './steps/payload.ts';
+import { settleFile } from './steps/settle-file.ts';
+import { partitionTree, type PartitionTree } from './steps/partition-tree.ts';
+
+/** What all steps share: opened before the first one, closed after the last. */
+export interface BuildContext {
+  readonly options: BuildOptions;
+  readonly cache: Cache;
+  readonly guest: GuestFiles;
+  readonly inputs: BuildInputs;
+  readonly keys: BuildKeys;
+  readonly library: NativeLibrary | undefined;
+  /** Where the bundle's files are written. */
+  readonly folder: string;
+  /** The one place for files that are gone after the build. */
+  readonly scratch: string;
+}
+
+/** Adds all steps of a build. @returns the last one, which writes the manifest. */
+export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifest> {
+  const { options, keys, folder, library } = context;
+  const { recipe, sourceDate } = options;
+  const { data } = recipe;
+  const at = (name: string): string => join(folder, name);
+  const certificates = data.trust.payload ?? [
+    `sha256:${toHex(certificateDigest(keys.payload.certificateDer, 'sha256'))}`,
+  ];
+  const payloads = payloadsOf(recipe);
+
+  const kernel = kernelStep(graph, context);
+  // Commands of payloads wait for other programs: they start early.
+  const built = payloads.map((payload) => payloadBuildStep(graph, context, payload));
+  const trees = Object.keys(data.partitions).map((name) => treeStep(graph, context, name));
+
+  const os = graph.step(
+    { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...trees] },
+    async ([, ...contents], { note, signal }) => {
+      const image = await writeOsImage(at(BUNDLE_FILES.os), {
+        partitions: Object.entries(data.partitions).map(([name, partition], index) => {
+          const { filesystem, verity } = partition;
+          const { hash, fec, salt } = verity;
+          const { tree } = contents[index] as PartitionTree;
+          return {
+            name,
+            tree,
+            filesystem,
+            hash,
+            fec,
+            salt: salt === undefined ? undefined : fromHex(salt),
+          };
+        }),
+        sourceDate,
+        rollbackIndex: data.signing.image.rollbackIndex,
+        image: keys.image,
+        library,
+        signal,
+      });
+      const roots = Object.values(image.partitions).map(({ tree }) => toHex(tree.rootDigest));
+      note.detail = `root digest ${roots.map((root) => `${root.slice(0, 16)}…`).join(', ')}`;
+      return image;
+    },
+  );
+
+  const disks = payloads.map((payload, index) =>
+    graph.step(
+      {
+        name: payload.step,
+        title: payload.name === undefined ? 'Payload APK and idsig' : `Payload ${payload.name}`,
+        needs: [built[index] as Step<BuiltPayload>],
+      },
+      async ([made], { note, signal }) => {
+        const written = await writePayload(recipe, made, at(payload.disk), {
+          keys: keys.payload,
+          certificates,
+          library,
+          scratch: context.scratch,
+          signal,
+        });
+        const extra = written.extraApkRoots.length;
+        note.detail = `${payload.data.package} ${payload.data.versionCode}${extra > 0 ? `, ${extra} extra APKs` : ''}`;
+        return written;
+      },
+    ),
+  );
+
+  const boot = graph.step(
+    { name: 'boot', title: 'Initrds and signed kernel', needs: [kernel, os] },
+    async ([files, { vbmeta }], { note }) => {
+      note.detail = keys.image.algorithm;
+      const further = Object.entries(data.partitions).filter(([name]) => name !== 'system');
+      return writeBootFiles(
+        {
+          name: data.name,
+          vbmeta,
+          mounts: Object.fromEntries(further.map(([name, { mount }]) => [name, mount])),
+          payloadCertificates: certificates,
+          init: context.guest.init,
+          kernel: files,
+          sourceDate,
+          rollbackIndex: data.signing.image.rollbackIndex,
+          image: keys.image,
+        },
+        {
+          kernel: at(BUNDLE_FILES.kernel),
+          initrdNormal: at(BUNDLE_FILES.initrdNormal),
+          initrdDebuggable: at(BUNDLE_FILES.initrdDebuggable),
+        },
+      );
+    },
+  );
+
+  const interfaces = graph.step({ name: 'interfaces', needs: [] }, () =>
+    copyInterfaces(recipe, payloads, folder),
+  );
+  const config = graph.step({ name: 'vm', needs: [] }, async () => {
+    const vm = vmConfig({
+      name: data.name,
+      memoryMib: data.vm.memory,
+      cpus: data.vm.cpus,
+      debuggable: data.vm.debug === 'full',
+    });
+    await writeFileSynced(at(BUNDLE_FILES.vmConfig), `${JSON.stringify(vm, undefined, 2)}\n`);
+  });
+  const record = graph.step(
+    { name: 'record', needs: [kernel, ...disks, ...trees] },
+    async ([files]) => {
+      const described = await describeBuild(recipe, {
+        packageRoot: options.packageRoot,
+        sourceDate,
+        lock: context.inputs.lock(),
+        kernel: files,
+        guest: await digestGuest(context.guest),
+        partitions: Object.fromEntries(
+          trees.map((tree, index) => [
+            Object.keys(data.partitions)[index] ?? '',
+            { origins: tree.result().origins },
+          ]),
+        ),
+        payloads: disks.map((disk, index) => ({
+          name: payloads[index]?.name,
+          entries: disk.result().entries,
+        })),
+      });
+      await writeFileSynced(at(BUNDLE_FILES.buildRecord), formatBuildRecord(described));
+    },
+  );
+
+  // Each file is brought to the device, and hashed for the manifest, while other steps still work.
+  const settle = (name: string, by: Step<unknown>) =>
+    graph.step({ name: `settle ${name}`, needs: [by] }, () => settleFile(folder, name));
+  const settled = [
+    settle(BUNDLE_FILES.os, os),
+    ...payloads.map(({ disk }, index) => settle(disk, disks[index] as Step<WrittenPayload>)),
+    settle(BUNDLE_FILES.kernel, boot),
+    settle(BUNDLE_FILES.initrdNormal, boot),
+    settle(BUNDLE_FILES.initrdDebuggable, boot),
+    settle(BUNDLE_FILES.vmConfig, config),
+    settle(BUNDLE_FILES.buildRecord, record),
+  ];
+
+  return graph.step(
+    {
+      name: 'manifest',
+      title: 'Manifest',
+      needs: [kernel, os, boot, interfaces, ...settled, ...disks],
+    },
+    async ([files, image, descriptors, names], { note }) => {
+      const own = [...new Set(names.flat())];
+      const manifest = describeBundle(recipe, {
+        keys,
+        certificates,
+        os: image,
+        boot: descriptors,
+        payloads: payloads.map((payload, index) => ({
+          payload,
+          written: (disks[index] as Step<WrittenPayload>).result(),
+          interfaces: names[index] ?? [],
+        })),
+        kernelInputs: files.inputs,
+        lock: context.inputs.lock(),
+        files: [
+          ...settled.map((step) => step.result()),
+          ...(await Promise.all(own.map((name) => settleFile(folder, name)))),
+        ],
+      });
+      const text = formatManifest(manifest);
+      await writeFileSynced(at(BUNDLE_FILES.manifest), text);
+      if (options.manifestSignature === true) {
+        const envelope = await signManifest(text, keys.image.signer);
+        await writeFileSynced(at(BUNDLE_FILES.manifestSignature), envelope);
+      }
+      note.detail = `${manifest.files.length} files`;
+      return manifest;
+    },
+  );
+}
+
+function kernelStep(graph: Graph, { options: { recipe }, inputs, cache }: BuildContext) {
+  return graph.step(
+    { name: 'kernel', title: 'Kernel and modules', needs: [] },
+    async (_, { note }) => {
+      const { source, detail } = await inputs.kernel();
+      const files = await kernelFiles(recipe, source, cache);
+      checkKernelMounts(recipe, files);
+      note.cached = files.cached;
+      note.detail = `${detail}, ${files.modules.length} modules`;
+      const named = kernelSourceOf(recipe.data);
+      return {
+        ...files,
+        inputs:
+          'file' in named ? [{ name: named.file, version: 'file', sha256: source.digest }] : [],
+      };
+    },
+  );
+}
+
+function payloadBuildStep(
+  graph: Graph,
+  { options, guest, scratch }: BuildContext,
+  payload: RecipePayload,
+): Step<BuiltPayload> {
+  const { recipe, env, sourceDate, packageRoot } = options;
+  const { build } = payload.data;
+  const command = build?.command.join(' ');
+  return graph.step(
+    {
+      name: `${payload.step}.build`,
+      ...(command !== undefined && { title: `Build of ${payload.data.package}` }),
+      needs: [],
+    },
+    async (_, { signal, note }) => {
+      if (build === undefined) return builtPayload(recipe, payload, undefined);
+      const folder = join(scratch, `${payload.step}.build`);
+      await mkdir(folder);
+      const { arch, runtime, includeFolder, libraryFolder } = guest;
+      await buildPayload(recipe, payload, folder, {
+        env,
+        signal,
+        sourceDate,
+        arch,
+        runtime,
+        toolFolder: join(packageRoot, '.tools', 'bin'),
+        includeFolder,
+        libraryFolder,
+      });
+      note.detail = build.command.join(' ');
+      return builtPayload(recipe, payload, folder);
+    },
+  );
+}
+
+function treeStep(graph: Graph, context: BuildContext, name: string): Step<PartitionTree> {
+  const { options, guest, inputs, cache } = context;
+  const { recipe, sourceDate, env, reporter } = options;
+  return graph.step(
+    {
+      name: `${name}.tree`,
+      title: name === 'system' ? 'System files' : `Files of ${name}`,
+      needs: [],
+    },
+    async (_, { note, signal }) => {
+      // What no mirror has any more is pinned anew before the tree is made of what is pinned.
+      for (const source of recipe.data.partitions[name]?.contents ?? []) {
+        if ('deb' in source && !isLocalDeb(source.deb)) await inputs.pinned(source.deb);
+      }
+      const made = await partitionTree(recipe, name, {
+        lock: inputs.lock(),
+        cache,
+        blobs: inputs.blobs,
+        guest: () => guestTree(guest, sourceDate),
+        sourceDate,
+        env,
+        signal,
+        note(event) {
+          if (event.kind === 'warning') reporter.report(event);
+        },
+      });
+      const count = made.origins.reduce((sum, [run]) => sum + run, 0);
+      note.detail = `${count} inodes`;
+      return made;
+    },
+  );
+}
