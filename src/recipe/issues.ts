@@ -1,180 +1,183 @@
 /**
- * What the schema found wrong, told in the recipe's words: the place, the problem, and what to write.
+ * What a schema found wrong, told in the recipe's words: the place, the problem, and what to write.
  */
 
-import { isMap, isPair, isScalar, isSeq, type Document, type Node } from 'yaml';
 import type { z } from 'zod';
 import type { Diagnostic } from '../core/errors.ts';
 import { closest } from './closest.ts';
-import { recipeSchema } from './schema.ts';
+import { keyAt, nearestValue, valueAt, type Located, type RecipePath } from './located.ts';
+import { chosenForm, definitionOf, schemaAt, unwrapped } from './schema-tools.ts';
+import { problemAt, type Origin } from './source-text.ts';
 
-/** Where a value stands: the keys and indexes that lead to it. */
-export type RecipePath = readonly (string | number)[];
-
-/** Makes a diagnostic at a character offset of the recipe. */
-export type At = (offset: number, message: string, hint?: string, length?: number) => Diagnostic;
+export type { RecipePath } from './located.ts';
 
 /** A file with more unknown keys than this is not a recipe; naming them all would take quadratic time. */
 const MAX_UNKNOWN_KEYS = 20;
 
-interface IssueContext {
-  readonly document: Document.Parsed;
-  readonly at: At;
-  /** A diagnostic at the value of a path, or at the nearest one above it. */
-  readonly diagnosticAt: (path: RecipePath, message: string, hint?: string) => Diagnostic;
+export interface IssueContext {
+  readonly root: Located;
+  readonly schema: z.core.$ZodType;
+  /** What leads to the root, for messages. */
+  readonly above?: RecipePath;
 }
 
-/** The node at a path, or the nearest one above it. */
-export function nodeAt(document: Document.Parsed, path: RecipePath): Node | undefined {
-  let node: unknown = document.contents;
-  for (const key of path) {
-    const next: unknown = isMap(node) || isSeq(node) ? node.get(key, true) : undefined;
-    if (next === undefined || next === null) break;
-    node = next;
-  }
-  return (node ?? undefined) as Node | undefined;
-}
-
-/** The offset of a key itself, for problems with the key and not its value. */
-function keyOffset(document: Document.Parsed, path: RecipePath, key: string): number {
-  const map = nodeAt(document, path);
-  if (isMap(map)) {
-    for (const pair of map.items) {
-      if (isPair(pair) && isScalar(pair.key) && pair.key.value === key) {
-        return pair.key.range?.[0] ?? 0;
-      }
-    }
-  }
-  return map?.range?.[0] ?? 0;
-}
+/** The path of an issue, without what a recipe cannot hold. */
+export const issuePath = (issue: z.core.$ZodIssue): (string | number)[] =>
+  issue.path.filter((part) => typeof part !== 'symbol');
 
 /** What is wrong with a value, where it stands, and what to write instead. */
 export function describeIssue(issue: z.core.$ZodIssue, context: IssueContext): Diagnostic[] {
-  const { document, at, diagnosticAt } = context;
-  const path = issue.path.filter((part) => typeof part !== 'symbol');
-  const where = path.length === 0 ? 'The recipe' : `"${path.join('.')}"`;
+  return locateIssue(issue, context).map(({ origin, message, hint }) =>
+    problemAt(origin, message, hint),
+  );
+}
+
+export interface LocatedIssue {
+  readonly origin: Origin;
+  readonly message: string;
+  readonly hint?: string | undefined;
+}
+
+/** The same, before it becomes text: to know where it is. */
+export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): LocatedIssue[] {
+  const { root, schema, above = [] } = context;
+  const path = issuePath(issue);
+  const full = [...above, ...path];
+  const where = full.length === 0 ? 'The recipe' : `"${full.join('.')}"`;
+  const found = valueAt(root, path);
+  if (found?.kind === 'scalar' && found.isBroken === true) return [];
+  const here = nearestValue(root, path).origin;
+  // A value that was removed is missed where that was written.
+  const missing = (found === undefined ? keyAt(root, path) : undefined) ?? here;
+  const one = (origin: Origin, message: string, hint?: string): LocatedIssue[] => [
+    { origin, message, hint },
+  ];
   // Only the codes that need more than the schema's own message have a case.
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check
   switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.slice(0, MAX_UNKNOWN_KEYS).map((key) => {
-        const known = Object.keys(definitionAt(document, path)?.shape ?? {});
+    case 'unrecognized_keys': {
+      const definition = schemaAt(schema, root, path);
+      const known = Object.keys(
+        (definition && definitionOf(unwrapped(meant(definition, found))).shape) ?? {},
+      );
+      return issue.keys.slice(0, MAX_UNKNOWN_KEYS).flatMap((key) => {
         const suggestion = closest(key, known);
-        return at(
-          keyOffset(document, path, key),
-          `Unknown key "${key}"${path.length === 0 ? '' : ` in "${path.join('.')}"`}`,
+        return one(
+          keyAt(root, [...path, key]) ?? here,
+          `Unknown key "${key}"${full.length === 0 ? '' : ` in ${where}`}`,
           suggestion === undefined
             ? known.length > 0
               ? `Known here: ${known.join(', ')}`
               : undefined
             : `Did you mean "${suggestion}"?`,
-          key.length,
         );
       });
+    }
+    case 'invalid_key':
+      return one(
+        keyAt(root, path) ?? here,
+        `${where} is not a valid name`,
+        issue.issues[0]?.message,
+      );
     case 'invalid_union': {
-      const inner = bestBranch(issue, document, path);
+      const definition = schemaAt(schema, root, path);
+      const { options = [] } = definition ? definitionOf(unwrapped(definition)) : {};
+      const form = chosenForm(options, found);
+      const inner = form && issue.errors[options.indexOf(form)];
       if (inner !== undefined) {
         return inner.flatMap((each) =>
-          describeIssue({ ...each, path: [...issue.path, ...each.path] }, context),
+          locateIssue({ ...each, path: [...issue.path, ...each.path] }, context),
         );
       }
-      const { key, suggestion } = misspelledForm(document, path);
-      return key === undefined
-        ? [diagnosticAt(path, `${where} is not one of the forms it may have`, issue.message)]
-        : [
-            at(
-              keyOffset(document, path, key),
-              `Unknown key "${key}" in ${where}`,
-              `Did you mean "${suggestion}"?`,
-              key.length,
-            ),
-          ];
+      if (found === undefined) return one(missing, `${where} is missing`, issue.message);
+      const misspelled = misspelledForm(options, found);
+      return misspelled === undefined
+        ? one(here, `${where} is not one of the forms it may have`, issue.message)
+        : one(
+            misspelled.origin,
+            `Unknown key "${misspelled.key}" in ${where}`,
+            `Did you mean "${misspelled.suggestion}"?`,
+          );
     }
-    case 'invalid_type': {
-      const found = describeValue(valueAt(document, path));
+    case 'invalid_type':
       return found === undefined
-        ? [diagnosticAt(path.slice(0, -1), `${where} is missing: ${article(issue.expected)}`)]
-        : [diagnosticAt(path, `${where} is ${found}: ${article(issue.expected)}`)];
-    }
+        ? one(
+            missing,
+            `${where} is missing: ${article(issue.expected)}`,
+            misspelling(context, path),
+          )
+        : one(here, `${where} is ${describeValue(found)}: ${article(issue.expected)}`);
     case 'invalid_value': {
-      const found = valueAt(document, path);
-      const text = describeValue(found);
       const choices = issue.values.map(String);
-      if (text === undefined) {
-        return [
-          diagnosticAt(path.slice(0, -1), `${where} is missing`, `Write ${choices.join(' or ')}`),
-        ];
+      if (found === undefined) {
+        return one(missing, `${where} is missing`, `Write ${choices.join(' or ')}`);
       }
-      const suggestion = typeof found === 'string' ? closest(found, choices) : undefined;
-      return [
-        diagnosticAt(
-          path,
-          `${where} cannot be ${text}`,
-          suggestion === undefined
-            ? `Write ${choices.join(' or ')}`
-            : `Did you mean "${suggestion}"?`,
-        ),
-      ];
+      const suggestion =
+        found.kind === 'scalar' && typeof found.value === 'string'
+          ? closest(found.value, choices)
+          : undefined;
+      return one(
+        here,
+        `${where} cannot be ${describeValue(found)}`,
+        suggestion === undefined
+          ? `Write ${choices.join(' or ')}`
+          : `Did you mean "${suggestion}"?`,
+      );
     }
+    case 'custom':
+      return one(
+        issue.params?.['atKey'] === true ? (keyAt(root, path) ?? here) : missing,
+        `${where} is not valid`,
+        issue.message,
+      );
     default:
-      return [diagnosticAt(path, `${where} is not valid`, issue.message)];
+      return one(here, `${where} is not valid`, issue.message);
   }
 }
 
-/** For a union of objects: the problems of the form whose first key was written. */
-function bestBranch(
-  issue: z.core.$ZodIssueInvalidUnion,
-  document: Document.Parsed,
-  path: RecipePath,
-): z.core.$ZodIssue[] | undefined {
-  const options = definitionAt(document, path.slice(0, -1), path.at(-1))?.options ?? [];
-  const chosen = chosenOption(options, valueAt(document, path));
-  return chosen < 0 ? undefined : issue.errors[chosen];
+/** Of a union, the form that a value was meant to have. */
+function meant(schema: z.core.$ZodType, value: Located | undefined): z.core.$ZodType {
+  const { options } = definitionOf(unwrapped(schema));
+  return (options && chosenForm(options, value)) ?? schema;
 }
 
 /** For a union of which no form was found: a key that is nearly the first key of one. */
 function misspelledForm(
-  document: Document.Parsed,
-  path: RecipePath,
-): { key?: string; suggestion?: string } {
-  const value = valueAt(document, path);
-  const options = definitionAt(document, path.slice(0, -1), path.at(-1))?.options ?? [];
-  const firstKeys = options.flatMap((option) => Object.keys(unwrap(option)?.shape ?? {})[0] ?? []);
-  for (const item of isMap(value) ? value.items : []) {
-    const key = isScalar(item.key) ? String(item.key.value) : '';
+  options: readonly z.core.$ZodType[],
+  value: Located,
+): { key: string; suggestion: string; origin: Origin } | undefined {
+  if (value.kind !== 'map') return undefined;
+  const firstKeys = options.flatMap(
+    (option) => Object.keys(definitionOf(unwrapped(option)).shape ?? {})[0] ?? [],
+  );
+  for (const [key, { key: origin }] of value.entries) {
     const suggestion = closest(key, firstKeys);
-    if (suggestion !== undefined) return { key, suggestion };
+    if (suggestion !== undefined) return { key, suggestion, origin };
   }
-  return {};
+  return undefined;
 }
 
-/** Which form of a union was meant: the one whose first key is there. */
-function chosenOption(options: readonly unknown[], value: unknown): number {
-  if (!isMap(value)) return -1;
-  return options.findIndex((option) => {
-    const [first] = Object.keys(unwrap(option)?.shape ?? {});
-    return first !== undefined && value.has(first);
-  });
+/** A key beside the missing one that nobody knows and that is nearly it. */
+function misspelling({ root }: IssueContext, path: RecipePath): string | undefined {
+  const parent = valueAt(root, path.slice(0, -1));
+  if (parent?.kind !== 'map') return undefined;
+  const near = closest(String(path.at(-1)), [...parent.entries.keys()]);
+  return near === undefined ? undefined : `There is "${near}": is that it?`;
 }
 
-function valueAt(document: Document.Parsed, path: RecipePath): unknown {
-  const value: unknown = path.length === 0 ? document.contents : document.getIn(path, true);
-  return isScalar(value) ? value.value : value;
-}
-
-function describeValue(value: unknown): string | undefined {
-  if (value === undefined) return undefined;
-  if (value === null) return 'empty';
-  if (isMap(value)) return 'a mapping';
-  if (isSeq(value)) return 'a list';
-  if (typeof value === 'string') return `the text "${value.slice(0, 60)}"`;
-  return `the ${typeof value} ${JSON.stringify(value)}`;
+function describeValue(value: Located): string {
+  if (value.kind === 'map') return 'a mapping';
+  if (value.kind === 'list') return 'a list';
+  if (value.value === null) return 'empty';
+  if (typeof value.value === 'string') return `the text "${value.value.slice(0, 60)}"`;
+  return `the ${typeof value.value} ${JSON.stringify(value.value)}`;
 }
 
 const article = (expected: string): string =>
   `write ${
     {
       object: 'a mapping',
+      record: 'a mapping',
       array: 'a list',
       string: 'a text',
       int: 'a whole number',
@@ -182,44 +185,3 @@ const article = (expected: string): string =>
       boolean: 'true or false',
     }[expected] ?? expected
   }`;
-
-/**
- * What the schema says of the value at a path; inside a union, of the form that was meant.
- *
- * @param last A further key whose union, if it is one, is returned as such.
- */
-function definitionAt(
-  document: Document.Parsed,
-  path: RecipePath,
-  last?: string | number,
-): Definition | undefined {
-  let definition = unwrap(recipeSchema);
-  const parts = last === undefined ? path : [...path, last];
-  for (const [depth, part] of parts.entries()) {
-    definition = unwrap(definition?.shape?.[String(part)] ?? definition?.element);
-    if (definition?.options === undefined || (last !== undefined && depth === path.length)) {
-      continue;
-    }
-    const value = valueAt(document, parts.slice(0, depth + 1));
-    definition = unwrap(definition.options[chosenOption(definition.options, value)]);
-  }
-  return definition;
-}
-
-interface Definition {
-  readonly type: string;
-  readonly shape?: Record<string, unknown>;
-  readonly element?: unknown;
-  readonly options?: readonly unknown[];
-  readonly innerType?: unknown;
-  readonly in?: unknown;
-}
-
-/** Looks through defaults, optionals and pipes to the schema they wrap. */
-function unwrap(schema: unknown): Definition | undefined {
-  let definition = (schema as { def?: Definition } | undefined)?.def;
-  while (definition?.innerType !== undefined || definition?.in !== undefined) {
-    definition = ((definition.innerType ?? definition.in) as { def?: Definition }).def;
-  }
-  return definition;
-}

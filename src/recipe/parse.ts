@@ -1,31 +1,19 @@
 /**
  * Recipe text to validated value. Positions are kept, so that every later problem with a value can
  * still name the line it came from.
- *
- * A recipe may come from a stranger: its size, nesting and aliases are bounded before it is parsed.
  */
 
-import { basename, dirname, resolve } from 'node:path';
-import { open } from 'node:fs/promises';
-import {
-  isAlias,
-  isMap,
-  isScalar,
-  LineCounter,
-  parseAllDocuments,
-  visit,
-  type Document,
-  type ParsedNode,
-} from 'yaml';
-import { sha256, toHex } from '../core/digest.ts';
+import { dirname, relative, resolve } from 'node:path';
 import { RecipeError, UsageError, type Diagnostic } from '../core/errors.ts';
-import { describeIssue, nodeAt, type At, type RecipePath } from './issues.ts';
-import { recipeSchema, type RecipeData } from './schema.ts';
+import { assemble, type RecipeChoices } from './assemble.ts';
+import { readBounded, readLayers, readSingle, type Layers } from './layers.ts';
+import { keyAt, nearestValue, valueAt, type Located, type RecipePath } from './located.ts';
+import type { RecipeData } from './schema.ts';
+import { problemAt, type Origin } from './source-text.ts';
+import { validate, validateOther } from './validate.ts';
+import type { VariableValue } from './vars.ts';
 
-/** A recipe is a page or two; what is larger is not one. */
-const MAX_RECIPE_BYTES = 1 << 20;
-/** Deeper than any recipe, far below what a parser stack takes. */
-const MAX_DEPTH = 64;
+export type { RecipeChoices } from './assemble.ts';
 
 /** A file that is part of a recipe. */
 export interface RecipeFile {
@@ -55,153 +43,127 @@ export interface Recipe {
   /** The profiles in effect, in the order in which they were applied. */
   readonly profiles: readonly string[];
   /** The variables with the values in effect. */
-  readonly vars: Readonly<Record<string, string | number | boolean>>;
+  readonly vars: Readonly<Record<string, VariableValue>>;
+  /** What was written, put together: for showing it. */
+  readonly written: Located;
   /** Where the value at `path` was written, or the nearest value above it. */
   positionOf(path: RecipePath): Position;
   /** Absolute path of the folder whose files the value at `path` may name: that of the file it stands in. */
   folderOf(path: RecipePath): string;
   /** A problem with the value at `path`, or with the nearest value above it that was written down. */
   diagnosticAt(path: RecipePath, message: string, hint?: string): Diagnostic;
+  /** A problem with the key that leads to the value at `path`. */
+  diagnosticAtKey(path: RecipePath, message: string, hint?: string): Diagnostic;
+}
+
+/** A recipe as far as it can be understood. */
+export interface RecipeDraft {
+  /** Everything that is wrong with text and values. */
+  readonly problems: readonly Diagnostic[];
+  readonly warnings: readonly Diagnostic[];
+  /** With something valid in the place of what is not; undefined when there is too little to go by. */
+  readonly recipe: Recipe | undefined;
+  /** Whether all at a path and below it is as it was written. */
+  isSound(path: RecipePath): boolean;
 }
 
 /**
- * Reads `RECIPE` (a file, or a folder that holds `microbuild.yaml`).
+ * Reads `RECIPE` (a file, or a folder that holds `microbuild.yaml`) and what it stands on.
  *
- * @throws {RecipeError} with every problem of the text and of its values.
- * @throws {UsageError} `input` when there is no such file or it cannot be read.
+ * @throws {UsageError} `input` when there is no such file or it cannot be read; `usage` when a profile or
+ *   variable is chosen that it does not have.
  */
-export async function readRecipe(path: string): Promise<Recipe> {
+export async function readDraft(path: string, choices: RecipeChoices = {}): Promise<RecipeDraft> {
   const absolute = resolve(path);
   for (const file of [absolute, resolve(absolute, 'microbuild.yaml')]) {
     const bytes = await readBounded(file);
-    if (bytes !== undefined) return parseRecipe(bytes, file);
+    if (bytes === undefined) continue;
+    const problems: Diagnostic[] = [];
+    return draftOf(await readLayers(bytes, file, problems), file, choices, problems);
   }
   throw new UsageError('input', `Cannot find a recipe at ${path}`, {
     hint: 'Name a recipe file, or a folder that holds microbuild.yaml',
   });
 }
 
-async function readBounded(file: string): Promise<Uint8Array | undefined> {
-  let handle;
-  try {
-    handle = await open(file, 'r');
-    const { size } = await handle.stat();
-    if (size > MAX_RECIPE_BYTES) {
-      throw new UsageError(
-        'input',
-        `Cannot read ${file}: ${size} bytes are more than a recipe may have (${MAX_RECIPE_BYTES})`,
-      );
-    }
-    return new Uint8Array(await handle.readFile());
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'EISDIR' || code === 'ENOTDIR') return undefined;
-    if (code === 'EACCES') {
-      throw new UsageError('input', `Cannot read ${file}: permission denied`, { cause: error });
-    }
-    throw error;
-  } finally {
-    await handle?.close();
-  }
-}
+/**
+ * Reads `RECIPE` as `readDraft` does.
+ *
+ * @throws {RecipeError} with every problem of the text and of its values.
+ * @throws {UsageError} as `readDraft` does.
+ */
+export const readRecipe = async (path: string, choices: RecipeChoices = {}): Promise<Recipe> =>
+  soundRecipe(await readDraft(path, choices));
 
 /**
- * Parses a recipe's bytes.
+ * Parses the bytes of a recipe that stands on no other.
  *
  * @param file Absolute path, for messages and for paths relative to it.
+ * @throws {RecipeError} with every problem of the text and of its values.
  */
-export function parseRecipe(bytes: Uint8Array, file: string): Recipe {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new RecipeError(
-      [{ file, line: 1, column: 1, message: 'The recipe is not valid UTF-8' }],
-      { cause },
-    );
-  }
-  const lines = new LineCounter();
-  const at = (offset: number, message: string, hint?: string, length = 1): Diagnostic => {
-    const { line, col } = lines.linePos(offset);
-    const source = text.split('\n', line)[line - 1] ?? '';
-    return {
-      file,
-      line,
-      column: col,
-      message,
-      source: source.replace(/\r$/, ''),
-      length,
-      ...(hint === undefined ? {} : { hint }),
-    };
-  };
+export function parseRecipe(bytes: Uint8Array, file: string, choices: RecipeChoices = {}): Recipe {
+  const problems: Diagnostic[] = [];
+  return soundRecipe(draftOf(readSingle(bytes, file, problems), file, choices, problems));
+}
 
-  const document = parseYaml(text, lines, at);
-  const diagnosticAt = (path: RecipePath, message: string, hint?: string): Diagnostic => {
-    const range = nodeAt(document, path)?.range ?? [0, 0, 0];
-    const length = Math.max(1, Math.min(range[1] - range[0], 200));
-    return at(range[0], message, hint, length);
-  };
+function soundRecipe({ recipe, problems }: RecipeDraft): Recipe {
+  if (recipe === undefined || problems.length > 0) throw new RecipeError(problems);
+  return recipe;
+}
 
-  const parsed = recipeSchema.safeParse(document.toJS({ maxAliasCount: 0 }));
-  if (!parsed.success) {
-    throw new RecipeError(
-      parsed.error.issues.flatMap((issue) => describeIssue(issue, { document, at, diagnosticAt })),
-    );
-  }
+function draftOf(
+  layers: Layers,
+  file: string,
+  choices: RecipeChoices,
+  problems: Diagnostic[],
+): RecipeDraft {
+  const warnings: Diagnostic[] = [];
+  const nothing = { problems, warnings, recipe: undefined, isSound: () => false };
+  if (layers.root === undefined) return nothing;
   const directory = dirname(file);
+  const assembled = assemble(layers.root, directory, choices, { problems, warnings });
+  const { data, replaced } = validate(assembled.root, problems);
+  for (const other of assembled.others) validateOther(other, problems);
+  if (data === undefined) return nothing;
+  const isSound = (path: RecipePath): boolean =>
+    !replaced.some((each) => isPrefix(each, path) || isPrefix(path, each));
+  return { problems, warnings, recipe: recipeOf(data, assembled, layers, file), isSound };
+}
+
+const isPrefix = (short: RecipePath, long: RecipePath): boolean =>
+  short.length <= long.length && short.every((key, index) => key === long[index]);
+
+function recipeOf(
+  data: RecipeData,
+  { root, profiles, vars }: ReturnType<typeof assemble>,
+  { sources }: Layers,
+  file: string,
+): Recipe {
+  const directory = dirname(file);
+  const originOf = (path: RecipePath): Origin => {
+    const value = valueAt(root, path);
+    if (value !== undefined) return value.origin;
+    return keyAt(root, path) ?? nearestValue(root, path).origin;
+  };
   return {
-    data: parsed.data,
+    data,
     file,
     directory,
-    files: [{ path: basename(file), sha256: toHex(sha256(bytes)), text }],
-    profiles: [],
-    vars: {},
+    files: sources.map((source) => ({
+      path: relative(directory, source.file),
+      sha256: source.sha256,
+      text: source.text,
+    })),
+    profiles,
+    vars,
+    written: root,
     positionOf(path) {
-      const { line, col } = lines.linePos(nodeAt(document, path)?.range?.[0] ?? 0);
-      return { file: basename(file), line, column: col };
+      const { source, start } = originOf(path);
+      return { file: relative(directory, source.file), ...source.place(start) };
     },
-    folderOf: () => directory,
-    diagnosticAt,
+    folderOf: (path) => dirname(originOf(path).source.file),
+    diagnosticAt: (path, message, hint) => problemAt(originOf(path), message, hint),
+    diagnosticAtKey: (path, message, hint) =>
+      problemAt(keyAt(root, path) ?? originOf(path), message, hint),
   };
 }
-
-function parseYaml(text: string, lineCounter: LineCounter, at: At): Document.Parsed {
-  // The library's own check for equal keys is quadratic; ours is below.
-  const documents = parseAllDocuments(text, { lineCounter, uniqueKeys: false, version: '1.2' });
-  const [document, second] = 'empty' in documents ? [] : documents;
-  if (document === undefined) throw new RecipeError([at(0, 'The recipe is empty')]);
-  const problems: Diagnostic[] = document.errors.map((error) =>
-    at(error.pos[0], firstLine(error.message)),
-  );
-  if (second !== undefined) {
-    problems.push(at(second.range[0], 'The recipe holds a second YAML document', 'Write one'));
-  }
-  visit(document, (_, node, ancestors) => {
-    const offset = (node as Partial<ParsedNode> | null)?.range?.[0] ?? 0;
-    if (ancestors.length > MAX_DEPTH) {
-      problems.push(at(offset, `The recipe nests deeper than ${MAX_DEPTH} levels`));
-      return visit.BREAK;
-    }
-    if (isAlias(node)) problems.push(at(offset, 'Aliases are not part of a recipe', 'Repeat it'));
-    if (isMap(node)) {
-      const seen = new Set<unknown>();
-      for (const { key } of node.items) {
-        const keyAt = (key as Partial<ParsedNode> | null)?.range?.[0] ?? 0;
-        if (!isScalar(key) || typeof key.value !== 'string') {
-          problems.push(at(keyAt, 'A key of a recipe is a plain word'));
-        } else if (seen.has(key.value)) {
-          problems.push(
-            at(keyAt, `The key "${key.value}" is written twice`, 'Keep one', key.value.length),
-          );
-        } else {
-          seen.add(key.value);
-        }
-      }
-    }
-    return undefined;
-  });
-  if (problems.length > 0) throw new RecipeError(problems);
-  return document;
-}
-
-const firstLine = (text: string): string => text.split('\n', 1)[0]?.replace(/:$/, '') ?? text;

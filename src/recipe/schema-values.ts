@@ -2,6 +2,9 @@
 
 import { z } from 'zod';
 
+// A recipe is validated once: making code for it takes longer than going without.
+z.config({ jitless: true });
+
 /** What a text names, if it names a file: bases and fragments write such texts relative to themselves. */
 export type PathKind =
   /** Always a path. */
@@ -9,9 +12,7 @@ export type PathKind =
   /** A path when it begins with a dot, as `./musl.deb`; else a name. */
   | 'dotted'
   /** A path unless it is an address, as `https://example.org/x.tar`. */
-  | 'address'
-  /** A key: a path, or a path behind `file:`, `p12:` or `jks:`. */
-  | 'key';
+  | 'address';
 
 /** Which schemas stand for paths. */
 export const pathKinds = z.registry<{ readonly kind: PathKind }>();
@@ -87,8 +88,7 @@ export const keyReference = z
     description:
       'Private key: a PEM or DER file, mode 0600, or file:, p12:, jks:, pkcs11: or helper:',
     examples: ['keys/image.pem'],
-  })
-  .register(pathKinds, { kind: 'key' });
+  });
 
 /** A vsock port that a payload may serve. */
 export const rpcPort = z.int().min(1).max(0xffff_fffe);
