@@ -167,7 +167,7 @@ async function ownKey(
   if (key === undefined) return undefined;
   const inRecipe = which === 'payload' ? payload.certificate : undefined;
   return atRecipe(recipe, at, () =>
-    options.open(resolveKeyReference(key, recipe.directory), artefact, {
+    options.open(resolveKeyReference(key, recipe.folderOf(at)), artefact, {
       ...access,
       certificate: certificate ?? (inRecipe && inputPath(recipe, inRecipe)),
     }),
