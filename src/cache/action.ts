@@ -9,6 +9,7 @@
 
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { compareRuns, isSampled, type Audit } from './audit.ts';
 import { canonicalJson, type Json } from './canonical-json.ts';
 import type { Cache, StoredFile } from './store.ts';
 import { checkPaths, decodeFolder, encodeFolder, encodeInputs } from './action-folders.ts';
@@ -59,29 +60,83 @@ export function actionDigest(action: ActionDescription<string, string>): string 
   return encodeAction(action).key.hash;
 }
 
+/** How an action is run. */
+export interface ActionOptions {
+  /** Runs some actions again although their results are kept, and compares. */
+  readonly audit?: Audit | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Actions that this process runs: whoever asks for the same waits for it. */
+const running = new Map<string, Promise<unknown>>();
+
 /**
- * The kept result of an action; or runs it, and keeps what it made. A step that throws leaves nothing.
+ * The kept result of an action; or runs it, and keeps what it made. A step that throws leaves nothing. Where another process
+ * runs the same action, its result is waited for.
  *
  * @param run Gets an empty folder for its outputs. Its value must be what JSON can say.
- * @throws what `run` throws; {RangeError} when it does not make an output.
+ * @throws what `run` throws; {RangeError} when it does not make an output; an AbortError.
  */
 export async function runAction<T, Output extends string = never, Folder extends string = never>(
   cache: Cache,
   action: ActionDescription<Output, Folder>,
   run: (folder: string) => Promise<{ readonly value: T }>,
+  options: ActionOptions = {},
 ): Promise<ActionOutcome<T, Output, Folder>> {
+  type Outcome = ActionOutcome<T, Output, Folder>;
   const encoded = encodeAction(action);
-  const known = await readOutcome<T, Output, Folder>(cache, action, encoded.key);
-  if (known !== undefined) return { ...known, cached: true };
-  const folder = await cache.temporaryFolder();
+  const id = `${cache.directory}\0${encoded.key.hash}`;
+  const others = running.get(id) as Promise<Outcome> | undefined;
+  if (others !== undefined) {
+    // What fails for them is tried again here: its reason may be theirs alone.
+    const outcome = await others.catch(() => undefined);
+    if (outcome !== undefined) return { ...outcome, cached: true };
+  }
+  const work = runOnce(cache, action, encoded, run, options);
+  running.set(id, work);
   try {
-    for (const path of [...action.outputs.map(dirname), ...(action.outputFolders ?? [])]) {
-      await mkdir(join(folder, path), { recursive: true });
-    }
-    const { value } = await run(folder);
-    return { ...(await keep(cache, action, encoded, folder, value)), cached: false };
+    return await work;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (running.get(id) === work) running.delete(id);
+  }
+}
+
+async function runOnce<T, Output extends string, Folder extends string>(
+  cache: Cache,
+  action: ActionDescription<Output, Folder>,
+  encoded: EncodedAction,
+  run: (folder: string) => Promise<{ readonly value: T }>,
+  { audit, signal }: ActionOptions,
+): Promise<ActionOutcome<T, Output, Folder>> {
+  const { hash } = encoded.key;
+  const look = (): Promise<Kept<T, Output, Folder> | undefined> =>
+    readOutcome<T, Output, Folder>(cache, action, encoded.key);
+  const make = async (): Promise<ActionOutcome<T, Output, Folder>> => {
+    const folder = await cache.temporaryFolder();
+    try {
+      const { outputFolders = [] } = action;
+      for (const path of [...action.outputs.map(dirname), ...outputFolders]) {
+        await mkdir(join(folder, path), { recursive: true });
+      }
+      const { value } = await run(folder);
+      return { ...(await keep(cache, action, encoded, folder, value)), cached: false };
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+  const known = await look();
+  if (known !== undefined) {
+    if (audit === undefined || !isSampled(audit, hash)) return { ...known, cached: true };
+    const fresh = await make();
+    await compareRuns(cache, audit, { mnemonic: action.mnemonic, key: hash }, known, fresh);
+    return fresh;
+  }
+  for (;;) {
+    const own = await cache.exclusively(hash, async () => (await look()) ?? make(), signal);
+    if (own !== undefined) return { cached: true, ...own.done };
+    // Another process has run it, and may have failed: then it is this one's turn.
+    const theirs = await look();
+    if (theirs !== undefined) return { ...theirs, cached: true };
   }
 }
 

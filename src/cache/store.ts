@@ -1,19 +1,32 @@
 /**
- * The content-addressed store: blobs by SHA-256, and the results of pure steps by their action key.
+ * The content-addressed store: blobs by SHA-256, and the results of pure steps by the digest of their action.
  *
- * The layout is the one of Bazel's disk cache: `cas/<2 hex>/<sha256>` and `ac/<2 hex>/<sha256>`. A
- * blob is checked when it is opened and dropped when it is damaged, so that a bad disk or a hostile
- * neighbour costs time, never a wrong image.
+ * The layout is the one of Bazel's disk cache: `cas/<2 hex>/<sha256>`, `ac/<2 hex>/<sha256>`, `tmp`; the time of a file is when
+ * it was last used. A blob is hashed before it is used, unless its stat signature shows that it is the one that was hashed
+ * since this machine started: a bad disk or a hostile neighbour costs time, never a wrong image.
  */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, lstat, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fromHex, toHex } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import {
+  checkSignature,
+  plainFileReader,
+  sizeOfSignature,
+  type FileReader,
+} from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
+import { announce, waitForOthers } from './announce.ts';
+import { bootId, processMark } from './process-mark.ts';
+import { pruneWhenFull } from './prune.ts';
+import { isQuarantined } from './quarantine.ts';
+import { openStatDigests, type StatDigests } from './stat-digests.ts';
+import { openTemporaries } from './temporary.ts';
 
 /** A blob that is in the store. */
 export interface StoredFile {
@@ -36,16 +49,39 @@ export interface Cache {
   readBlob(sha256: string): Promise<Uint8Array | undefined>;
   /** The encoded `ActionResult` of an action by the digest of its `Action`. Nothing of it has been checked. */
   findActionResult(key: string): Promise<Uint8Array | undefined>;
+  /** Keeps a result, unless the action is in quarantine. */
   putActionResult(key: string, encoded: Uint8Array): Promise<void>;
   /** Forgets a result that cannot be used. */
   dropActionResult(key: string): Promise<void>;
+  /**
+   * Does the work of an action, unless another process that lives is at it: then waits until it is done.
+   *
+   * @returns undefined when it was waited for, and its result can be looked for; or not, when it failed.
+   */
+  exclusively<T>(
+    key: string,
+    work: () => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly done: T } | undefined>;
+  /** Writes down what is known of blobs and, when the store grew beyond its bound, removes what was not used longest. */
+  close(): Promise<void>;
   /** The stored result of an action, or undefined. */
   getResult(actionKey: string): Promise<unknown>;
   putResult(actionKey: string, result: unknown): Promise<void>;
 }
 
+export interface CacheOptions {
+  /** Reads and hashes files; default: this thread. */
+  readonly reader?: FileReader | undefined;
+  /** Bytes that the store may have; see `sizeBound`. */
+  readonly bound?: number | undefined;
+}
+
 /** Messages and values are smaller. */
 const MAX_SMALL_BLOB = 64 << 20;
+
+/** The time of a file that was used this recently is left as it is. */
+const TOUCH_SECONDS = 600;
 
 /** `MICROBUILD_CACHE`, else `XDG_CACHE_HOME/microbuild`, else `~/.cache/microbuild`. */
 export function defaultCacheDirectory(env: NodeJS.ProcessEnv): string {
@@ -88,7 +124,8 @@ export function actionKey(action: Readonly<Record<string, unknown>>): string {
  *
  * @throws {EnvironmentError} when the folder cannot be made.
  */
-export async function openCache(directory: string): Promise<Cache> {
+export async function openCache(directory: string, options: CacheOptions = {}): Promise<Cache> {
+  const { reader = plainFileReader } = options;
   const temporary = join(directory, 'tmp');
   try {
     await makeFolder(temporary, 0o700);
@@ -101,62 +138,158 @@ export async function openCache(directory: string): Promise<Cache> {
   }
   const place = (kind: 'cas' | 'ac', key: string): string =>
     join(directory, kind, key.slice(0, 2), key);
+  const temporaries = openTemporaries(temporary);
+  const verified = lazy(() => openVerified(directory, reader));
+  let added = 0;
+
+  const signatureOf = (path: string): Promise<Uint32Array> =>
+    reader.signatures([path], { follow: false });
+
+  /** Takes note that a file is what it should be, now that it is where it should be. */
+  const remember = async (path: string, sha256: string): Promise<void> => {
+    const words = await signatureOf(path);
+    if (words[0] === 0) (await verified()).remember(path, fromHex(sha256), words);
+  };
+
+  /** Makes a file's time the present, unless it is nearly so. */
+  const touch = async (path: string, modified: number): Promise<boolean> => {
+    const now = Date.now() / 1000;
+    if (Math.abs(now - modified) < TOUCH_SECONDS) return false;
+    // Another process may have removed it.
+    return utimes(path, now, now).then(
+      () => true,
+      () => false,
+    );
+  };
+
+  const moveIn = async (file: string, path: string): Promise<void> => {
+    try {
+      await rename(file, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await makeFolder(dirname(path), 0o700);
+      await rename(file, path);
+    }
+  };
+
+  const write = async (path: string, bytes: Uint8Array): Promise<void> => {
+    const file = await temporaries.path();
+    try {
+      await writeFile(file, bytes, { flag: 'wx', mode: 0o600 });
+      await moveIn(file, path);
+    } finally {
+      await rm(file, { force: true });
+    }
+    added += bytes.length;
+  };
+
+  /** Whether the file is there and has these bytes; what is there and has not is removed. */
+  const check = async (path: string, sha256: string, size?: number): Promise<boolean> => {
+    const words = await signatureOf(path);
+    if (words[0] === ENOENT || words[0] === ENOTDIR) return false;
+    checkSignature(words, 0, path);
+    const drop = async (): Promise<boolean> => {
+      await rm(path, { force: true, recursive: true });
+      return false;
+    };
+    const isFile = ((words[1] ?? 0) & 0o170000) === 0o100000;
+    if (!isFile || (size !== undefined && sizeOfSignature(words, 0) !== size)) return drop();
+    const known = await verified();
+    const recalled = known.recall(path, words);
+    if (recalled === undefined || toHex(recalled) !== sha256) {
+      const found = await known.digestOf(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (found === undefined) return false;
+      if (found.sha256 !== sha256) return drop();
+    }
+    if (await touch(path, words[8] ?? 0)) {
+      const touched = await signatureOf(path);
+      // The same inode of the same size: what was known of it holds behind its new time.
+      if (words.subarray(1, 8).every((word, index) => word === touched[index + 1])) {
+        known.remember(path, fromHex(sha256), touched);
+      }
+    }
+    return true;
+  };
 
   const cache: Cache = {
     directory,
-    async temporaryFolder() {
-      const path = join(temporary, randomBytes(8).toString('hex'));
-      await mkdir(path, { mode: 0o700 });
-      return path;
-    },
+    temporaryFolder: () => temporaries.folder(),
     async find(sha256, size) {
       const path = place('cas', sha256);
-      try {
-        if (size !== undefined && (await stat(path)).size !== size) {
-          await rm(path, { force: true });
-          return undefined;
-        }
-        if ((await digestFile(path)).sha256 === sha256) return path;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-        throw error;
-      }
-      await rm(path, { force: true });
-      return undefined;
+      return (await check(path, sha256, size)) ? path : undefined;
     },
     async adopt(file) {
-      const { sha256, size } = await digestFile(file);
+      const { digests, signatures } = await reader.digests([file]);
+      checkSignature(signatures, 0, file);
+      const sha256 = toHex(digests);
+      const size = sizeOfSignature(signatures, 0);
       const path = place('cas', sha256);
-      await makeFolder(dirname(path), 0o700);
+      const there = await signatureOf(path);
+      const known = there[0] === 0 && (await verified()).recall(path, there);
+      if (known && toHex(known) === sha256 && (await check(path, sha256, size))) {
+        await rm(file, { force: true });
+        return { sha256, size, path };
+      }
       await chmod(file, 0o600);
-      await rename(file, path);
+      await moveIn(file, path);
+      added += size;
+      await remember(path, sha256);
       return { sha256, size, path };
     },
     async put(bytes) {
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       const path = place('cas', sha256);
-      const known = await stat(path).catch(() => undefined);
-      if (known?.size !== bytes.length) await writeFileAtomic(path, bytes, 0o600);
+      if (await check(path, sha256, bytes.length)) return sha256;
+      await write(path, bytes);
+      await remember(path, sha256);
       return sha256;
     },
     async readBlob(sha256) {
       const path = place('cas', sha256);
-      const found = await stat(path).catch(() => undefined);
-      if (found === undefined || found.size > MAX_SMALL_BLOB) return undefined;
+      const found = await lstat(path).catch(() => undefined);
+      if (found?.isFile() !== true || found.size > MAX_SMALL_BLOB) return undefined;
       const bytes = await readFile(path).catch(() => undefined);
       if (bytes === undefined) return undefined;
-      if (createHash('sha256').update(bytes).digest('hex') === sha256) return bytes;
+      if (createHash('sha256').update(bytes).digest('hex') === sha256) {
+        await touch(path, found.mtimeMs / 1000);
+        return bytes;
+      }
       await rm(path, { force: true });
       return undefined;
     },
     async findActionResult(key) {
       const path = place('ac', key);
-      const found = await stat(path).catch(() => undefined);
-      if (found === undefined || found.size > MAX_SMALL_BLOB) return undefined;
+      const found = await lstat(path).catch(() => undefined);
+      if (found?.isFile() !== true || found.size > MAX_SMALL_BLOB) return undefined;
+      await touch(path, found.mtimeMs / 1000);
       return readFile(path).catch(() => undefined);
     },
-    putActionResult: (key, encoded) => writeFileAtomic(place('ac', key), encoded, 0o600),
-    dropActionResult: (key) => rm(place('ac', key), { force: true }),
+    async putActionResult(key, encoded) {
+      if (!(await isQuarantined(directory, key))) await write(place('ac', key), encoded);
+    },
+    dropActionResult: (key) => rm(place('ac', key), { force: true, recursive: true }),
+    async exclusively(key, work, signal) {
+      const file = join(temporary, `action-${key}`);
+      const takeBack = await announce(file, await temporaries.path(), await processMark());
+      if (takeBack === undefined) {
+        await waitForOthers(file, signal);
+        return undefined;
+      }
+      try {
+        return { done: await work() };
+      } finally {
+        await takeBack();
+      }
+    },
+    async close() {
+      if (verified.isMade()) await (await verified()).save();
+      const grown = added;
+      added = 0;
+      if (grown > 0) await pruneWhenFull(directory, grown, { ...options, reader });
+    },
     async getResult(key) {
       try {
         return JSON.parse(await readFile(place('ac', key), 'utf8')) as unknown;
@@ -169,4 +302,24 @@ export async function openCache(directory: string): Promise<Cache> {
     putResult: (key, result) => writeFileAtomic(place('ac', key), JSON.stringify(result), 0o600),
   };
   return cache;
+}
+
+const ENOENT = 2;
+const ENOTDIR = 20;
+
+/** What is made when it is first asked for. */
+function lazy<T>(make: () => Promise<T>): { (): Promise<T>; isMade(): boolean } {
+  let made: Promise<T> | undefined;
+  const get = (): Promise<T> => (made ??= make());
+  return Object.assign(get, { isMade: () => made !== undefined });
+}
+
+/**
+ * The blobs that were hashed. What was written before the machine went down may not have reached the disk as it was, so
+ * all is hashed again after its next start.
+ */
+async function openVerified(directory: string, reader: FileReader): Promise<StatDigests> {
+  const epoch = await bootId();
+  const file = join(directory, 'microbuild', 'verified');
+  return openStatDigests(file, { reader, epoch, bound: epoch === '' ? 0 : undefined });
 }

@@ -1,0 +1,55 @@
+/**
+ * Telling other processes what this one is at, so that they can wait for it instead of doing the same.
+ *
+ * Not a lock: whoever finds the announcer dead goes on, and two that do the same harm nobody but the clock.
+ */
+
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
+import { stateOfProcess } from './process-mark.ts';
+
+const POLL_MILLISECONDS = 20;
+
+/** @returns the mark of the process that has announced this and lives; undefined when none does. */
+async function announcer(file: string): Promise<string | undefined> {
+  const mark = await readFile(file, 'latin1').catch(() => undefined);
+  if (mark === undefined || (await stateOfProcess(mark)) !== 'alive') return undefined;
+  return mark;
+}
+
+/**
+ * Announces that this process begins something.
+ *
+ * @param file The announcement. @param temporary A path beside it that nothing has. @param mark Of this process.
+ * @returns takes it back; or undefined where another process that lives was first.
+ */
+export async function announce(
+  file: string,
+  temporary: string,
+  mark: string,
+): Promise<(() => Promise<void>) | undefined> {
+  const takeBack = async (): Promise<void> => {
+    if ((await readFile(file, 'latin1').catch(() => '')) === mark) await rm(file, { force: true });
+  };
+  // A link appears with its content, so that nobody reads half of it.
+  await writeFile(temporary, mark, { mode: 0o600 });
+  try {
+    await link(temporary, file);
+    return takeBack;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  if ((await announcer(file)) !== undefined) return undefined;
+  await writeFile(temporary, mark, { mode: 0o600 });
+  await rename(temporary, file);
+  return takeBack;
+}
+
+/** Waits until nobody who lives announces this any more. @throws an AbortError. */
+export async function waitForOthers(file: string, signal?: AbortSignal): Promise<void> {
+  while ((await announcer(file)) !== undefined) {
+    await setTimeout(POLL_MILLISECONDS, undefined, signal && { signal });
+  }
+}

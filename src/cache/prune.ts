@@ -1,0 +1,266 @@
+/**
+ * Keeping the store within its bound: what was not used longest goes first.
+ *
+ * How large the store is need not be counted after each build: processes append what they add to a file, and only when the sum
+ * is over the bound is all of it looked at. As in Bazel's collector, a file's time is its last use, and one that was used since
+ * it was listed stays; beyond that, a blob counts as used when a result that names it was, so that no result is left without
+ * what it names, and what was used in the last hour stays, as a build may be about to read it.
+ */
+
+import { appendFile, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../core/errors.ts';
+import { writeFileAtomic } from '../io/atomic-output.ts';
+import {
+  plainFileReader,
+  SIGNATURE_WORDS,
+  sizeOfSignature,
+  type FileReader,
+} from '../io/file-signatures.ts';
+import { makeFolder } from '../io/make-folder.ts';
+import { announce } from './announce.ts';
+import { processMark } from './process-mark.ts';
+import { referencesOf } from './references.ts';
+import { collectTemporaries, openTemporaries } from './temporary.ts';
+
+const GIB = 2 ** 30;
+const DEFAULT_BOUND = 10 * GIB;
+/** After pruning there is room for a while. */
+const LOW_WATER = 0.9;
+/** What was used more recently stays. */
+const GRACE_MILLISECONDS = 60 * 60 * 1000;
+/** A stamp of an output that nobody asked about for so long. */
+const STAMP_MILLISECONDS = 90 * 24 * 60 * 60 * 1000;
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
+
+/**
+ * A size as people write it: `10GiB`, `500MB`, `1.5G`, or bytes.
+ *
+ * @throws {UsageError} when it is none.
+ */
+export function parseSize(text: string, name: string): number {
+  const [, number, unit = ''] =
+    /^\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?\s*$/i.exec(text) ?? [];
+  const size = Math.floor(Number(number) * (UNITS[unit.toLowerCase()] ?? NaN));
+  if (Number.isSafeInteger(size)) return size;
+  throw new UsageError('usage', `Cannot use "${text}" as ${name}: it is not a size`, {
+    hint: 'Write bytes, or a number with a unit: 500MB, 10GiB',
+  });
+}
+
+/**
+ * How many bytes the store may have: `MICROBUILD_CACHE_SIZE`, else 10 GiB.
+ *
+ * @throws {UsageError} when the variable is no size.
+ */
+export function sizeBound(env: NodeJS.ProcessEnv): number {
+  const text = env['MICROBUILD_CACHE_SIZE'];
+  return text === undefined || text === ''
+    ? DEFAULT_BOUND
+    : parseSize(text, 'MICROBUILD_CACHE_SIZE');
+}
+
+/** A file of the store. */
+export interface Entry {
+  readonly kind: 'ac' | 'cas';
+  /** SHA-256 in hexadecimal: of the bytes, or of the action. */
+  readonly key: string;
+  readonly path: string;
+  readonly size: number;
+  /** When it was last used: milliseconds since 1970. */
+  readonly used: number;
+}
+
+/** All files of the store, in no order. Others than its own are passed over. */
+export async function listEntries(
+  directory: string,
+  reader: FileReader = plainFileReader,
+): Promise<Entry[]> {
+  const found: { kind: Entry['kind']; key: string; path: string }[] = [];
+  for (const kind of ['ac', 'cas'] as const) {
+    for (const folder of await readdir(join(directory, kind)).catch(() => [])) {
+      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+      const at = join(directory, kind, folder);
+      for (const key of await readdir(at).catch(() => [])) {
+        if (/^[0-9a-f]{64}$/.test(key) && key.startsWith(folder)) {
+          found.push({ kind, key, path: join(at, key) });
+        }
+      }
+    }
+  }
+  const paths = found.map(({ path }) => path);
+  const words = await reader.signatures(paths, { follow: false });
+  return found.flatMap((entry, index) => {
+    const at = index * SIGNATURE_WORDS;
+    if (words[at] !== 0) return [];
+    return { ...entry, size: sizeOfSignature(words, at), used: modified(words, at) };
+  });
+}
+
+const modified = (words: Uint32Array, at: number): number =>
+  ((words[at + 8] ?? 0) + ((words[at + 9] ?? 0) | 0) * 2 ** 32) * 1000 +
+  Math.floor((words[at + 10] ?? 0) / 1e6);
+
+/** What pruning did. */
+export interface Pruned {
+  /** What there was. */
+  readonly entries: number;
+  readonly bytes: number;
+  readonly removedEntries: number;
+  readonly removedBytes: number;
+  /** Files and folders that killed processes left. */
+  readonly removedTemporaries: number;
+}
+
+export interface PruneOptions {
+  /** Bytes that may stay. */
+  readonly bound: number;
+  readonly reader?: FileReader | undefined;
+  /** Milliseconds; what was used more recently stays. */
+  readonly grace?: number | undefined;
+  /** Whether to say only what would go. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/**
+ * Removes what was not used longest until the store fits, and what can never be used: results without what they name.
+ *
+ * @returns undefined when another process is at it.
+ */
+export async function prune(directory: string, options: PruneOptions): Promise<Pruned | undefined> {
+  const { bound, reader = plainFileReader, grace = GRACE_MILLISECONDS, dryRun = false } = options;
+  const temporary = join(directory, 'tmp');
+  await makeFolder(temporary, 0o700);
+  const removedTemporaries = dryRun ? 0 : await collectTemporaries(temporary);
+  await makeFolder(join(directory, 'microbuild'), 0o700);
+  const mark = await processMark();
+  const takeBack = await announce(
+    join(directory, 'microbuild', 'pruning'),
+    await openTemporaries(temporary).path(),
+    mark,
+  );
+  if (takeBack === undefined) return undefined;
+  try {
+    const entries = await listEntries(directory, reader);
+    const { order, dangling } = await orderOfUse(entries);
+    let bytes = entries.reduce((sum, { size }) => sum + size, 0);
+    const all = { entries: entries.length, bytes };
+    const newest = Date.now() - grace;
+    const target = bytes > bound ? Math.floor(bound * LOW_WATER) : bound;
+    let removedEntries = 0;
+    let removedBytes = 0;
+    for (const { entry, used } of order) {
+      const isUseless = dangling.has(entry);
+      if (!isUseless && (bytes <= target || used > newest)) continue;
+      if (!dryRun && !(await removeUnused(entry))) continue;
+      bytes -= entry.size;
+      removedEntries += 1;
+      removedBytes += entry.size;
+    }
+    if (!dryRun) {
+      await writeFileAtomic(growthPath(directory), growthRecord(bytes), 0o600);
+      await removeOldStamps(directory);
+    }
+    return { ...all, removedEntries, removedBytes, removedTemporaries };
+  } finally {
+    await takeBack();
+  }
+}
+
+/** Entries in the order in which they go; results before what they name. */
+async function orderOfUse(entries: readonly Entry[]): Promise<{
+  readonly order: readonly { readonly entry: Entry; readonly used: number }[];
+  readonly dangling: ReadonlySet<Entry>;
+}> {
+  const blobs = new Map<string, { readonly entry: Entry; used: number }>();
+  for (const entry of entries) {
+    if (entry.kind === 'cas') blobs.set(entry.key, { entry, used: entry.used });
+  }
+  const results: { readonly entry: Entry; readonly used: number }[] = [];
+  const dangling = new Set<Entry>();
+  for (const entry of entries) {
+    if (entry.kind !== 'ac') continue;
+    results.push({ entry, used: entry.used });
+    const references = await referencesOf(entry, (key) => blobs.get(key)?.entry.path);
+    if (references === undefined || !references.needed.every((key) => blobs.has(key))) {
+      dangling.add(entry);
+      continue;
+    }
+    for (const key of [...references.needed, ...references.descriptive]) {
+      const blob = blobs.get(key);
+      if (blob !== undefined) blob.used = Math.max(blob.used, entry.used);
+    }
+  }
+  const rank = ({ entry }: { readonly entry: Entry }): number => (entry.kind === 'ac' ? 0 : 1);
+  const order = [...results, ...blobs.values()].sort(
+    (a, b) => a.used - b.used || rank(a) - rank(b) || (a.entry.key < b.entry.key ? -1 : 1),
+  );
+  return { order, dangling };
+}
+
+/** Removes a file unless it was used since it was listed. */
+async function removeUnused({ path, used }: Entry): Promise<boolean> {
+  const found = await lstat(path, { bigint: true }).catch(() => undefined);
+  if (found === undefined || Number(found.mtimeNs / 1_000_000n) !== used) return false;
+  await rm(path, { force: true, recursive: true });
+  return true;
+}
+
+async function removeOldStamps(directory: string): Promise<void> {
+  const folder = join(directory, 'microbuild', 'stamps');
+  for (const name of await readdir(folder).catch(() => [])) {
+    const path = join(folder, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found && Date.now() - found.mtimeMs > STAMP_MILLISECONDS) await rm(path, { force: true });
+  }
+}
+
+/** Numbers of 8 bytes: what there was when it was counted, and what each process added since. */
+const growthPath = (directory: string): string => join(directory, 'microbuild', 'growth');
+const GROWTH_BYTES = 8;
+/** A file that has more is counted anew. */
+const MAX_GROWTH_RECORDS = 4096;
+
+function growthRecord(bytes: number): Buffer {
+  const record = Buffer.alloc(GROWTH_BYTES);
+  record.writeBigUInt64LE(BigInt(Math.max(0, bytes)));
+  return record;
+}
+
+/** How large the store is, as far as is known; undefined when it was never counted. */
+async function knownSize(directory: string): Promise<number | undefined> {
+  const bytes = await readFile(growthPath(directory)).catch(() => undefined);
+  if (bytes === undefined || bytes.length > MAX_GROWTH_RECORDS * GROWTH_BYTES) return undefined;
+  let sum = 0;
+  for (let at = 0; at + GROWTH_BYTES <= bytes.length; at += GROWTH_BYTES) {
+    sum += Number(bytes.readBigUInt64LE(at));
+  }
+  return sum;
+}
+
+/** Takes note of what a process added, and prunes when that is too much. */
+export async function pruneWhenFull(
+  directory: string,
+  added: number,
+  options: { readonly bound?: number | undefined; readonly reader: FileReader },
+): Promise<void> {
+  const { reader, bound = DEFAULT_BOUND } = options;
+  const before = await knownSize(directory);
+  if (before !== undefined && before + added <= bound) {
+    await appendFile(growthPath(directory), growthRecord(added), { mode: 0o600 });
+    return;
+  }
+  await mkdir(join(directory, 'microbuild'), { recursive: true, mode: 0o700 });
+  await prune(directory, { bound, reader });
+}
