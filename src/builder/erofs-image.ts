@@ -2,6 +2,7 @@
 
 import { erofsPieces } from '../formats/erofs/pieces.ts';
 import type { ErofsPlan } from '../formats/erofs/plan.ts';
+import type { Reuse } from '../formats/erofs/reuse.ts';
 import { writeErofs } from '../formats/erofs/writer.ts';
 import type { ImageSink } from '../io/image-sink.ts';
 import { createNativeAssembler } from '../native/assemble.ts';
@@ -24,15 +25,17 @@ export async function writeErofsImage(
   options: WriteImageOptions & {
     /** Absent: do without. */
     readonly library?: NativeLibrary | undefined;
+    /** An image of which files are taken; with blocks that are hashed alike, or not at all. */
+    readonly reuse?: Reuse | undefined;
   } = {},
 ): Promise<BlockHasher> {
-  const { library } = options;
+  const { library, reuse } = options;
   const { file } = sink;
   if (library === undefined || file === undefined) {
     await writeErofs(plan, sink, options);
     return library === undefined ? nodeBlockHasher : createNativeBlockHasher(library);
   }
-  const pieces = erofsPieces(plan);
+  const pieces = erofsPieces(plan, reuse);
   const assembler = createNativeAssembler(library);
   const image = {
     size: pieces.size,

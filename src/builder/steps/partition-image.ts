@@ -7,8 +7,9 @@ import { stat, truncate } from 'node:fs/promises';
 import { scanChunks } from '../../formats/erofs/chunks.ts';
 import { writeCompressedErofs } from '../../formats/erofs/compressed-writer.ts';
 import { planErofs, type ErofsOptions } from '../../formats/erofs/plan.ts';
+import { storedFlat, type Reuse } from '../../formats/erofs/reuse.ts';
 import { openFileSource, sliceSource } from '../../io/byte-source.ts';
-import type { Directory, RegularFile } from '../../io/file-tree.ts';
+import type { Directory } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { createNativeBlockHasher } from '../../native/block-hasher.ts';
 import { createNativeFecEncoder } from '../../native/fec-encoder.ts';
@@ -22,15 +23,16 @@ import { writeHashTree } from '../../verity/write-hash-tree.ts';
 import { createCompressor } from '../compression.ts';
 import { writeErofsImage } from '../erofs-image.ts';
 import type { ImageRecord } from '../image-record.ts';
+import {
+  createRecorder,
+  openPrevious,
+  parametersDigest,
+  type ContentDigest,
+  type PreviousImage,
+  type Recorder,
+} from '../image-reuse.ts';
 
 export type FilesystemOptions = RecipeData['partitions']['system']['filesystem'];
-
-/** The image that the new one takes the place of, or any other one: what both have is taken from it. */
-export interface PreviousImage {
-  /** The file that the image is in. It must not have changed since the record was made. */
-  readonly path: string;
-  readonly record: ImageRecord;
-}
 
 export interface PartitionImageOptions extends ErofsOptions {
   readonly blockSize: number;
@@ -42,11 +44,8 @@ export interface PartitionImageOptions extends ErofsOptions {
   readonly library: NativeLibrary | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly previous?: PreviousImage | undefined;
-  /**
-   * The SHA-256 of a file's content, or anything else of 32 bytes that no other content has; undefined
-   * where it is not known. Files of which it is are taken from the previous image, and stand in the record.
-   */
-  readonly contentDigest?: ((file: RegularFile) => Uint8Array | undefined) | undefined;
+  /** Files whose content it knows are taken from the previous image, and stand in the record. */
+  readonly contentDigest?: ContentDigest | undefined;
 }
 
 /** All in bytes, from the start of the image. */
@@ -74,7 +73,16 @@ export async function writePartitionImage(
   place: { readonly path: string; readonly offset: number },
   options: PartitionImageOptions,
 ): Promise<PartitionImage> {
-  const { size, hasher } = await writeImage(root, sink, options);
+  const recorder = createRecorder(options.contentDigest);
+  const { previous, contentDigest } = options;
+  const reuse = previous && contentDigest && (await openPrevious(previous, options, contentDigest));
+  let written: WrittenImage;
+  try {
+    written = await writeImage(root, sink, options, reuse, recorder);
+  } finally {
+    await reuse?.close();
+  }
+  const { size, hasher } = written;
   await reach(place.path, place.offset + size);
   const { hash: algorithm, blockSize, salt, signal } = options;
   const file = await openFileSource(place.path);
@@ -89,7 +97,14 @@ export async function writePartitionImage(
     );
     const tree = { rootDigest, treeOffset: size, treeSize: layout.treeSize };
     const fec = await writeFec(file.name, sink, place.offset, size + layout.treeSize, options);
-    const record = { schemaVersion: 1, offset: place.offset, size } as const;
+    const record = {
+      parameters: parametersDigest(options),
+      offset: place.offset,
+      size,
+      treeOffset: tree.treeOffset,
+      treeSize: tree.treeSize,
+      files: recorder.files,
+    };
     return { size, tree, ...(fec && { fec }), record };
   } finally {
     await file.close();
@@ -124,18 +139,34 @@ async function writeFec(
   return { roots: fec.roots, offset: covered, size: layout.paritySize };
 }
 
+interface WrittenImage {
+  readonly size: number;
+  readonly hasher: BlockHasher;
+}
+
 async function writeImage(
   root: Directory,
   sink: ImageSink,
   options: PartitionImageOptions,
-): Promise<{ readonly size: number; readonly hasher: BlockHasher }> {
+  reuse: Reuse | undefined,
+  recorder: Recorder,
+): Promise<WrittenImage> {
   const { filesystem, hash, salt, library, signal, blockSize, ...erofs } = options;
   const { compression, level, clusterSize, tails, deduplicate } = filesystem;
   if (compression !== 'none') {
     const compressor = await createCompressor(compression, level, library);
     const { size } = await writeCompressedErofs(
       root,
-      { ...erofs, blockSize, compressor, clusterSize, tails, signal },
+      {
+        ...erofs,
+        blockSize,
+        compressor,
+        clusterSize,
+        tails,
+        signal,
+        reuse,
+        onStored: (planned, stored) => recorder.add(planned, stored),
+      },
       sink,
     );
     const hasher = library === undefined ? nodeBlockHasher : createNativeBlockHasher(library);
@@ -148,7 +179,12 @@ async function writeImage(
   const hasher = await writeErofsImage(plan, sink, {
     library,
     signal,
+    reuse,
     hashing: { algorithm: hash, blockSize, salt },
   });
+  for (const planned of plan.inodes) {
+    const stored = storedFlat(planned, blockSize);
+    if (stored !== undefined) recorder.add(planned, stored);
+  }
   return { size: plan.size, hasher };
 }

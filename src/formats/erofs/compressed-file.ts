@@ -13,10 +13,12 @@ import {
   type IndexFormat,
 } from './encode-cluster-index.ts';
 import { ExtentList } from './extent-list.ts';
+import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageAppender } from './image-appender.ts';
 import { EROFS_INODE_COMPRESSED_FULL, EROFS_SLOTSIZE } from './layout.ts';
 import type { PackedFile } from './packed-file.ts';
 import { flatLayout, recordSize, type PlannedInode } from './plan.ts';
+import type { StoredFile } from './reuse.ts';
 
 /** `h_idata_size` has 16 bits, which one block can exceed. */
 const MAX_INLINE_SIZE = 0xffff;
@@ -33,6 +35,8 @@ export interface WrittenFile {
   readonly isCompressed: boolean;
   /** What stands behind the inode and its index. */
   readonly tail: Uint8Array;
+  /** Whether part of it is in the packed inode. */
+  readonly hasFragment?: boolean;
 }
 
 export interface FileWriter {
@@ -43,6 +47,10 @@ export interface FileWriter {
    * @returns undefined when the file goes on.
    */
   add(segment: CompressedSegment): WrittenFile | undefined;
+  /** Writes a file as another image stores it, which `source` holds, and fills in how. */
+  addStored(planned: PlannedInode, stored: StoredFile, source: ByteSource): Promise<WrittenFile>;
+  /** How the last file is stored, whose inode has its indexes still; `tailOffset` counts from the inode. */
+  describe(planned: PlannedInode, written: WrittenFile): StoredFile;
 }
 
 /** Writes the data of one file after the other. */
@@ -101,7 +109,14 @@ export function createFileWriter(
       extents.add(fragment.length, 0, false);
       setCompressed(planned, { fragmentOffset });
     }
-    return { isCompressed: true, tail: NO_BYTES };
+    return { isCompressed: true, tail: NO_BYTES, hasFragment: true };
+  };
+
+  const copyBlocks = async (source: ByteSource, offset: number, size: number): Promise<void> => {
+    for await (const chunk of streamOf(source, offset, size)) {
+      image.appendBlocks(chunk);
+      if (image.isBehind) await image.settle();
+    }
   };
 
   return {
@@ -124,6 +139,41 @@ export function createFileWriter(
       const inlineSize = planned.tailSize;
       setCompressed(planned, inlineSize > 0 ? { inlineSize } : undefined);
       return { isCompressed: true, tail: tail?.bytes ?? NO_BYTES };
+    },
+    async addStored(planned, { bodyOffset, bodySize, tailOffset, clusters }, source) {
+      const firstBlock = image.nextBlock;
+      if (clusters === undefined) {
+        Object.assign(planned, flatLayout(planned.size, recordSize(planned), blockSize));
+        if (planned.bodyBlocks > 0) planned.blockAddress = firstBlock;
+        await copyBlocks(source, bodyOffset, bodySize);
+        return { isCompressed: false, tail: await source.read(tailOffset, planned.tailSize) };
+      }
+      extents.restart(firstBlock);
+      for (let at = 0; at < clusters.extents.length; at += 2) {
+        const length = clusters.extents[at] ?? 0;
+        extents.add(length >>> 1, clusters.extents[at + 1] ?? 0, (length & 1) === 1);
+      }
+      const inlineSize = clusters.tailSize;
+      planned.tailSize = inlineSize;
+      setCompressed(planned, inlineSize > 0 ? { inlineSize } : undefined);
+      await copyBlocks(source, bodyOffset, bodySize);
+      return { isCompressed: true, tail: await source.read(tailOffset, inlineSize) };
+    },
+    describe(planned, { isCompressed }) {
+      const { size, tailSize, bodyBlocks } = planned;
+      const record = recordSize(planned);
+      const tailOffset = tailSize > 0 ? record + (planned.indexes?.length ?? 0) : 0;
+      const common = { size, tailOffset, recordSize: record };
+      if (isCompressed) {
+        return {
+          ...common,
+          bodyOffset: bodyBlocks > 0 ? extents.firstBlockOf(0) * blockSize : 0,
+          bodySize: bodyBlocks * blockSize,
+          clusters: { extents: extents.toNumbers(), tailSize },
+        };
+      }
+      const bodyOffset = bodyBlocks > 0 ? planned.blockAddress * blockSize : 0;
+      return { ...common, bodyOffset, bodySize: size - tailSize };
     },
   };
 }

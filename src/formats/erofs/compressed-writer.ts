@@ -28,12 +28,14 @@ import { EROFS_FEATURE_INCOMPAT_FRAGMENTS, EROFS_SUPER_OFFSET, SuperBlock } from
 import { createMetadataAllocator } from './metadata-allocator.ts';
 import { createMetadataGroups } from './metadata-groups.ts';
 import { createPackedFile } from './packed-file.ts';
+import type { Reuse, StoredFile } from './reuse.ts';
 import {
   checkBlocks,
   checkedOptions,
   endsWithInode,
   inodeSize,
   planInodes,
+  recordSize,
   type ErofsOptions,
   type PlannedInode,
 } from './plan.ts';
@@ -52,6 +54,10 @@ export interface CompressedErofsOptions extends Omit<ErofsOptions, 'chunks'> {
   readonly signal?: AbortSignal | undefined;
   /** Called now and then with how many bytes of contents are compressed and written. */
   readonly onProgress?: ((done: number) => void) | undefined;
+  /** An image of which files are taken; the bytes are the same as without. */
+  readonly reuse?: Reuse | undefined;
+  /** Told how files are stored that have no part in the packed inode. */
+  readonly onStored?: ((planned: PlannedInode, stored: StoredFile) => void) | undefined;
 }
 
 export interface CompressedErofs {
@@ -127,7 +133,10 @@ export async function writePlannedErofs(
     bigPclusters: clusterSize > blockSize,
     algorithm: algorithmNumber(algorithm),
   };
-  const segments = compressFiles(inodes, options, blockSize, clusterSize);
+  const reused = filesToReuse(inodes, options.reuse);
+  const anew = inodes.filter((planned) => !reused.has(planned));
+  const segments = compressFiles(anew, options, blockSize, clusterSize);
+  const told: { readonly planned: PlannedInode; readonly stored: StoredFile }[] = [];
   const packed =
     options.tails === 'fragments'
       ? createPackedFile(image, { compressor, blockSize, clusterSize })
@@ -143,7 +152,12 @@ export async function writePlannedErofs(
     if (inode.kind === 'directory') continue;
     let tail = NO_BYTES;
     if (inode.kind === 'file' && size > 0) {
+      const stored = reused.get(planned);
       let written: WrittenFile | undefined;
+      if (stored !== undefined && options.reuse !== undefined) {
+        signal?.throwIfAborted();
+        written = await files.addStored(planned, stored, options.reuse.source);
+      }
       while (written === undefined) {
         if (next === batch.length) {
           signal?.throwIfAborted();
@@ -158,6 +172,9 @@ export async function writePlannedErofs(
         if (image.isBehind) await image.settle();
       }
       tail = written.tail;
+      if (options.onStored !== undefined && written.hasFragment !== true) {
+        told.push({ planned, stored: files.describe(planned, written) });
+      }
       if (written.isCompressed) {
         compressedFiles += 1;
         hasTails ||= tail.length > 0;
@@ -204,6 +221,10 @@ export async function writePlannedErofs(
   }
   await image.flush();
 
+  for (const { planned, stored } of told) {
+    const tailOffset = planned.tailSize > 0 ? planned.offset + stored.tailOffset : 0;
+    options.onStored?.(planned, { ...stored, tailOffset });
+  }
   const { record, ...facts } = compressionFacts(algorithm, {
     clusterBlocks: clusterSize / blockSize,
     isCompressed: compressedFiles > 0,
@@ -242,6 +263,22 @@ function checkedClusterSize(options: CompressedErofsOptions, blockSize: number):
     throw new RangeError(`Cannot compress ${parallel} batches at the same time`);
   }
   return clusterSize;
+}
+
+/** How a previous image stores files that this one stores in the same way. */
+function filesToReuse(
+  inodes: readonly PlannedInode[],
+  reuse: Reuse | undefined,
+): ReadonlyMap<PlannedInode, StoredFile> {
+  const found = new Map<PlannedInode, StoredFile>();
+  if (reuse === undefined) return found;
+  for (const planned of inodes) {
+    if (planned.inode.kind !== 'file' || planned.size === 0) continue;
+    const stored = reuse.find(planned);
+    // What goes behind an inode depends on its size.
+    if (stored?.recordSize === recordSize(planned)) found.set(planned, stored);
+  }
+  return found;
 }
 
 function compressFiles(

@@ -48,6 +48,16 @@ export class ExtentList {
     this.isPlain &&= isPlain;
   }
 
+  /** Two numbers of each: its length times two and one if it is plain, and its blocks. */
+  toNumbers(): Uint32Array {
+    const numbers = new Uint32Array(this.count * 2);
+    for (let index = 0; index < this.count; index += 1) {
+      numbers[index * 2] = this.#numbers[index * NUMBERS] ?? 0;
+      numbers[index * 2 + 1] = this.blocksOf(index);
+    }
+    return numbers;
+  }
+
   lengthOf(index: number): number {
     return (this.#numbers[index * NUMBERS] ?? 0) >>> 1;
   }

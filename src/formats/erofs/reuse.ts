@@ -1,10 +1,10 @@
 /** Files of an image that was written before, of which the next one takes what it has, too. */
 
-import { streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { streamOf } from '../../io/byte-source.ts';
 import type { FileContent } from '../../io/file-tree.ts';
 import type { ImagePiece, PreviousBlocks } from '../../io/image-pieces.ts';
 import { alignUp } from '../../core/math.ts';
-import type { PlannedInode } from './plan.ts';
+import { inodeSize, recordSize, type PlannedInode } from './plan.ts';
 
 /** How an image stores a file: its place in bytes, from the start of the image. */
 export interface StoredFile {
@@ -15,6 +15,8 @@ export interface StoredFile {
   readonly bodySize: number;
   /** Where what stands behind the inode starts: the rest of the content, or the last compressed data. */
   readonly tailOffset: number;
+  /** Bytes of the inode and its xattrs, by which it was decided what goes behind them. */
+  readonly recordSize: number;
   /** Of a compressed file. */
   readonly clusters?: StoredClusters | undefined;
 }
@@ -24,8 +26,6 @@ export interface StoredClusters {
   readonly extents: Uint32Array;
   /** Bytes behind the inode: those of the last extent; 0 when it has blocks. */
   readonly tailSize: number;
-  /** Bytes of the inode and its xattrs, by which it was decided what goes behind them. */
-  readonly recordSize: number;
 }
 
 export interface Reuse extends PreviousBlocks {
@@ -107,6 +107,15 @@ export function* joinCopies(pieces: Iterable<ImagePiece>): Generator<ImagePiece>
 /** Copies are put together up to this size, so that those who make them can begin. */
 const MAX_COPY = 1 << 24;
 
-/** Reads what an image has at a place. */
-export const readStored = (source: ByteSource, offset: number, size: number): Promise<Uint8Array> =>
-  source.read(offset, size);
+/** How a planned image stores a file that is in one piece; undefined of all others. */
+export function storedFlat(planned: PlannedInode, blockSize: number): StoredFile | undefined {
+  const { inode, size, tailSize, dataExtents, bodyBlocks, blockAddress } = planned;
+  if (inode.kind !== 'file' || size === 0 || dataExtents !== undefined) return undefined;
+  return {
+    size,
+    bodyOffset: bodyBlocks > 0 ? blockAddress * blockSize : 0,
+    bodySize: size - tailSize,
+    tailOffset: tailSize > 0 ? planned.offset + inodeSize(planned) : 0,
+    recordSize: recordSize(planned),
+  };
+}
