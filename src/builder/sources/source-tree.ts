@@ -29,7 +29,17 @@ import type { Blobs } from '../fetch.ts';
 import { inputPath, isLocalDeb } from '../inputs.ts';
 import { archiveTree } from './archive-tree.ts';
 import { applyRules } from './rules.ts';
-import { localArchive, unpackDeb, unpackTar, type Archive, type LocalArchive } from './unpack.ts';
+import { commitTree } from './git.ts';
+import { imageTree } from './oci.ts';
+import {
+  localArchive,
+  unpackDeb,
+  unpackTar,
+  type Archive,
+  type DigestOf,
+  type LocalArchive,
+} from './unpack.ts';
+import { unpackApk, unpackZip } from './unpack-zip.ts';
 import { mergeOrThrow } from './clashes.ts';
 
 /** What is worth telling of a source. */
@@ -58,6 +68,8 @@ export interface SourcesContext {
   readonly sourceDate: number;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** The digest of a file of the recipe; default: of its bytes, read anew. */
+  readonly digestOf?: DigestOf | undefined;
   /** Default: nobody is told. */
   readonly note?: ((note: SourceNote, at: RecipePath) => void) | undefined;
 }
@@ -78,8 +90,9 @@ export async function sourceTree(
   const { recipe, at, sourceDate, signal } = context;
   signal?.throwIfAborted();
   try {
-    const tree = await treeOf(source, context);
+    const { tree, check } = await treeOf(source, context);
     select(tree, source, context);
+    check?.(tree);
     applyRules(tree, source.rules, recipe, [...at, 'rules']);
     checkKinds(tree);
     limitTimes(tree, sourceDate);
@@ -91,12 +104,49 @@ export async function sourceTree(
   }
 }
 
-async function treeOf(source: PartitionSource, context: SourceContext): Promise<Directory> {
+interface Made {
+  readonly tree: Directory;
+  /** What to look at when files have been left out. */
+  readonly check?: (tree: Directory) => void;
+}
+
+async function treeOf(source: PartitionSource, context: SourceContext): Promise<Made> {
   const { recipe, cache, sourceDate: mtime } = context;
-  if ('guest' in source) return context.guest();
+  if ('guest' in source) return { tree: await context.guest() };
+  if ('deb' in source) return { tree: await debTree(source, context) };
   if ('dir' in source) {
-    return placed(source.to, await readDiskTree(inputPath(recipe, source.dir), mtime), mtime);
+    const tree = await readDiskTree(inputPath(recipe, source.dir), mtime);
+    return { tree: placed(source.to, tree, mtime) };
   }
+  if ('git' in source) {
+    const { tree, check } = await commitTree(source, context);
+    return { tree: placed(source.to, tree, mtime), check };
+  }
+  if ('oci' in source) {
+    return { tree: placed(source.to, await imageTree(source, context), mtime) };
+  }
+  if ('tar' in source || 'zip' in source || 'apk' in source) {
+    const named = 'tar' in source ? source.tar : 'zip' in source ? source.zip : source.apk;
+    const { archive, checkUnchanged } = await archiveOf(named, context);
+    const unpack = 'tar' in source ? unpackTar : 'zip' in source ? unpackZip : unpackApk;
+    const tree = archiveTree(await unpack(cache, archive), archive.name, {
+      strip: 'strip' in source ? source.strip : 0,
+    });
+    await checkUnchanged();
+    return { tree: placed(source.to, tree, mtime) };
+  }
+  return { tree: await aloneTree(source, recipe, mtime) };
+}
+
+/** The sources that are one inode. */
+async function aloneTree(
+  source: Extract<
+    PartitionSource,
+    { file: string } | { inline: string } | { symlink: string } | { folder: string }
+  >,
+  recipe: Recipe,
+  mtime: number,
+): Promise<Directory> {
   if ('file' in source) {
     const path = inputPath(recipe, source.file);
     const content = fileContent(path, (await stat(path)).size);
@@ -110,23 +160,24 @@ async function treeOf(source: PartitionSource, context: SourceContext): Promise<
     const { uid, gid } = source;
     return alone(source.to, symlink(source.symlink, { uid, gid, mtime }), mtime);
   }
-  if ('folder' in source) {
-    return alone(source.folder, directory(owned(source, mtime)), mtime);
-  }
-  if ('deb' in source) return debTree(source, context);
-  if ('tar' in source) {
-    const { archive, checkUnchanged } = await archiveOf(source.tar, context);
-    const tree = archiveTree(await unpackTar(cache, archive), archive.name, source);
-    await checkUnchanged();
-    return placed(source.to, tree, mtime);
-  }
-  throw new UsageError('usage', `Cannot use a source of kind ${Object.keys(source)[0]} yet`);
+  return alone(source.folder, directory(owned(source, mtime)), mtime);
 }
 
 /** The archive of a path of the recipe, or of an address that the lock pins. */
-async function archiveOf(name: string, { recipe }: SourceContext): Promise<LocalArchive> {
-  if (isAddress(name)) throw new UsageError('lock', `microbuild.lock does not pin ${name}`);
-  return localArchive(inputPath(recipe, name), name);
+async function archiveOf(
+  name: string,
+  { recipe, lock, blobs, digestOf }: SourceContext,
+): Promise<LocalArchive> {
+  if (!isAddress(name)) return localArchive(inputPath(recipe, name), name, digestOf);
+  const pin = lock.archives[name];
+  if (pin === undefined) {
+    throw new UsageError('lock', `microbuild.lock does not pin ${name}`, {
+      hint: `Pin it: microbuild lock ${recipe.directory}`,
+    });
+  }
+  const update = `microbuild lock ${recipe.directory} --update ${name}`;
+  const path = await blobs.fetch({ kind: 'archive', url: name, ...pin }, update);
+  return { archive: { path, name, digest: pin }, checkUnchanged: () => Promise.resolve() };
 }
 
 async function debTree(
@@ -149,6 +200,7 @@ async function debTree(
     const { archive, checkUnchanged } = await localArchive(
       inputPath(recipe, source.deb),
       basename(source.deb),
+      context.digestOf,
     );
     const tree = await unpacked(archive);
     await checkUnchanged();

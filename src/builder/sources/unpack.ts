@@ -13,15 +13,22 @@ import { digestFile, type Cache } from '../../cache/store.ts';
 import { decompress, detectCompression } from '../../formats/tar/decompress.ts';
 import { md5Checker, openDeb, type DebControl } from '../../formats/tar/deb.ts';
 import { indexTar } from '../../formats/tar/tree.ts';
-import { decodeEntries, encodeEntries, type ArchiveEntry } from '../../io/archive-entry.ts';
-import { openFileSource, type ByteSource } from '../../io/byte-source.ts';
+import {
+  decodeEntries,
+  encodeEntries,
+  sliceContent,
+  type ArchiveEntry,
+} from '../../io/archive-entry.ts';
+import { openFileSource, sliceSource, type ByteSource } from '../../io/byte-source.ts';
 
 /** An archive on disk. */
 export interface Archive {
   readonly path: string;
+  /** Where it stands in the file, in bytes; default: it is the file. */
+  readonly slice?: { readonly offset: number; readonly size: number };
   /** What messages call it. */
   readonly name: string;
-  /** Of the whole file. */
+  /** Of the archive. */
   readonly digest: InputDigest;
 }
 
@@ -51,10 +58,17 @@ export interface LocalArchive {
   readonly checkUnchanged: () => Promise<void>;
 }
 
+/** SHA-256 of a file in hexadecimal, and its size. */
+export type DigestOf = (path: string) => Promise<InputDigest>;
+
 /** Looks at a file of the recipe. */
-export async function localArchive(path: string, name: string): Promise<LocalArchive> {
+export async function localArchive(
+  path: string,
+  name: string,
+  digestOf: DigestOf = digestFile,
+): Promise<LocalArchive> {
   const before = await identity(path);
-  const digest = await digestFile(path);
+  const digest = await digestOf(path);
   return {
     archive: { path, name, digest },
     async checkUnchanged() {
@@ -125,7 +139,7 @@ interface Opened<T> {
   readonly check?: (entries: readonly ArchiveEntry[]) => void;
 }
 
-/** Where the archive stands in its own file, when it is not compressed and needs no copy. */
+/** Where the tar archive stands in the archive, when it is not compressed and needs no copy. */
 interface Place {
   readonly offset: number | null;
 }
@@ -142,15 +156,18 @@ async function unpack<T>(
     async (folder) => {
       const file = await openFileSource(archive.path, archive.name);
       try {
-        const opened = await prepare(file);
+        const { slice } = archive;
+        const whole = slice ? sliceSource(file, slice.offset, slice.size, archive.name) : file;
+        const opened = await prepare(whole);
         const { source } = opened;
         const isPlain = (await detectCompression(source)) === 'none';
         const limit = isPlain ? MAX_UNPACKED : unpackedLimit(source.size);
         const bytes = decompress(source, limit);
         const entries = await copying(bytes, join(folder, 'data'), !isPlain, opened);
         opened.check?.(entries);
-        await writeAll(join(folder, 'entries'), encodeEntries(entries));
-        const place: Place = { offset: isPlain ? (source.file?.offset ?? null) : null };
+        await writeEntries(join(folder, 'entries'), entries);
+        const start = (source.file?.offset ?? 0) - (slice?.offset ?? 0);
+        const place: Place = { offset: isPlain ? start : null };
         return { value: { place, value: opened.value } };
       } finally {
         await file.close();
@@ -159,7 +176,10 @@ async function unpack<T>(
   );
   return {
     path: value.place.offset === null ? outputs.data.path : archive.path,
-    entries: await readEntries(outputs.entries.path, value.place.offset ?? 0),
+    entries: await readEntries(
+      outputs.entries.path,
+      value.place.offset === null ? 0 : value.place.offset + (archive.slice?.offset ?? 0),
+    ),
     value: value.value,
   };
 }
@@ -186,17 +206,18 @@ async function copying<T>(
   }
 }
 
-async function writeAll(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
+/** Writes the list that `readEntries` reads. */
+export async function writeEntries(path: string, entries: Iterable<ArchiveEntry>): Promise<void> {
   const handle = await open(path, 'wx', 0o600);
   try {
-    for (const chunk of chunks) await handle.writeFile(chunk);
+    for (const chunk of encodeEntries(entries)) await handle.writeFile(chunk);
   } finally {
     await handle.close();
   }
 }
 
 /** @param shift What to add to the offsets of data. */
-async function readEntries(path: string, shift: number): Promise<ArchiveEntry[]> {
+export async function readEntries(path: string, shift: number): Promise<ArchiveEntry[]> {
   const entries: ArchiveEntry[] = [];
   let rest = '';
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
@@ -216,4 +237,15 @@ function shifted(entry: ArchiveEntry, shift: number): ArchiveEntry {
     offset: entry.offset + shift,
     ...(pieces && { pieces: pieces.map((each) => ({ ...each, offset: each.offset + shift })) }),
   };
+}
+
+/** The digest of a part of a file. */
+export async function digestOfSlice(
+  path: string,
+  offset: number,
+  size: number,
+): Promise<InputDigest> {
+  const hash = createHash('sha256');
+  for await (const chunk of sliceContent(path, offset, size).stream()) hash.update(chunk);
+  return { sha256: hash.digest('hex'), size };
 }

@@ -44,6 +44,10 @@ export interface StrictZipOptions {
   readonly contents?: boolean;
   /** Whether entries may have comments. Default false: readers ignore them, so nobody sees them. */
   readonly entryComments?: boolean;
+  /** Whether the archive may have a comment, in which no end record can hide. Default false. */
+  readonly archiveComment?: boolean;
+  /** Whether entries may be symbolic links, by their Unix modes. Default false. */
+  readonly symlinks?: boolean;
 }
 
 /** What decompresses to more than that of itself is made to exhaust who reads it. */
@@ -65,6 +69,7 @@ const ONE_SIDED_FIELDS: ReadonlySet<number> = new Set([
 const MODE_TYPE_MASK = 0xf000;
 const MODE_REGULAR = 0x8000;
 const MODE_DIRECTORY = 0x4000;
+const MODE_SYMLINK = 0xa000;
 
 const refuse = (
   code: ConstructorParameters<typeof FormatError>[1],
@@ -72,11 +77,21 @@ const refuse = (
   where: { offset?: number; field?: string } = {},
 ): FormatError => new FormatError('zip', code, `Refused ZIP archive: ${message}`, where);
 
-async function checkEnd(source: ByteSource, zip: ZipDirectory): Promise<void> {
+async function checkEnd(
+  source: ByteSource,
+  zip: ZipDirectory,
+  allowsComment: boolean,
+): Promise<void> {
   const { end, endOffset, entries } = zip;
   const where = { offset: endOffset };
-  if (end.commentLength !== 0) throw refuse('trailing-data', 'it has an archive comment', where);
-  if (endOffset + EndOfCentralDirectory.size !== source.size) {
+  if (end.commentLength !== 0) {
+    const comment = await source.read(endOffset + EndOfCentralDirectory.size, end.commentLength);
+    // A reader that searches from the other side would find the record in the comment.
+    if (!allowsComment || Buffer.from(comment).includes('PK')) {
+      throw refuse('trailing-data', 'it has an archive comment', where);
+    }
+  }
+  if (endOffset + EndOfCentralDirectory.size + end.commentLength !== source.size) {
     throw refuse('trailing-data', 'bytes follow the end of central directory record', where);
   }
   if (end.diskNumber !== 0 || end.centralDirectoryDisk !== 0) {
@@ -137,8 +152,8 @@ function checkSameFields(localExtra: Uint8Array, entry: ZipEntry): void {
 }
 
 /** What the record in the central directory says by itself. */
-function checkRecord(entry: ZipEntry, entryComments: boolean): void {
-  const problem = recordProblem(entry, entryComments);
+function checkRecord(entry: ZipEntry, allowed: Allowed): void {
+  const problem = recordProblem(entry, allowed);
   if (problem !== undefined) {
     const [code, message] = problem;
     throw refuse(code, `entry ${JSON.stringify(entry.name)} ${message}`, {
@@ -151,7 +166,9 @@ function checkRecord(entry: ZipEntry, entryComments: boolean): void {
 
 type Problem = readonly [code: Parameters<typeof refuse>[0], message: string];
 
-function recordProblem(entry: ZipEntry, entryComments: boolean): Problem | undefined {
+type Allowed = Required<Pick<StrictZipOptions, 'entryComments' | 'symlinks'>>;
+
+function recordProblem(entry: ZipEntry, { entryComments, symlinks }: Allowed): Problem | undefined {
   const { name, method, flags } = entry;
   const problem = nameProblem(name);
   if (problem !== undefined) return ['bad-value', `has a name that ${problem}`];
@@ -174,7 +191,8 @@ function recordProblem(entry: ZipEntry, entryComments: boolean): Problem | undef
   }
   const type = (entry.externalAttributes >>> 16) & MODE_TYPE_MASK;
   const isDirectory = name.endsWith('/');
-  if (type !== 0 && type !== (isDirectory ? MODE_DIRECTORY : MODE_REGULAR)) {
+  const isLink = symlinks && !isDirectory && type === MODE_SYMLINK;
+  if (type !== 0 && !isLink && type !== (isDirectory ? MODE_DIRECTORY : MODE_REGULAR)) {
     return ['unsupported', 'is not a regular file by its mode'];
   }
   if (isDirectory && entry.size !== 0) return ['bad-value', 'is a directory with data'];
@@ -238,15 +256,12 @@ async function checkZeros(source: ByteSource, from: number, to: number): Promise
 /** All that the central directory says: each record by itself, and their names and sizes together. */
 function checkRecords(
   { entries }: ZipDirectory,
-  {
-    maxTotalSize,
-    entryComments,
-  }: { readonly maxTotalSize: number; readonly entryComments: boolean },
+  { maxTotalSize, ...allowed }: Allowed & { readonly maxTotalSize: number },
 ): void {
   const names = nameSet();
   let totalSize = 0;
   for (const entry of entries) {
-    checkRecord(entry, entryComments);
+    checkRecord(entry, allowed);
     const problem = names.add(entry.name);
     if (problem !== undefined) {
       throw refuse('duplicate', `entry ${JSON.stringify(entry.name)} ${problem}`, {
@@ -276,11 +291,11 @@ export async function checkStrictZip(
   zip: ZipDirectory,
   options: StrictZipOptions = {},
 ): Promise<void> {
-  const { contents = true, entryComments = false } = options;
+  const { contents = true, entryComments = false, symlinks = false } = options;
   const maxTotalSize = options.maxTotalSize ?? Math.max(USUAL_TOTAL_SIZE, source.size * MAX_RATIO);
   const entriesEnd = options.entriesEnd ?? zip.end.centralDirectoryOffset;
-  await checkEnd(source, zip);
-  checkRecords(zip, { maxTotalSize, entryComments });
+  await checkEnd(source, zip, options.archiveComment ?? false);
+  checkRecords(zip, { maxTotalSize, entryComments, symlinks });
 
   const headers = windowSource(source);
   const byOffset = [...zip.entries].sort((a, b) => a.localHeaderOffset - b.localHeaderOffset);
