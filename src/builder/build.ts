@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
+import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { digestFile, openCache } from '../cache/store.ts';
 import { isArchiveName } from '../bundle/files.ts';
 import type { Manifest } from '../bundle/manifest.ts';
@@ -21,6 +22,7 @@ import { findGuest } from './guest.ts';
 import { checkInputs } from './inputs.ts';
 import { keyOpener, resolveKeys, type ChosenKeys, type OpenBuildKey } from './keys.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
+import { stampWriter } from './stamp.ts';
 
 export interface BuildOptions {
   readonly recipe: Recipe;
@@ -46,8 +48,16 @@ export interface BuildOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly reporter: Reporter;
   readonly signal?: AbortSignal | undefined;
+  /** Remembers the build, so that the next one may find that there is nothing to do. */
+  readonly stamp?: BuildStamp | undefined;
   /** How many steps run at once, and in which order: it does not show in the bundle. */
   readonly schedule?: Schedule | undefined;
+}
+
+export interface BuildStamp {
+  readonly subject: StampSubject;
+  /** Begun before the recipe was read. */
+  readonly inputs: StampInputs;
 }
 
 export interface BuildResult {
@@ -86,7 +96,9 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
 
   const path = resolve(options.output);
   const scratch = await cache.temporaryFolder();
+  const remember = stampWriter(options, { cache, guest, keys });
   try {
+    await remember.forget();
     const build = async (folder: string): Promise<Manifest> => {
       const graph = createGraph(options, options.schedule);
       const context = { options, cache, guest, inputs, keys, library, folder, scratch };
@@ -95,6 +107,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
       return last.result();
     };
     const manifest = await writeBundle(path, build, signal);
+    await remember.write(path, manifest, inputs.lock());
     await reportOutputs(path, manifest, reporter);
     return { path, manifest };
   } finally {

@@ -57,11 +57,16 @@ export async function findGuest(
   };
 }
 
+/** All its files. */
+export const guestPaths = (guest: GuestFiles): readonly string[] => [
+  guest.init,
+  ...systemFiles(guest).map(({ from }) => from),
+];
+
 /** SHA-256 over the names and bytes of all its files, in hexadecimal. */
 export async function digestGuest(guest: GuestFiles): Promise<string> {
   const digest = createHash('sha256');
-  const files = [guest.init, ...systemFiles(guest).map(({ from }) => from)];
-  for (const path of files) {
+  for (const path of guestPaths(guest)) {
     const bytes = await readFile(path);
     digest.update(`${basename(path)}\0${bytes.length}\0`).update(bytes);
   }

@@ -4,11 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildInput, BuildRecord, OriginRuns, RecordedEntry } from '../bundle/build-record.ts';
 import { formatLock, type Lock } from '../recipe/lockfile.ts';
-import type { RecipePath } from '../recipe/issues.ts';
 import type { Recipe } from '../recipe/parse.ts';
-import { kernelSourceOf } from '../recipe/schema.ts';
-import { isLocalDeb } from './inputs.ts';
-import { payloadsOf } from './payloads.ts';
+import { recipeInputs } from './recipe-inputs.ts';
 import { formatRecipePath } from './recipe-path.ts';
 import type { KernelFiles } from './steps/kernel.ts';
 
@@ -59,52 +56,10 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
   };
 }
 
-/** Everything that the recipe names, in its order. */
 function namedInputs(recipe: Recipe, { lock, guest }: RecordParts): BuildInput[] {
-  const inputs: BuildInput[] = [];
-  const add = (
-    at: RecipePath,
-    kind: string,
-    name: string,
-    more: Pick<BuildInput, 'version' | 'digest'> = {},
-  ): void => {
+  return recipeInputs(recipe, lock).map(({ at, kind, name, pinned }) => {
     const { file, line } = recipe.positionOf(at);
-    inputs.push({ at: formatRecipePath(at), file, line, kind, name, ...more });
-  };
-  const ofDeb = (name: string): Pick<BuildInput, 'version' | 'digest'> => {
-    const deb = isLocalDeb(name) ? undefined : lock.debs[name];
-    if (deb === undefined) return {};
-    return { version: `${deb.package} ${deb.version}`, digest: `sha256:${deb.sha256}` };
-  };
-  const kernel = kernelSourceOf(recipe.data);
-  if ('deb' in kernel) add(['kernel', 'source'], 'kernel', kernel.deb, ofDeb(kernel.deb));
-  else add(['kernel', 'source'], 'kernel', kernel.file);
-  for (const [name, { contents }] of Object.entries(recipe.data.partitions)) {
-    for (const [index, source] of contents.entries()) {
-      const [kind = '', value] = Object.entries(source)[0] ?? [];
-      const more = 'deb' in source ? ofDeb(source.deb) : {};
-      const known = 'guest' in source ? { digest: `sha256:${guest}` } : more;
-      add(['partitions', name, 'contents', index], kind, String(value), known);
-    }
-  }
-  for (const { data, at } of payloadsOf(recipe)) {
-    if (data.build) add([...at, 'build'], 'build', data.build.command.join(' '));
-    for (const [abi, paths] of Object.entries(data.libraries)) {
-      for (const [index, path] of (paths ?? []).entries()) {
-        add([...at, 'libraries', abi, index], 'library', path);
-      }
-    }
-    for (const [index, { file }] of data.files.entries()) {
-      add([...at, 'files', index], 'file', file);
-    }
-    if (data.assets !== undefined) add([...at, 'assets'], 'assets', data.assets);
-    if (typeof data.config === 'string') add([...at, 'config'], 'config', data.config);
-    for (const [index, { apk }] of data.extraApks.entries()) {
-      add([...at, 'extraApks', index], 'apk', apk);
-    }
-    for (const [index, path] of data.interfaces.entries()) {
-      add([...at, 'interfaces', index], 'interface', path);
-    }
-  }
-  return inputs;
+    const digest = kind === 'guest' ? { digest: `sha256:${guest}` } : {};
+    return { at: formatRecipePath(at), file, line, kind, name, ...digest, ...pinned };
+  });
 }

@@ -83,6 +83,8 @@ export interface CommandArguments {
   flag(name: string): boolean;
   number(name: string): number;
   optionalNumber(name: string): number | undefined;
+  /** Whatever was given, undefined for nothing. */
+  any(name: string): unknown;
 }
 
 const argumentsOf = (parsed: Readonly<Record<string, unknown>>): CommandArguments => ({
@@ -93,6 +95,7 @@ const argumentsOf = (parsed: Readonly<Record<string, unknown>>): CommandArgument
   flag: (name) => parsed[name] === true,
   number: (name) => parsed[name] as number,
   optionalNumber: (name) => parsed[name] as number | undefined,
+  any: (name) => parsed[name],
 });
 
 /** Of every command. */

@@ -1,17 +1,17 @@
-import { join } from 'node:path';
-import { buildImage } from '../../builder/build.ts';
-import type { ChosenKey } from '../../builder/keys.ts';
-import { packagesOf, readLock } from '../../builder/lock.ts';
-import { findKeyFolder } from '../../builder/workspace.ts';
+import { readStamp, watchInputs } from '../../cache/build-stamp.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
-import { UsageError } from '../../core/errors.ts';
-import { parseSourceDate } from '../../core/source-date.ts';
-import { readRecipe, type Recipe } from '../../recipe/parse.ts';
-import type { InputsSubject } from '../../signing/policy/release.ts';
-import type { CommandArguments, CommandDefinition } from '../command.ts';
-import { packageRoot } from '../package-root.ts';
-import { lastText } from './avb/options.ts';
-import { signingOptions, withSigning } from '../signing/session.ts';
+import type { StampedResult } from '../../builder/stamp.ts';
+import type { Manifest } from '../../bundle/manifest.ts';
+import { measurementsOf } from '../../bundle/measurements.ts';
+import { writeFileAtomic } from '../../io/atomic-output.ts';
+import type {
+  CommandArguments,
+  CommandContext,
+  CommandDefinition,
+  CommandResult,
+} from '../command.ts';
+import { stampSubject } from '../image/stamp-subject.ts';
+import { signingOptions } from '../signing/options.ts';
 import { formatSize } from '../terminal.ts';
 
 const text = { type: 'string', requiresArg: true } as const;
@@ -49,15 +49,6 @@ const keyOptions = {
   'audit-log': signingOptions['audit-log'],
 } as const;
 
-function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKey {
-  return {
-    reference: lastText(args, `${which}-key`),
-    certificate: lastText(args, `${which}-cert`),
-    passphrase: lastText(args, `${which}-key-pass`) ?? lastText(args, 'key-pass'),
-    storePassphrase: lastText(args, 'store-pass'),
-  };
-}
-
 export const imageCommand: CommandDefinition = {
   name: 'image',
   summary: 'Build a recipe into a signed, verified, bootable bundle',
@@ -76,6 +67,15 @@ export const imageCommand: CommandDefinition = {
       default: false,
       describe: 'When a pinned package is gone from every mirror, pin the present one and go on',
     },
+    force: {
+      type: 'boolean',
+      default: false,
+      describe: 'Build also when nothing changed since the last time',
+    },
+    'metadata-file': {
+      ...text,
+      describe: 'Write the measurements and files of the bundle into this file, as JSON',
+    },
     ...keyOptions,
   },
   examples: [
@@ -89,64 +89,59 @@ export const imageCommand: CommandDefinition = {
     ['image . -q', 'the recipe in this folder, printing only the result'],
   ],
   async run(args, context) {
-    const { env, reporter, signal } = context;
     const started = performance.now();
-    const recipe = await readRecipe(args.text('recipe'));
-    const keyFolder =
-      args.optionalText('keys') ?? (await findKeyFolder(process.cwd(), [recipe.directory], env));
-    return withSigning({ inputs: [] }, args, context, async (session) => {
-      await session.review(await describeInputs(recipe, args.flag('relock')));
-      const result = await buildImage({
-        recipe,
-        output: args.optionalText('output') ?? join('out', recipe.data.name),
-        packageRoot,
-        keyFolder,
-        keys: { image: chosenKey(args, 'image'), payload: chosenKey(args, 'payload') },
-        openKey: (reference, artefact, access) => session.key(reference, artefact, access),
-        review: (subject) => session.review(subject),
-        manifestSignature: args.flag('manifest-signature'),
-        cacheDirectory: defaultCacheDirectory(env),
-        sourceDate: sourceDate(env),
-        relockMissing: args.flag('relock'),
-        env,
-        reporter,
-        signal,
-      });
-      const { manifest, path } = result;
-      const size = manifest.files.reduce((sum, file) => sum + file.size, 0);
-      const seconds = ((performance.now() - started) / 1000).toFixed(2);
-      return {
-        text: [
-          `${path}: ${manifest.files.length} files, ${formatSize(size)}, signed with ${manifest.release} keys, in ${seconds} s`,
-          `  vbmeta digest  ${manifest.chain.vbmetaDigest}`,
-          `  root digest    ${manifest.chain.systemRootDigest}`,
-        ].join('\n'),
-        json: { path, manifest },
-      };
+    const subject = await stampSubject(args, context);
+    const known = subject && !args.flag('force') && (await readStamp(cacheOf(context), subject));
+    if (known) {
+      const { path, manifest } = known.value as unknown as StampedResult;
+      await writeMetadata(args, manifest);
+      return describe({ path, manifest, upToDate: true }, started);
+    }
+    const stamp = subject && { subject, inputs: watchInputs() };
+    const { buildRecipe } = await import('../image/build-recipe.ts');
+    return buildRecipe(args, context, stamp, async ({ path, manifest }) => {
+      await writeMetadata(args, manifest);
+      return describe({ path, manifest, upToDate: false }, started);
     });
   },
 };
 
-/** What the build takes from elsewhere. With --relock, what is not there any more is whatever is there now. */
-async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {
-  const names = packagesOf(recipe).map(({ name }) => name);
-  const lock = await readLock(recipe);
-  return {
-    kind: 'inputs',
-    name: recipe.data.name,
-    unpinned: relock ? names : names.filter((name) => lock?.debs[name] === undefined),
-    pinWith: relock
-      ? `leave out --relock, and look at what microbuild lock ${recipe.directory} changes`
-      : `microbuild lock ${recipe.directory}`,
-  };
+const cacheOf = ({ env }: CommandContext): { readonly directory: string } => ({
+  directory: defaultCacheDirectory(env),
+});
+
+/** `--metadata-file`: what to write down of a build, for the steps of a pipeline behind it. */
+async function writeMetadata(args: CommandArguments, manifest: Manifest): Promise<void> {
+  const file = args.optionalText('metadata-file');
+  if (file === undefined) return;
+  const { name, arch, release, keys, files } = manifest;
+  const metadata = { name, arch, release, keys, measurements: measurementsOf(manifest), files };
+  await writeFileAtomic(file, `${JSON.stringify(metadata, undefined, 2)}\n`);
 }
 
-function sourceDate(env: NodeJS.ProcessEnv): number {
-  try {
-    return parseSourceDate(env['SOURCE_DATE_EPOCH']);
-  } catch (cause) {
-    throw new UsageError('usage', cause instanceof Error ? cause.message : String(cause), {
-      cause,
-    });
-  }
+interface ImageResult extends StampedResult {
+  /** Whether there was nothing to do. */
+  readonly upToDate: boolean;
+}
+
+function describe({ path, manifest, upToDate }: ImageResult, started: number): CommandResult {
+  const measurements = measurementsOf(manifest);
+  const size = manifest.files.reduce((sum, file) => sum + file.size, 0);
+  const seconds = ((performance.now() - started) / 1000).toFixed(2);
+  const files = `${manifest.files.length} files, ${formatSize(size)}`;
+  const signed = `signed with ${manifest.release} keys`;
+  const roots = Object.entries(measurements.partitions).map(
+    ([name, digest]) =>
+      `  root digest    ${digest}${Object.keys(measurements.partitions).length > 1 ? ` (${name})` : ''}`,
+  );
+  return {
+    text: [
+      upToDate
+        ? `${path}: up to date, ${files}, ${signed}`
+        : `${path}: ${files}, ${signed}, in ${seconds} s`,
+      `  vbmeta digest  ${measurements.vbmetaDigest}`,
+      ...roots,
+    ].join('\n'),
+    json: { path, upToDate, measurements, manifest },
+  };
 }

@@ -1,0 +1,79 @@
+/** All files and folders whose change could change a build, for its stamp. */
+
+import { readdir } from 'node:fs/promises';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { payloadCompiler } from '../core/arch.ts';
+import { parseKeyReference, resolveKeyReference } from '../signing/keys/reference.ts';
+import type { Recipe } from '../recipe/parse.ts';
+import type { Lock } from '../recipe/lockfile.ts';
+import { guestPaths, type GuestFiles } from './guest.ts';
+import { lockFile } from './lock.ts';
+import { payloadsOf } from './payloads.ts';
+import { recipeInputs } from './recipe-inputs.ts';
+
+export interface WatchedBuild {
+  readonly recipe: Recipe;
+  readonly lock: Lock;
+  readonly guest: GuestFiles;
+  /** The keys that sign, by reference, and files that belong to them. */
+  readonly keys: readonly string[];
+  readonly packageRoot: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * @returns absolute paths of what is there and what is looked for; undefined when the build depends on what is no file, such
+ *   as a key in a token.
+ */
+export async function watchedPaths(build: WatchedBuild): Promise<readonly string[] | undefined> {
+  const { recipe, lock, guest, packageRoot, env } = build;
+  const paths = new Set<string>([
+    ...recipe.files.map(({ path }) => join(recipe.directory, path)),
+    lockFile(recipe),
+    ...guestPaths(guest),
+    join(packageRoot, 'package.json'),
+  ]);
+  for (const reference of build.keys) {
+    const key = parseKeyReference(resolveKeyReference(reference, recipe.directory));
+    if (key.kind === 'pkcs11' || key.kind === 'helper') return undefined;
+    paths.add(resolve(key.path));
+  }
+  for (const { path } of recipeInputs(recipe, lock)) {
+    if (path === undefined) continue;
+    paths.add(path);
+    for (const below of await listBelow(path)) paths.add(below);
+  }
+  for (const { data } of payloadsOf(recipe)) {
+    if (data.build === undefined) continue;
+    const compiler = payloadCompiler(recipe.data.arch, recipe.data.runtime);
+    for (const program of [data.build.command[0] ?? '', compiler?.split(' ', 1)[0] ?? '']) {
+      for (const path of placesOf(program, packageRoot, env)) paths.add(path);
+    }
+    for (const folder of [guest.includeFolder, guest.libraryFolder]) {
+      paths.add(folder);
+      for (const below of await listBelow(folder)) paths.add(below);
+    }
+  }
+  return [...paths];
+}
+
+/** Where a program is looked for. */
+function placesOf(program: string, packageRoot: string, env: NodeJS.ProcessEnv): string[] {
+  if (program === '') return [];
+  if (isAbsolute(program)) return [program];
+  if (program.includes('/')) return [];
+  const folders = [join(packageRoot, '.tools', 'bin'), ...(env['PATH'] ?? '').split(delimiter)];
+  return folders.filter((folder) => folder !== '').map((folder) => join(resolve(folder), program));
+}
+
+/** Everything below a folder; nothing below what is none. */
+async function listBelow(path: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    return entries.map((entry) => `${entry.parentPath}/${entry.name}`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR' || code === 'ENOENT') return [];
+    throw error;
+  }
+}

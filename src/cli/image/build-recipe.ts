@@ -1,0 +1,83 @@
+/** The build behind `microbuild image`, once it is known that there is something to do. */
+
+import { join } from 'node:path';
+import { buildImage, type BuildResult, type BuildStamp } from '../../builder/build.ts';
+import type { ChosenKey } from '../../builder/keys.ts';
+import { packagesOf, readLock } from '../../builder/lock.ts';
+import { findKeyFolder } from '../../builder/workspace.ts';
+import { defaultCacheDirectory } from '../../cache/store.ts';
+import { UsageError } from '../../core/errors.ts';
+import { parseSourceDate } from '../../core/source-date.ts';
+import { readRecipe, type Recipe } from '../../recipe/parse.ts';
+import type { InputsSubject } from '../../signing/policy/release.ts';
+import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
+import { lastText } from '../commands/avb/options.ts';
+import { packageRoot } from '../package-root.ts';
+import { withSigning } from '../signing/session.ts';
+
+/** @param tell Says what was built, while the keys are still open. */
+export async function buildRecipe(
+  args: CommandArguments,
+  context: CommandContext,
+  stamp: BuildStamp | undefined,
+  tell: (result: BuildResult) => Promise<CommandResult>,
+): Promise<CommandResult> {
+  const { env, reporter, signal } = context;
+  const recipe = await readRecipe(args.text('recipe'));
+  const keyFolder =
+    args.optionalText('keys') ?? (await findKeyFolder(process.cwd(), [recipe.directory], env));
+  return withSigning({ inputs: [] }, args, context, async (session) => {
+    await session.review(await describeInputs(recipe, args.flag('relock')));
+    const result = await buildImage({
+      recipe,
+      output: args.optionalText('output') ?? join('out', recipe.data.name),
+      packageRoot,
+      keyFolder,
+      keys: { image: chosenKey(args, 'image'), payload: chosenKey(args, 'payload') },
+      openKey: (reference, artefact, access) => session.key(reference, artefact, access),
+      review: (subject) => session.review(subject),
+      manifestSignature: args.flag('manifest-signature'),
+      cacheDirectory: defaultCacheDirectory(env),
+      sourceDate: sourceDate(env),
+      relockMissing: args.flag('relock'),
+      stamp,
+      env,
+      reporter,
+      signal,
+    });
+    return tell(result);
+  });
+}
+
+function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKey {
+  return {
+    reference: lastText(args, `${which}-key`),
+    certificate: lastText(args, `${which}-cert`),
+    passphrase: lastText(args, `${which}-key-pass`) ?? lastText(args, 'key-pass'),
+    storePassphrase: lastText(args, 'store-pass'),
+  };
+}
+
+/** What the build takes from elsewhere. With --relock, what is not there any more is whatever is there now. */
+async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {
+  const names = packagesOf(recipe).map(({ name }) => name);
+  const lock = await readLock(recipe);
+  return {
+    kind: 'inputs',
+    name: recipe.data.name,
+    unpinned: relock ? names : names.filter((name) => lock?.debs[name] === undefined),
+    pinWith: relock
+      ? `leave out --relock, and look at what microbuild lock ${recipe.directory} changes`
+      : `microbuild lock ${recipe.directory}`,
+  };
+}
+
+function sourceDate(env: NodeJS.ProcessEnv): number {
+  try {
+    return parseSourceDate(env['SOURCE_DATE_EPOCH']);
+  } catch (cause) {
+    throw new UsageError('usage', cause instanceof Error ? cause.message : String(cause), {
+      cause,
+    });
+  }
+}
