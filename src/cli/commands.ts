@@ -15,6 +15,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   instance: async () => (await import('./commands/instance/group.ts')).instanceCommands,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
+  diff: async () => (await import('./commands/diff.ts')).diffCommand,
   sign: async (verb) => (await import('./commands/sign/group.ts')).loadSignGroup(verb),
   keys: async () => (await import('./commands/keys/group.ts')).keysCommands,
   avb: async () => (await import('./commands/avb/group.ts')).avbCommands,

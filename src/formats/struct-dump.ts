@@ -1,4 +1,4 @@
-/** A record as `inspect` shows it: every field by its specification's name, with its offset. */
+/** A record as `inspect` shows it: every field by its specification's name, with its offset and size. */
 
 import { toHex } from '../core/digest.ts';
 import type { DumpField } from '../core/dump.ts';
@@ -20,8 +20,10 @@ export function dumpFields<K extends string>(
   let at = offset;
   return (Object.keys(fields) as K[]).map((name) => {
     const value: FieldValue = values[name];
-    const field = { name, value: value instanceof Uint8Array ? toHex(value) : value, offset: at };
-    at += fields[name].size;
+    const { size } = fields[name];
+    const shown = value instanceof Uint8Array ? toHex(value) : value;
+    const field = { name, value: shown, offset: at, size };
+    at += size;
     return field;
   });
 }

@@ -74,6 +74,8 @@ export type Values<F extends Fields> = { [K in keyof F]: F[K] extends Field<infe
 export interface Struct<F extends Fields> {
   readonly name: string;
   readonly size: number;
+  /** The declaration: names, in order, with their sizes. */
+  readonly fields: F;
   encode(values: Values<F>): Uint8Array;
   /** Encodes into `target` at `at`: the hot path, which allocates nothing. */
   encodeInto(target: DataView, at: number, values: Values<F>): void;
@@ -99,6 +101,7 @@ export function struct<F extends Fields>(name: string, size: number, fields: F):
   return {
     name,
     size,
+    fields,
     encode(values) {
       const out = new Uint8Array(size);
       this.encodeInto(new DataView(out.buffer), 0, values);

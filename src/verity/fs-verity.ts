@@ -21,7 +21,7 @@ export type FsVerityAlgorithm = keyof typeof ALGORITHM_NUMBERS;
 const MAX_SALT = 32;
 
 /** `struct fsverity_descriptor`, without the signature that may follow it. */
-const FsverityDescriptor = struct('fsverity_descriptor', 256, {
+export const FsverityDescriptor = struct('fsverity_descriptor', 256, {
   version: u8,
   hash_algorithm: u8,
   log_blocksize: u8,

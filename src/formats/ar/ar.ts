@@ -15,7 +15,7 @@ const MAGIC = '!<arch>\n';
 const MAX_MEMBERS = 64;
 
 /** `struct ar_hdr`: text fields, padded with spaces. */
-const arHeader = struct('ar_hdr', 60, {
+export const arHeader = struct('ar_hdr', 60, {
   ar_name: bytes(16),
   ar_date: bytes(12),
   ar_uid: bytes(6),

@@ -45,7 +45,7 @@ const hex8: Field<number> = {
 };
 
 /** `struct cpio_newc_header`. */
-const header = struct('cpio newc header', 110, {
+export const cpioHeader = struct('cpio newc header', 110, {
   c_magic: bytes(6),
   c_ino: hex8,
   c_mode: hex8,
@@ -108,9 +108,9 @@ export function encodeMemberHead(
   if (name.length === 0 || name.length >= NAME_MAX || name.includes(0)) {
     throw new RangeError(`Cannot store cpio member ${JSON.stringify(member.name.slice(0, 80))}`);
   }
-  const out = new Uint8Array(alignUp(header.size + name.length + 1, 4));
+  const out = new Uint8Array(alignUp(cpioHeader.size + name.length + 1, 4));
   out.set(
-    header.encode({
+    cpioHeader.encode({
       c_magic: new TextEncoder().encode(MAGIC),
       c_ino: ino,
       c_mode: member.mode,
@@ -128,7 +128,7 @@ export function encodeMemberHead(
       c_check: 0,
     }),
   );
-  out.set(name, header.size);
+  out.set(name, cpioHeader.size);
   return out;
 }
 
@@ -138,7 +138,7 @@ const encodeTrailer = (): Uint8Array => encodeMemberHead({ name: TRAILER, mode: 
 /** How many bytes a member takes in the archive. */
 function memberSize(member: CpioMember): number {
   const name = Buffer.byteLength(member.name);
-  return alignUp(header.size + name + 1, 4) + alignUp(member.content?.size ?? 0, 4);
+  return alignUp(cpioHeader.size + name + 1, 4) + alignUp(member.content?.size ?? 0, 4);
 }
 
 /**
@@ -209,20 +209,20 @@ function decodeName(data: Uint8Array, offset: number): string {
  * @throws {FormatError} when there is none, or its data ends behind the source.
  */
 export async function readMember(source: ByteSource, offset: number): Promise<CpioEntry> {
-  if (offset + header.size > source.size) {
-    refuse('truncated', `a header needs ${header.size} bytes`, offset);
+  if (offset + cpioHeader.size > source.size) {
+    refuse('truncated', `a header needs ${cpioHeader.size} bytes`, offset);
   }
-  const raw = await source.read(offset, header.size);
+  const raw = await source.read(offset, cpioHeader.size);
   if (Buffer.from(raw.subarray(0, 6)).toString('latin1') !== MAGIC) {
     refuse('bad-magic', `a header begins with "${MAGIC}"`, offset);
   }
-  const head = header.decode(raw);
+  const head = cpioHeader.decode(raw);
   const nameSize = head.c_namesize;
   if (nameSize < 2 || nameSize > NAME_MAX) {
     refuse('too-large', `a name has ${nameSize} bytes`, offset + 94);
   }
-  const nameOffset = offset + header.size;
-  const dataOffset = offset + alignUp(header.size + nameSize, 4);
+  const nameOffset = offset + cpioHeader.size;
+  const dataOffset = offset + alignUp(cpioHeader.size + nameSize, 4);
   if (dataOffset + head.c_filesize > source.size) {
     refuse('truncated', `a member of ${head.c_filesize} bytes ends behind the archive`, offset);
   }
