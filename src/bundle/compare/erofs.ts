@@ -15,15 +15,15 @@ import { compareSuperblocks } from './erofs-superblock.ts';
 import type { InputPlace } from './finding.ts';
 import type { Scope } from './recorder.ts';
 
-/** Where the inodes of an image come from, by their place in the walk. */
-export type OriginOf = (inode: number) => InputPlace | undefined;
+/** Where the names of an image come from, by their place in the walk. */
+export type OriginOf = (name: number) => InputPlace | undefined;
 
 /** One image's part of the walk. */
 interface Walk {
   readonly reader: ErofsReader;
   readonly seen: Set<number>;
   readonly originOf: OriginOf;
-  /** Inodes met so far: hard links count once. */
+  /** Names met so far, the root among them. */
   count: number;
 }
 
@@ -35,11 +35,9 @@ interface Met {
 
 function meet(walk: Walk, inode: ErofsInode): Met {
   const isFirst = !walk.seen.has(inode.nid);
-  const input = isFirst ? walk.originOf(walk.count) : undefined;
-  if (isFirst) {
-    walk.seen.add(inode.nid);
-    walk.count += 1;
-  }
+  const input = walk.originOf(walk.count);
+  walk.count += 1;
+  walk.seen.add(inode.nid);
   return { inode, isFirst, input };
 }
 

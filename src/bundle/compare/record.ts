@@ -38,7 +38,7 @@ const findPlace = (record: BuildRecord, at: string): InputPlace | undefined => {
 };
 
 /**
- * Where the inodes of a partition come from, by their place in the walk.
+ * Where the names of a partition come from, by their place in the walk.
  *
  * @param name As in the recipe.
  */
@@ -52,12 +52,12 @@ export function originsOf(record: BuildRecord | undefined, name: string): Origin
   let end = 0;
   for (const [count] of runs) ends.push((end += count));
   const places = new Map<number, InputPlace | undefined>();
-  return (inode) => {
+  return (walked) => {
     let low = 0;
     let high = ends.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((ends[middle] ?? 0) <= inode) low = middle + 1;
+      if ((ends[middle] ?? 0) <= walked) low = middle + 1;
       else high = middle;
     }
     const source = runs[low]?.[1] ?? -1;

@@ -4,7 +4,7 @@ import { FormatError } from '../../core/errors.ts';
 import { readAr } from '../../formats/ar/ar.ts';
 import { readCpio, type CpioEntry } from '../../formats/cpio/newc.ts';
 import { decompress } from '../../formats/tar/decompress.ts';
-import { readTar, type TarEntry } from '../../formats/tar/read.ts';
+import { readTar, type StreamedEntry } from '../../formats/tar/read.ts';
 import { openEntry, readLocalHeader } from '../../formats/zip/entry.ts';
 import { readZip, type ZipEntry } from '../../formats/zip/read.ts';
 import { sliceSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
@@ -155,7 +155,7 @@ async function skipZeros(source: ByteSource, from: number): Promise<number> {
   return at;
 }
 
-function tarEntry(entry: TarEntry): EntryData {
+function tarEntry({ entry, data }: StreamedEntry): EntryData {
   const { path, kind, mode, uid, gid, mtime, xattrs } = entry;
   const storage: Record<string, string> = {};
   for (const [name, value] of xattrs) storage[`xattr ${name}`] = Buffer.from(value).toString('hex');
@@ -174,7 +174,7 @@ function tarEntry(entry: TarEntry): EntryData {
       ...('target' in entry && { target: entry.target }),
       storage,
     },
-    data: entry.kind === 'file' ? entry.data : nothing,
+    data: entry.kind === 'file' ? data : nothing,
   };
 }
 
