@@ -77,7 +77,7 @@ function layoutFor(sizes: readonly { readonly name: string; readonly size: numbe
   });
 }
 
-/** Writes a new file at `path`. */
+/** Writes a new file at `path`, which is not flushed yet. */
 export async function writeOsImage(path: string, options: OsImageOptions): Promise<OsImage> {
   const signing = {
     algorithm: options.image.algorithm,
@@ -111,7 +111,7 @@ export async function writeOsImage(path: string, options: OsImageOptions): Promi
     await file.write(layout.partitions[0]?.offset ?? 0, vbmeta);
     return { vbmeta, partitions: Object.fromEntries(written) };
   } finally {
-    await file.close();
+    await file.close({ flush: false });
   }
 }
 
