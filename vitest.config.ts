@@ -14,6 +14,7 @@ const project = (name: string, testTimeout: number, fileParallelism = true) => (
 // oxlint-disable-next-line import/no-default-export -- vitest asks for one
 export default defineConfig({
   test: {
+    globalSetup: ['test/support/shared-keys.ts'],
     projects: [
       project('unit', 30_000),
       project('golden', 60_000),

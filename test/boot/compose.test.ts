@@ -24,7 +24,7 @@ const run = (...args: readonly string[]): Promise<CliResult> =>
 
 beforeAll(async () => {
   sandbox = openSandbox();
-  stranger = openSandbox();
+  stranger = openSandbox({ keys: 'own' });
   os = await image(sandbox, copyHello(at('hello')), 'os');
   for (const [by, name] of [
     [sandbox, 'own'],

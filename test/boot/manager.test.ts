@@ -16,7 +16,7 @@ let stranger: Sandbox;
 
 beforeAll(async () => {
   sandbox = openSandbox();
-  stranger = openSandbox();
+  stranger = openSandbox({ keys: 'own' });
   const config = '{ task: { type: microdroid_launcher, command: libprobe.so } }';
   const one = await buildBundle(sandbox, managerRecipe(sandbox, 'one', 'entry: libprobe.so'));
   const two = await buildBundle(sandbox, managerRecipe(sandbox, 'two', 'entry: libprobe.so'));

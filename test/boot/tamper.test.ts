@@ -187,7 +187,7 @@ describe('a payload of somebody else', () => {
 });
 
 test('a bundle signed by a key that is not trusted does not start', async () => {
-  const other = openSandbox();
+  const other = openSandbox({ keys: 'own' });
   try {
     const path = join(other.folder, 'bundle');
     const recipe = copyHello(join(other.folder, 'hello'));

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { copySharedKeys } from './shared-keys.ts';
 
 export interface CliResult {
   readonly status: number;
@@ -21,11 +22,13 @@ export interface Sandbox {
   dispose(): void;
 }
 
-export function openSandbox(): Sandbox {
+/** @param keys `own` for development keys that no other sandbox has: they are made when they are first needed. */
+export function openSandbox({ keys = 'shared' }: { keys?: 'shared' | 'own' } = {}): Sandbox {
   // Short, because sockets have short paths.
   const folder = mkdtempSync(join(tmpdir(), 'mb-'));
   const runtime = join(folder, 'run');
   mkdirSync(runtime, { mode: 0o700 });
+  if (keys === 'shared') copySharedKeys(join(folder, 'keys'));
   const base: NodeJS.ProcessEnv = {
     ...process.env,
     MICROBUILD_KEYS: join(folder, 'keys'),
