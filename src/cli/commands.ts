@@ -4,6 +4,7 @@ import type { Command } from './command.ts';
 
 /** The code of a command is loaded when it is called: that of all takes longer than most of them run. */
 const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
+  init: async () => (await import('./commands/init.ts')).initCommand,
   image: async () => (await import('./commands/image.ts')).imageCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   call: async () => (await import('./commands/call.ts')).callCommand,
