@@ -11,6 +11,7 @@ import type { Cache } from '../cache/store.ts';
 import { fromHex, toHex } from '../core/digest.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
 import type { NativeLibrary } from '../native/library.ts';
+import { createNativeScanner } from '../native/scan-tree.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import type { BuildOptions } from './build.ts';
@@ -177,7 +178,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
 
   // Each file is brought to the device, and hashed for the manifest, while other steps still work.
   const settle = (name: string, by: Step<unknown>) =>
-    graph.step({ name: `settle ${name}`, needs: [by] }, () => settleFile(folder, name));
+    graph.step({ name: `settle ${name}`, needs: [by] }, () => settleFile(folder, name, library));
   const settled = [
     settle(BUNDLE_FILES.os, os),
     ...payloads.map(({ disk }, index) => settle(disk, disks[index] as Step<WrittenPayload>)),
@@ -210,7 +211,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
         lock: context.inputs.lock(),
         files: [
           ...settled.map((step) => step.result()),
-          ...(await Promise.all(own.map((name) => settleFile(folder, name)))),
+          ...(await Promise.all(own.map((name) => settleFile(folder, name, library)))),
         ],
       });
       const text = formatManifest(manifest);
@@ -280,7 +281,7 @@ function payloadBuildStep(
 }
 
 function treeStep(graph: Graph, context: BuildContext, name: string): Step<PartitionTree> {
-  const { options, guest, inputs, cache } = context;
+  const { options, guest, inputs, cache, library } = context;
   const { recipe, sourceDate, env, reporter } = options;
   return graph.step(
     {
@@ -298,6 +299,7 @@ function treeStep(graph: Graph, context: BuildContext, name: string): Step<Parti
         cache,
         blobs: inputs.blobs,
         guest: () => guestTree(guest, sourceDate),
+        scan: library && createNativeScanner(library),
         sourceDate,
         env,
         signal,

@@ -8,7 +8,7 @@ import { stat } from 'node:fs/promises';
 import { ARCHITECTURES } from '../../core/arch.ts';
 import { FormatError, RecipeError, UsageError } from '../../core/errors.ts';
 import type { Cache } from '../../cache/store.ts';
-import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
+import { fileContent, readDiskTree, type DiskScanner } from '../../io/disk-tree.ts';
 import {
   bytesContent,
   directory,
@@ -64,6 +64,8 @@ export interface SourcesContext {
   readonly blobs: Pick<Blobs, 'fetch'>;
   /** The tree of `{ guest: runtime }`. */
   guest(): Promise<Directory>;
+  /** What finds the files of folders; default: Node's functions. */
+  readonly scan?: DiskScanner | undefined;
   /** Seconds since 1970: no file is newer, and what has no time of its own has this one. */
   readonly sourceDate: number;
   readonly env: NodeJS.ProcessEnv;
@@ -115,7 +117,7 @@ async function treeOf(source: PartitionSource, context: SourceContext): Promise<
   if ('guest' in source) return { tree: await context.guest() };
   if ('deb' in source) return { tree: await debTree(source, context) };
   if ('dir' in source) {
-    const tree = await readDiskTree(inputPath(recipe, source.dir), mtime);
+    const tree = await readDiskTree(inputPath(recipe, source.dir), mtime, context.scan);
     return { tree: placed(source.to, tree, mtime) };
   }
   if ('git' in source) {

@@ -4,10 +4,17 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManifestFile } from '../../bundle/manifest.ts';
 import { digestFile } from '../../cache/store.ts';
+import { createNativeFileDigester } from '../../native/file-digest.ts';
+import type { NativeLibrary } from '../../native/library.ts';
 
 /** @param name Below `folder`. */
-export async function settleFile(folder: string, name: string): Promise<ManifestFile> {
+export async function settleFile(
+  folder: string,
+  name: string,
+  library: NativeLibrary | undefined,
+): Promise<ManifestFile> {
   const path = join(folder, name);
+  const digest = library === undefined ? digestFile : createNativeFileDigester(library);
   const flush = async (): Promise<void> => {
     const handle = await open(path, 'r');
     try {
@@ -16,6 +23,6 @@ export async function settleFile(folder: string, name: string): Promise<Manifest
       await handle.close();
     }
   };
-  const [, digest] = await Promise.all([flush(), digestFile(path)]);
-  return { path: name, ...digest };
+  const [found] = await Promise.all([digest(path), flush()]);
+  return { path: name, ...found };
 }
