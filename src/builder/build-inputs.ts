@@ -10,7 +10,9 @@ import type { Recipe } from '../recipe/parse.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
 import { inputPath } from './inputs.ts';
 import { openBlobs, type Blobs } from './fetch.ts';
-import { requireLock } from './lock.ts';
+import { createGraph } from './graph.ts';
+import { pinsOf, requireLock, type NamedPin } from './lock.ts';
+import { checkPins, presentTools } from './lock/tool-pins.ts';
 import { updateLock } from './lock/update.ts';
 import type { AptContext } from './sources/apt.ts';
 import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
@@ -34,16 +36,31 @@ export interface BuildInputOptions extends AptContext {
   readonly relockMissing: boolean;
   /** Whether nothing is asked but the cache and `vendor/`. */
   readonly offline?: boolean | undefined;
+  /** Whether what the lock says otherwise than what is there is an error; else it is a warning. */
+  readonly locked?: boolean | undefined;
+  /** Folder of microbuild's package.json. */
+  readonly packageRoot: string;
   readonly reporter: Reporter;
 }
 
-/** @throws {UsageError} `lock` when the recipe names something that is not pinned. */
+/**
+ * Gets everything that the recipe needs of its lock, several blobs at once.
+ *
+ * @throws {UsageError} `lock` when the recipe names something that is not pinned, or a pinned blob is gone.
+ */
 export async function openBuildInputs(
   recipe: Recipe,
   options: BuildInputOptions,
 ): Promise<BuildInputs> {
   const blobs = openBlobs({ ...options, recipe });
   let lock = await requireLock(recipe);
+  await checkPins(recipe, lock, {
+    locked: options.locked === true,
+    tools: () => presentTools(options.packageRoot, recipe, options.env),
+    reporter: options.reporter,
+  });
+  // What is to be pinned anew when it is gone is asked for one by one.
+  if (!options.relockMissing) await fetchInputs(blobs, pinsOf(recipe, lock), options);
   // Steps run side by side, and the lock is one file.
   let relocked: Promise<unknown> = Promise.resolve();
   const relock = async (name: string, gone: LockedDeb): Promise<LockedDeb> => {
@@ -92,6 +109,22 @@ export async function openBuildInputs(
       };
     },
   };
+}
+
+/** Fetches what is missing, as a step of its own. */
+async function fetchInputs(
+  blobs: Blobs,
+  pins: readonly NamedPin[],
+  context: Pick<BuildInputOptions, 'reporter' | 'signal'>,
+): Promise<void> {
+  if (pins.length === 0) return;
+  const graph = createGraph(context);
+  graph.step({ name: 'fetch', title: 'Pinned inputs', needs: [] }, async (_, { note }) => {
+    const { fetched } = await blobs.fetchAll(pins);
+    note.cached = fetched === 0;
+    note.detail = fetched === 0 ? `${pins.length}` : `${fetched} of ${pins.length} fetched`;
+  });
+  await graph.run();
 }
 
 /** The files of a package. */

@@ -45,6 +45,10 @@ export interface BuildOptions {
   readonly sourceDate: number;
   /** Pins a package anew when no mirror has the pinned one any more, and goes on. */
   readonly relockMissing: boolean;
+  /** Refuses what the lock does not pin, or pins otherwise: tools, and files of the recipe. */
+  readonly locked?: boolean | undefined;
+  /** Asks nothing but the cache and `vendor/` beside the recipe. */
+  readonly offline?: boolean | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly reporter: Reporter;
   readonly signal?: AbortSignal | undefined;
@@ -87,8 +91,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   });
   const guest = await findGuest(options.packageRoot, recipe.data, env);
   const cache = await openCache(options.cacheDirectory);
-  const { relockMissing } = options;
-  const inputs = await openBuildInputs(recipe, { cache, env, signal, relockMissing, reporter });
+  const inputs = await openBuildInputs(recipe, { ...options, cache });
   const library = await loadNativeLibrary();
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);

@@ -68,7 +68,9 @@ export interface Blobs {
    */
   fetch(pin: Pin, update: string): Promise<string>;
   /** Fetches several at once, and reports how far it is as the step `fetch`. */
-  fetchAll(pins: readonly { readonly pin: Pin; readonly update: string }[]): Promise<void>;
+  fetchAll(
+    pins: readonly { readonly pin: Pin; readonly update: string }[],
+  ): Promise<{ /** How many were not in the cache. */ readonly fetched: number }>;
 }
 
 export interface BlobsOptions {
@@ -118,6 +120,8 @@ export function openBlobs(options: BlobsOptions): Blobs {
   const registry = createRegistry({ http, env, signal });
   const context: DownloadContext = { cache, directory, env, signal, http, registry };
   const limit = createLimit(DOWNLOADS_AT_ONCE);
+  /** How many were asked for that the cache did not have. */
+  let count = 0;
   /** Downloads under way, by digest: two sources may want one blob. */
   const underWay = new Map<string, Promise<string>>();
 
@@ -125,7 +129,8 @@ export function openBlobs(options: BlobsOptions): Blobs {
     const sha256 = pinDigest(pin);
     const known = await cache.find(sha256);
     if (known !== undefined) return known;
-    const problems = [`the cache ${cache.directory}: does not have it`];
+    count++;
+    const problems = [`the cache ${cache.directory} does not have it`];
     const vendored = await fromVendor(directory, sha256, cache);
     if ('path' in vendored) return vendored.path;
     problems.push(vendored.problem);
@@ -137,7 +142,7 @@ export function openBlobs(options: BlobsOptions): Blobs {
       });
     }
     if (offline && !(pin.kind === 'git' && isLocalRepository(pin.git))) {
-      throw unavailable(pin, [...problems, 'the network: not asked, because of --offline'], {
+      throw unavailable(pin, [...problems, 'the network was not asked, because of --offline'], {
         hint: `Fetch it once with a network: microbuild vendor ${directory}`,
       });
     }
@@ -178,6 +183,7 @@ export function openBlobs(options: BlobsOptions): Blobs {
   return {
     fetch: (pin, update) => fetch(pin, update, () => undefined),
     async fetchAll(pins) {
+      const before = count;
       const unique = [...new Map(pins.map((each) => [pinDigest(each.pin), each])).values()];
       const total = unique.reduce((sum, { pin }) => sum + pinSize(pin), 0);
       const done = new Map<string, number>();
@@ -195,6 +201,7 @@ export function openBlobs(options: BlobsOptions): Blobs {
       // All are waited for: nothing is left running, and nothing temporary stays.
       const failed = results.find((each) => each.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
+      return { fetched: count - before };
     },
   };
 }
@@ -240,7 +247,7 @@ async function attempt(place: string, work: () => Promise<void>): Promise<string
 const unavailable = (pin: Pin, places: readonly string[], { hint }: { hint: string }): UsageError =>
   new UsageError(
     'lock',
-    `Cannot get ${pinName(pin)}, which microbuild.lock pins:\n${places.map((each) => `  ${each}`).join('\n')}`,
+    `Cannot get ${pinName(pin)}, which microbuild.lock pins: ${places.join('; ')}`,
     { hint },
   );
 
@@ -264,7 +271,7 @@ async function fromVendor(
     if (code === undefined) throw error;
     const absent = code === 'ENOENT' || code === 'ENOTDIR';
     const problem = absent
-      ? `${VENDOR_FOLDER}/ beside the recipe: does not have it`
+      ? `${VENDOR_FOLDER}/ beside the recipe does not have it`
       : `${file}: ${code}`;
     return { problem, damaged: !absent };
   } finally {

@@ -10,12 +10,6 @@ import type { Pin } from './fetch.ts';
 import { isLocalImage } from './fetch/oci-reference.ts';
 import { wantsOf, type Want } from './lock/wants.ts';
 
-/** The packages that a recipe needs pinned, and how a name leads to a package. */
-export const packagesOf = (recipe: Recipe): { name: string; follow: 'kernel' | 'exact' }[] =>
-  wantsOf(recipe).flatMap((want) =>
-    want.section === 'debs' ? [{ name: want.name, follow: want.follow }] : [],
-  );
-
 /** The path of the lock file of a recipe, whether it is there or not. */
 export const lockFile = (recipe: { readonly directory: string }): string =>
   join(recipe.directory, LOCK_FILE);

@@ -81,6 +81,8 @@ export interface CommandArguments {
   list(name: string): string[];
   optionalList(name: string): string[] | undefined;
   flag(name: string): boolean;
+  /** Undefined when neither `--NAME` nor `--no-NAME` was given. */
+  optionalFlag(name: string): boolean | undefined;
   number(name: string): number;
   optionalNumber(name: string): number | undefined;
   /** Whatever was given, undefined for nothing. */
@@ -93,6 +95,7 @@ const argumentsOf = (parsed: Readonly<Record<string, unknown>>): CommandArgument
   list: (name) => ((parsed[name] as unknown[] | undefined) ?? []).map(String),
   optionalList: (name) => (parsed[name] as unknown[] | undefined)?.map(String),
   flag: (name) => parsed[name] === true,
+  optionalFlag: (name) => parsed[name] as boolean | undefined,
   number: (name) => parsed[name] as number,
   optionalNumber: (name) => parsed[name] as number | undefined,
   any: (name) => parsed[name],

@@ -23,6 +23,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   verity: async () => (await import('./commands/verity.ts')).verityCommands,
   fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
+  vendor: async () => (await import('./commands/vendor.ts')).vendorCommand,
   erofs: async (verb) => (await import('./commands/erofs.ts')).loadErofsGroup(verb),
   vm: async () => (await import('./commands/vm/group.ts')).vmCommands,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,

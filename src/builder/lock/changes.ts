@@ -36,9 +36,14 @@ export interface LockChange {
 }
 
 /** A line of the recipe, or a relation of a package. */
-export type Asking =
-  | { readonly file: string; readonly line: number; readonly at: string }
-  | { readonly package: string; readonly relation: string };
+export type Asking = RecipeLine | { readonly package: string; readonly relation: string };
+
+/** A line of one of the recipe's files, and the value there: `partitions.system.contents[1].deb`. */
+export interface RecipeLine {
+  readonly file: string;
+  readonly line: number;
+  readonly at: string;
+}
 
 /** The changes from one lock to another, by section and name. */
 export function changesBetween(
@@ -169,7 +174,8 @@ function askedBy(
   return chain;
 }
 
-function lineOf(recipe: Recipe, path: Want['at']): Asking {
+/** Where a recipe has the value at a path. */
+export function lineOf(recipe: Recipe, path: Want['at']): RecipeLine {
   const { file, line } = recipe.positionOf(path);
   const at = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
   return { file, line, at: at.slice(1) };

@@ -18,6 +18,8 @@ import { lockFile, readLockText, readLock, whyNotPinned } from '../lock.ts';
 import { openPackageIndex } from '../sources/apt.ts';
 import { changesBetween, type LockChange } from './changes.ts';
 import { lockDebs } from './debs.ts';
+import { kernelFacts } from './kernel-facts.ts';
+import { resolveLocalImage } from './local-image.ts';
 import { wantsOf, type Want } from './wants.ts';
 
 /** The most that an archive may have that is pinned for the first time. */
@@ -39,6 +41,8 @@ export interface LockUpdate {
   readonly file: string;
   readonly lock: Lock;
   readonly changes: readonly LockChange[];
+  /** Whether the file is another one now. */
+  readonly written: boolean;
 }
 
 /** Parts of a lock that can be named besides what the recipe names. */
@@ -55,6 +59,7 @@ export async function updateLock(
 ): Promise<LockUpdate> {
   const { cache, env, signal, reporter = silentReporter } = context;
   const wants = wantsOf(recipe);
+  const textBefore = await readLockText(recipe);
   // A lock that cannot be read is no hindrance when everything is pinned anew.
   const before =
     (await readLock(recipe).catch((error: unknown) => {
@@ -66,12 +71,16 @@ export async function updateLock(
   const named = (name: string): boolean => update === 'all' || update.includes(name);
   const isStale = (want: Want): boolean =>
     named(want.name) ||
+    (want.section === 'debs' &&
+      want.dependencies &&
+      before.debs[want.name]?.dependencies?.some(named) === true) ||
     (want.section === 'git' && named(want.git)) ||
     (want.section === 'oci' && named(want.reference)) ||
     whyNotPinned(before, want, recipe) !== undefined;
 
   const lock: Lock = { ...emptyLock, debs: {}, archives: {}, files: {}, oci: {}, git: {} };
   lock.debs = await lockDebs(
+    recipe,
     wants.flatMap((want) => (want.section === 'debs' ? [want] : [])),
     before,
     isStale,
@@ -115,7 +124,10 @@ export async function updateLock(
       case 'oci':
         if (known?.oci[name] !== undefined) {
           lock.oci[name] = known.oci[name];
-        } else if (!isLocalImage(want.reference)) {
+        } else if (isLocalImage(want.reference)) {
+          const folder = inputPath(recipe, want.reference);
+          lock.oci[name] = await resolveLocalImage(folder, want.platform);
+        } else {
           const { image, documents } = await registry.resolve(want.reference, want.platform);
           for (const document of documents) await cache.put(document);
           lock.oci[name] = image;
@@ -134,17 +146,31 @@ export async function updateLock(
     }
   };
   for (const want of wants) await atRecipe(recipe, want, () => pin(want));
+  const facts = named('kernel') ? undefined : before.kernel;
+  const kernel = await kernelFacts(recipe, lock, facts, context);
+  if (kernel !== undefined) lock.kernel = kernel;
 
-  const tools = named('tools') ? context.tools : (before.tools ?? context.tools);
+  const tools = toolsToPin(before, update, textBefore, context.tools);
   if (tools !== undefined) lock.tools = tools;
 
   const changes = changesBetween(before, lock, recipe, wants);
   const text = formatLock(lock);
   const file = lockFile(recipe);
-  if (context.dryRun !== true && text !== (await readLockText(recipe))) {
-    await writeFileAtomic(file, text);
-  }
-  return { file, lock, changes };
+  const written = context.dryRun !== true && text !== textBefore;
+  if (written) await writeFileAtomic(file, text);
+  return { file, lock, changes, written };
+}
+
+/** Tools are pinned in a new lock, and stay unpinned in one that was made without them. */
+function toolsToPin(
+  before: Lock,
+  update: readonly string[] | 'all',
+  text: string | undefined,
+  present: LockedTools | undefined,
+): LockedTools | undefined {
+  const isNew = text === undefined || /^version: 1$/m.test(text);
+  const isNamed = update === 'all' ? before.tools !== undefined : update.includes('tools');
+  return isNamed ? (present ?? before.tools) : (before.tools ?? (isNew ? present : undefined));
 }
 
 function checkNames(update: readonly string[] | 'all', wants: readonly Want[], before: Lock): void {
@@ -170,7 +196,13 @@ async function atRecipe<T>(recipe: Recipe, want: Want, work: () => Promise<T>): 
   try {
     return await work();
   } catch (error) {
-    if (error instanceof UsageError || !(error instanceof MicrobuildError)) throw error;
+    if (error instanceof UsageError || error instanceof RecipeError) throw error;
+    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isAbsent) {
+      const message = `Cannot lock ${want.name}: there is no such file`;
+      throw new RecipeError([recipe.diagnosticAt(want.at, message)], { cause: error });
+    }
+    if (!(error instanceof MicrobuildError)) throw error;
     const said =
       error instanceof ToolError ? `: ${error.stderrTail.trim().split('\n').at(-1)}` : '';
     const diagnostic = recipe.diagnosticAt(

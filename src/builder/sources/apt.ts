@@ -1,43 +1,48 @@
 /**
- * Debian's packages through the machine's own apt configuration: its repositories, and which versions
- * they offer. As an ordinary user, without touching the system's apt state.
+ * The machine's own apt configuration: its repositories, and what they offer. As an ordinary user,
+ * without touching the system's apt state.
  */
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EnvironmentError, ToolError, UsageError } from '../../core/errors.ts';
+import { EnvironmentError, ToolError } from '../../core/errors.ts';
+import type { Reporter } from '../../core/events.ts';
 import type { Cache } from '../../cache/store.ts';
+import { decompress } from '../../formats/tar/decompress.ts';
+import { openFileSource } from '../../io/byte-source.ts';
 import { makeFolder } from '../../io/make-folder.ts';
-import type { LockedDeb } from '../../recipe/lockfile.ts';
+import { indexPackagesFile, type PackagesFile } from '../debian/packages-file.ts';
+import { createUniverse, type PackagePin, type Universe } from '../debian/universe.ts';
 import { runTool } from '../run-tool.ts';
 
 const APT_HINT = 'microbuild takes Debian packages through apt: use a Debian or Ubuntu machine';
 
-/** What fetching and locking need of the world around them. */
+/** Several times the index of Debian's main. */
+const MAX_INDEX_BYTES = 400 << 20;
+/** What apt ranks an index with that nobody ranked. */
+const DEFAULT_PRIORITY = 500;
+
+/** What apt's programs need of the world around them. */
 export interface AptContext {
   readonly cache: Cache;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  readonly reporter?: Reporter | undefined;
 }
-
-const environment = (context: AptContext, extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
-  ...context.env,
-  LC_ALL: 'C',
-  ...extra,
-});
 
 /** Runs one of apt's programs with the machine's own configuration. */
 export const aptTool = (
   context: AptContext,
   program: string,
   args: readonly string[],
-  extra: NodeJS.ProcessEnv = {},
 ): Promise<string> =>
   runTool(program, args, {
-    env: environment(context, extra),
+    env: { ...context.env, LC_ALL: 'C' },
     signal: context.signal,
     installHint: APT_HINT,
   });
+
+const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
 /** The base addresses of the machine's repositories, from its configuration alone: no index is read. */
 export async function repositories(context: AptContext): Promise<string[]> {
@@ -47,7 +52,7 @@ export async function repositories(context: AptContext): Promise<string[]> {
     '$(REPO_URI)',
     'Created-By: Packages',
   ]);
-  const unique = [...new Set(text.split('\n').filter((line) => line !== ''))];
+  const unique = [...new Set(linesOf(text))];
   if (unique.length === 0) {
     throw new EnvironmentError('apt', 'apt on this machine has no repositories configured', {
       hint: 'Add one to /etc/apt/sources.list.d',
@@ -56,101 +61,106 @@ export async function repositories(context: AptContext): Promise<string[]> {
   return unique;
 }
 
-/** One paragraph of `apt-cache show`, as far as a lock needs it. */
-interface PackageRecord {
-  readonly deb: LockedDeb;
-  readonly depends: readonly string[];
-}
-
-/** Reads the configured repositories' indexes, into the cache, and answers which version they offer. */
-export interface PackageIndex {
-  /**
-   * Pins a package. A kernel metapackage is followed to the package that holds the kernel.
-   *
-   * @throws {UsageError} `lock` when the repositories have no such package.
-   */
-  resolve(name: string, follow: 'kernel' | 'exact'): Promise<LockedDeb>;
-}
-
 /**
- * Updates a private copy of the package indexes for one architecture.
+ * Updates a private copy of the package indexes for one architecture, and reads them.
  *
  * @param architecture Debian's name for it, such as `amd64`.
+ * @throws {ToolError} when apt is not configured as it should be.
  */
 export async function openPackageIndex(
   architecture: string,
   context: AptContext,
-): Promise<PackageIndex> {
-  const state = join(context.cache.directory, 'apt', architecture);
-  await makeFolder(join(state, 'lists', 'partial'));
-  await makeFolder(join(state, 'archives', 'partial'));
-  const config = join(state, 'apt.conf');
-  await writeFile(
-    config,
-    [
-      `Dir::State::lists "${state}/lists";`,
-      `Dir::State::status "${state}/status";`,
-      `Dir::Cache "${state}";`,
-      `APT::Architecture "${architecture}";`,
-      `APT::Architectures { "${architecture}"; };`,
-      'APT::Sandbox::User "root";',
-      'Acquire::Languages "none";',
-      '',
-    ].join('\n'),
-  );
-  await writeFile(join(state, 'status'), '');
-  const extra = { APT_CONFIG: config };
-  await aptTool(context, 'apt-get', ['-qq', 'update'], extra);
-
-  const show = async (name: string): Promise<PackageRecord> => {
-    let text: string;
-    try {
-      text = await aptTool(context, 'apt-cache', ['show', '--no-all-versions', name], extra);
-    } catch (cause) {
-      if (!(cause instanceof ToolError)) throw cause;
-      throw new UsageError('lock', `Cannot lock ${name}: no configured repository has it`, {
-        cause,
-        hint: 'Check the name with apt-cache search',
-      });
-    }
-    return parseRecord(text, name);
-  };
-  return {
-    async resolve(name, follow) {
-      const record = await show(name);
-      if (follow === 'exact') return record.deb;
-      // linux-image-cloud-amd64 names linux-image-6.1.0-49-cloud-amd64, which holds the kernel.
-      const kernel = record.depends.find((each) => /^linux-image-\d/.test(each));
-      return kernel === undefined ? record.deb : (await show(kernel)).deb;
-    },
-  };
+): Promise<Universe> {
+  const apart = await privateState(architecture, context);
+  const apt = (program: string, ...args: string[]): Promise<string> =>
+    aptTool(context, program, [...apart, ...args]);
+  try {
+    await apt('apt-get', '-qq', '-o', 'APT::Update::Error-Mode=any', 'update');
+  } catch (error) {
+    if (!(error instanceof ToolError)) throw error;
+    context.signal?.throwIfAborted();
+    // One repository of many may be away: what there is of the others is read, and an older copy of this one.
+    const why = linesOf(error.stderrTail).find((line) => line.startsWith('E: ')) ?? error.message;
+    context.reporter?.report({
+      kind: 'warning',
+      message: `Some package indexes are not fresh: ${why.replace(/^E: /, '')}`,
+    });
+  }
+  const format = '$(FILENAME)\t$(DESCRIPTION)';
+  const targets = await apt('apt-get', 'indextargets', '--format', format, 'Created-By: Packages');
+  const { priorities, pins } = parsePolicy(await apt('apt-cache', 'policy'));
+  const indexes = [];
+  for (const line of linesOf(targets)) {
+    const [file = '', description = ''] = line.split('\t');
+    indexes.push({
+      packages: await readIndex(file),
+      priority: priorities.get(description) ?? DEFAULT_PRIORITY,
+    });
+  }
+  return createUniverse(architecture, indexes, pins);
 }
 
-function parseRecord(text: string, name: string): PackageRecord {
-  const fields = new Map<string, string>();
-  for (const line of text.split('\n\n', 1)[0]?.split('\n') ?? []) {
-    const match = /^([A-Za-z0-9-]+): (.*)$/.exec(line);
-    if (match?.[1] !== undefined && match[2] !== undefined) fields.set(match[1], match[2]);
+/**
+ * Makes folders for the indexes of one architecture, apart from the system's.
+ *
+ * @returns the options that lead apt there. As options they go before what the machine is configured with.
+ */
+async function privateState(architecture: string, { cache }: AptContext): Promise<string[]> {
+  const state = join(cache.directory, 'apt', `${architecture}-plain`);
+  await makeFolder(join(state, 'lists', 'partial'));
+  await makeFolder(join(state, 'archives', 'partial'));
+  await writeFile(join(state, 'status'), '');
+  return [
+    `Dir::State::lists=${state}/lists`,
+    `Dir::State::status=${state}/status`,
+    `Dir::Cache=${state}`,
+    `APT::Architecture=${architecture}`,
+    'APT::Architectures=',
+    `APT::Architectures::=${architecture}`,
+    'APT::Sandbox::User=root',
+    'Acquire::Languages=none',
+    'Acquire::GzipIndexes=false',
+  ].flatMap((option) => ['-o', option]);
+}
+
+async function readIndex(path: string): Promise<PackagesFile> {
+  let file;
+  try {
+    file = await openFileSource(path);
+  } catch (error) {
+    // A repository that did not answer yet.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return indexPackagesFile('');
+    throw error;
   }
-  const get = (field: string): string => {
-    const value = fields.get(field);
-    if (value === undefined) {
-      throw new UsageError('lock', `Cannot lock ${name}: its record has no ${field}`);
+  try {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of decompress(file, MAX_INDEX_BYTES)) chunks.push(Buffer.from(chunk));
+    // One byte a character: what is looked for is ASCII.
+    return indexPackagesFile(Buffer.concat(chunks).toString('latin1'));
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Reads what `apt-cache policy` prints: the priority of each index by its description, and the versions that
+ * the user's preferences single out.
+ */
+export function parsePolicy(text: string): {
+  readonly priorities: ReadonlyMap<string, number>;
+  readonly pins: ReadonlyMap<string, PackagePin>;
+} {
+  const priorities = new Map<string, number>();
+  const pins = new Map<string, PackagePin>();
+  for (const line of text.split('\n')) {
+    const [, priority, description] = /^ {0,3}(-?\d+) (\S+:\S.*)$/.exec(line) ?? [];
+    if (priority !== undefined && description !== undefined) {
+      priorities.set(description.trim(), Number(priority));
     }
-    return value;
-  };
-  return {
-    deb: {
-      package: get('Package'),
-      version: get('Version'),
-      architecture: get('Architecture'),
-      path: get('Filename'),
-      size: Number(get('Size')),
-      sha256: get('SHA256'),
-    },
-    depends: (fields.get('Depends') ?? '')
-      .split(',')
-      .map((each) => each.trim().split(/[ :|(]/, 1)[0] ?? '')
-      .filter((each) => each !== ''),
-  };
+    const [, name, version, pinned] = /^ +(\S+) -> (\S+) with priority (-?\d+)$/.exec(line) ?? [];
+    if (name !== undefined && version !== undefined) {
+      pins.set(name.replace(/:.*$/, ''), { version, priority: Number(pinned) });
+    }
+  }
+  return { priorities, pins };
 }

@@ -72,6 +72,16 @@ export const imageCommand: CommandDefinition = {
       default: false,
       describe: 'Build also when nothing changed since the last time',
     },
+    locked: {
+      type: 'boolean',
+      describe:
+        'Refuse what microbuild.lock does not pin or pins otherwise: tools, and files of the recipe; the default where CI is set, --no-locked warns there',
+    },
+    offline: {
+      type: 'boolean',
+      default: false,
+      describe: 'Ask nothing but the cache and vendor/ beside the recipe',
+    },
     'metadata-file': {
       ...text,
       describe: 'Write the measurements and files of the bundle into this file, as JSON',

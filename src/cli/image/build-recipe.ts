@@ -3,11 +3,13 @@
 import { join } from 'node:path';
 import { buildImage, type BuildResult, type BuildStamp } from '../../builder/build.ts';
 import type { ChosenKey } from '../../builder/keys.ts';
-import { packagesOf, readLock } from '../../builder/lock.ts';
+import { isRequired, readLock, whyNotPinned } from '../../builder/lock.ts';
+import { wantsOf } from '../../builder/lock/wants.ts';
 import { findKeyFolder } from '../../builder/workspace.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
 import { UsageError } from '../../core/errors.ts';
 import { parseSourceDate } from '../../core/source-date.ts';
+import { emptyLock } from '../../recipe/lockfile.ts';
 import { readRecipe, type Recipe } from '../../recipe/parse.ts';
 import type { InputsSubject } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
@@ -40,6 +42,8 @@ export async function buildRecipe(
       cacheDirectory: defaultCacheDirectory(env),
       sourceDate: sourceDate(env),
       relockMissing: args.flag('relock'),
+      locked: args.optionalFlag('locked') ?? (isCi(env) && !args.flag('relock')),
+      offline: args.flag('offline'),
       stamp,
       env,
       reporter,
@@ -58,14 +62,18 @@ function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKe
   };
 }
 
+/** Pipelines say that they are one. */
+const isCi = ({ CI }: NodeJS.ProcessEnv): boolean => !['', '0', 'false'].includes(CI ?? '');
+
 /** What the build takes from elsewhere. With --relock, what is not there any more is whatever is there now. */
 async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {
-  const names = packagesOf(recipe).map(({ name }) => name);
-  const lock = await readLock(recipe);
+  const lock = (await readLock(recipe)) ?? emptyLock;
+  const wants = wantsOf(recipe).filter(isRequired);
+  const unpinned = wants.filter((want) => relock || whyNotPinned(lock, want, recipe) !== undefined);
   return {
     kind: 'inputs',
     name: recipe.data.name,
-    unpinned: relock ? names : names.filter((name) => lock?.debs[name] === undefined),
+    unpinned: unpinned.map(({ name }) => name),
     pinWith: relock
       ? `leave out --relock, and look at what microbuild lock ${recipe.directory} changes`
       : `microbuild lock ${recipe.directory}`,

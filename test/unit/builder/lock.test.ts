@@ -1,13 +1,14 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { packagesOf, requireLock } from '../../../src/builder/lock.ts';
+import { requireLock } from '../../../src/builder/lock.ts';
+import { wantsOf } from '../../../src/builder/lock/wants.ts';
 import { readRecipe } from '../../../src/recipe/parse.ts';
 import { copyHello, ON_AARCH64, type Edits } from '../../support/recipes.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 const recipeWith = (edits: Edits) => readRecipe(copyHello(join(tmpDir(), 'hello'), edits));
 
-describe('packagesOf()', () => {
+describe('wantsOf()', () => {
   test.each([
     ['x86_64', 'linux-image-cloud-amd64'],
     ['aarch64', 'linux-image-cloud-arm64'],
@@ -16,7 +17,9 @@ describe('packagesOf()', () => {
       ['arch: x86_64', `arch: ${arch}`],
       ['  source: { deb: linux-image-cloud-amd64 }\n', ''],
     ]);
-    expect(packagesOf(recipe)).toContainEqual({ name: kernel, follow: 'kernel' });
+    expect(wantsOf(recipe)).toContainEqual(
+      expect.objectContaining({ section: 'debs', name: kernel, follow: 'kernel' }),
+    );
   });
 });
 

@@ -1,0 +1,59 @@
+/** What a lock says of the kernel, so that a recipe is checked against it before any work. */
+
+import { debToTree } from '../../formats/tar/deb.ts';
+import { openFileSource } from '../../io/byte-source.ts';
+import type { Directory } from '../../io/file-tree.ts';
+import type { Lock, LockedKernel } from '../../recipe/lockfile.ts';
+import type { Recipe } from '../../recipe/parse.ts';
+import { kernelSourceOf } from '../../recipe/schema.ts';
+import { openBlobs, type BlobsOptions } from '../fetch.ts';
+import { inputPath } from '../inputs.ts';
+import { kernelFromDeb, kernelFromFile } from '../steps/kernel-source.ts';
+import { kernelFiles } from '../steps/kernel.ts';
+
+/** The digest of what the lock pins as the kernel; undefined where it pins none. */
+export function kernelDigest(recipe: Recipe, lock: Lock): string | undefined {
+  const source = kernelSourceOf(recipe.data);
+  return 'deb' in source ? lock.debs[source.deb]?.sha256 : lock.files[source.file]?.sha256;
+}
+
+/**
+ * The facts of the kernel that a lock pins. The kernel is opened for them; a build takes what is unpacked
+ * for that from the cache.
+ *
+ * @param known Facts that are taken when they are of the same kernel.
+ * @throws {RecipeError} when it is none, is for another architecture or lacks a module.
+ */
+export async function kernelFacts(
+  recipe: Recipe,
+  lock: Lock,
+  known: LockedKernel | undefined,
+  context: Omit<BlobsOptions, 'recipe'>,
+): Promise<LockedKernel | undefined> {
+  const sha256 = kernelDigest(recipe, lock);
+  if (sha256 === undefined) return undefined;
+  if (known?.sha256 === sha256) return known;
+  const named = kernelSourceOf(recipe.data);
+  let source;
+  if ('deb' in named) {
+    const deb = lock.debs[named.deb];
+    if (deb === undefined) return undefined;
+    const update = `microbuild lock ${recipe.directory} --update ${named.deb}`;
+    const path = await openBlobs({ ...context, recipe }).fetch({ kind: 'deb', deb }, update);
+    source = kernelFromDeb(recipe, { sha256, tree: () => treeOf(path, deb.package) });
+  } else {
+    const modules = named.modules === undefined ? undefined : inputPath(recipe, named.modules);
+    source = await kernelFromFile(recipe, { path: inputPath(recipe, named.file), modules });
+  }
+  const { release, erofsConfig } = await kernelFiles(recipe, source, context.cache);
+  return { release, ...(erofsConfig && { erofs: [...erofsConfig] }), sha256 };
+}
+
+async function treeOf(path: string, name: string): Promise<Directory> {
+  const source = await openFileSource(path, name);
+  try {
+    return await debToTree(source);
+  } finally {
+    await source.close();
+  }
+}
