@@ -38,7 +38,8 @@ export function applyRule(root: Directory, change: TreeChange): RuleProblem | un
   }
   const found: Inode[] = [];
   walk(root, (path, inode) => {
-    if (matches(path)) found.push(inode);
+    // The root has no name: only `/` itself means it.
+    if (path === '/' ? change.match.includes('/') : matches(path)) found.push(inode);
   });
   if (found.length === 0) return 'no-match';
   const { mode, uid, gid, mtime, xattrs } = change;

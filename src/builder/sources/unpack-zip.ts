@@ -21,6 +21,8 @@ import { readEntries, unpackedLimit, writeEntries, type Archive, type Unpacked }
 
 /** What no time is known of has that of the build: none is later than that. */
 const NO_TIME = Number.MAX_SAFE_INTEGER;
+/** Android 13, which knows all schemes: it is not asked whether old releases would take the APK, too. */
+const NEWEST_SDK = 33;
 /** Longest target of a link that Linux takes, without its NUL. */
 const MAX_TARGET = 4095;
 
@@ -44,7 +46,7 @@ export function unpackZip(cache: Cache, archive: Archive): Promise<Unpacked> {
 }
 
 /**
- * Unpacks an APK: its signatures must hold, whoever made them.
+ * Unpacks an APK: a signature over all of its bytes (scheme v2 or later) must hold, whoever made it.
  *
  * @throws {FormatError} naming the entry or what is wrong with the signature.
  */
@@ -54,8 +56,10 @@ export function unpackApk(cache: Cache, archive: Archive): Promise<Unpacked> {
       contents: false,
       maxTotalSize: unpackedLimit(source.size),
     });
-    const verdict = await verifyApk(source);
-    if (!verdict.verified) {
+    const verdict = await verifyApk(source, { minSdk: NEWEST_SDK });
+    const { v2, v3, v31 } = verdict.schemes;
+    // Scheme v1 leaves bytes of the archive to anybody.
+    if (!verdict.verified || !(v2 || v3 || v31)) {
       const why = verdict.issues.find((each) => each.severity === 'error')?.message;
       throw new FormatError(
         'apk',
