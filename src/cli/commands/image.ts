@@ -11,6 +11,7 @@ import type {
   CommandResult,
 } from '../command.ts';
 import { stampSubject } from '../image/stamp-subject.ts';
+import { recipeOptions } from '../recipe-options.ts';
 import { signingOptions } from '../signing/options.ts';
 import { formatSize } from '../terminal.ts';
 
@@ -44,7 +45,12 @@ const keyOptions = {
     default: false,
     describe: 'Sign manifest.json with the image key, too: manifest.dsse.json',
   },
-  profile: signingOptions.profile,
+  ...recipeOptions,
+  profile: {
+    ...recipeOptions.profile,
+    describe:
+      'Lay this profile over the recipe; several go in their order. release also refuses published and development keys, debuggable APKs, what is not pinned, and rollback indexes below the last released',
+  },
   'release-log': signingOptions['release-log'],
   'audit-log': signingOptions['audit-log'],
 } as const;

@@ -6,11 +6,13 @@ import { updateLock } from '../../builder/lock/update.ts';
 import { defaultCacheDirectory, openCache } from '../../cache/store.ts';
 import { EnvironmentError, UsageError } from '../../core/errors.ts';
 import { emptyLock, type Lock, type LockedTools } from '../../recipe/lockfile.ts';
-import { readRecipe, type Recipe } from '../../recipe/parse.ts';
+import type { Recipe } from '../../recipe/parse.ts';
 import type { CommandContext, CommandDefinition, CommandResult } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { runOneStep } from '../one-step.ts';
+import { loadRecipe, recipeChoices } from '../load-recipe.ts';
 import { packageRoot } from '../package-root.ts';
+import { recipeOptions } from '../recipe-options.ts';
 import { formatSize } from '../terminal.ts';
 
 export const lockCommand: CommandDefinition = {
@@ -20,6 +22,7 @@ export const lockCommand: CommandDefinition = {
     recipe: { type: 'string', describe: 'Recipe file, or folder that holds microbuild.yaml' },
   },
   options: {
+    ...recipeOptions,
     update: {
       type: 'array',
       string: true,
@@ -50,7 +53,7 @@ export const lockCommand: CommandDefinition = {
     ['lock recipes/hello --check', 'in CI: does the lock fit the recipe?'],
   ],
   async run(args, context) {
-    const recipe = await readRecipe(args.text('recipe'));
+    const recipe = await loadRecipe(args.text('recipe'), recipeChoices(args));
     const named = args.optionalList('update');
     if (args.flag('check')) {
       if (named !== undefined)

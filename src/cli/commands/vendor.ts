@@ -2,9 +2,10 @@ import { openBlobs } from '../../builder/fetch.ts';
 import { requireLock } from '../../builder/lock.ts';
 import { vendor } from '../../builder/vendor.ts';
 import { defaultCacheDirectory, openCache } from '../../cache/store.ts';
-import { readRecipe } from '../../recipe/parse.ts';
 import type { CommandDefinition } from '../command.ts';
+import { loadRecipe, recipeChoices } from '../load-recipe.ts';
 import { runOneStep } from '../one-step.ts';
+import { recipeOptions } from '../recipe-options.ts';
 import { formatSize } from '../terminal.ts';
 
 export const vendorCommand: CommandDefinition = {
@@ -14,6 +15,7 @@ export const vendorCommand: CommandDefinition = {
     recipe: { type: 'string', describe: 'Recipe file, or folder that holds microbuild.yaml' },
   },
   options: {
+    ...recipeOptions,
     prune: {
       type: 'boolean',
       default: false,
@@ -31,7 +33,7 @@ export const vendorCommand: CommandDefinition = {
   ],
   async run(args, context) {
     const { env, reporter, signal } = context;
-    const recipe = await readRecipe(args.text('recipe'));
+    const recipe = await loadRecipe(args.text('recipe'), recipeChoices(args));
     const lock = await requireLock(recipe);
     const cache = await openCache(defaultCacheDirectory(env));
     const offline = args.flag('offline');

@@ -10,11 +10,12 @@ import { defaultCacheDirectory } from '../../cache/store.ts';
 import { UsageError } from '../../core/errors.ts';
 import { parseSourceDate } from '../../core/source-date.ts';
 import { emptyLock } from '../../recipe/lockfile.ts';
-import { readRecipe, type Recipe } from '../../recipe/parse.ts';
+import type { Recipe } from '../../recipe/parse.ts';
 import type { InputsSubject } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
 import { lastText } from '../commands/avb/options.ts';
 import { packageRoot } from '../package-root.ts';
+import { recipeOf } from '../load-recipe.ts';
 import { withSigning } from '../signing/session.ts';
 
 /** @param tell Says what was built, while the keys are still open. */
@@ -25,7 +26,13 @@ export async function buildRecipe(
   tell: (result: BuildResult) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   const { env, reporter, signal } = context;
-  const recipe = await readRecipe(args.text('recipe'));
+  const recipe = await recipeOf(args, context, {
+    elsewhere: {
+      image: chosenKey(args, 'image').reference !== undefined,
+      payload: chosenKey(args, 'payload').reference !== undefined,
+    },
+    isLockNeeded: !args.flag('relock'),
+  });
   const keyFolder =
     args.optionalText('keys') ?? (await findKeyFolder(process.cwd(), [recipe.directory], env));
   return withSigning({ inputs: [] }, args, context, async (session) => {

@@ -64,7 +64,8 @@ export async function withSigning(
   const { env, reporter, signal } = context;
   const phase = await openPhase(job, args, context);
   const profile: SigningProfile =
-    lastText(args, 'profile') === 'release' ? 'release' : 'development';
+    // A recipe has profiles, too, of which several may be chosen.
+    [args.any('profile')].flat().includes('release') ? 'release' : 'development';
   const releaseLog = lastText(args, 'release-log') ?? RELEASE_LOG;
   const audit = openAudit(args, context, { profile, releaseLog, mode: phase.mode });
   const reviewer = await openReviewer({ profile, releaseLog, audit, env, reporter });

@@ -159,7 +159,7 @@ test('a build of a release takes what the lock pins, and nothing else', async ()
     expect.stringContaining('nothing pins: linux-image-cloud-amd64, musl'),
   ]);
   rmSync(at('hello/microbuild.lock'));
-  expect((await image(...logs)).stderr).toContain(`Pin them: microbuild lock ${recipe}`);
+  expect((await image(...logs)).stderr).toContain(`Pin it: microbuild lock ${recipe}`);
   expect(existsSync(at('bundle'))).toBe(false);
 });
 
