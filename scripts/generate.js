@@ -2,6 +2,7 @@
 // `node scripts/generate.js --check` changes nothing and fails when a file is stale.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { loadCommands } from '../dist/cli/commands.js';
+import { errorReference } from '../dist/cli/explain.js';
 import { cliReference, recipeReference } from '../dist/cli/reference.js';
 import { recipeJsonSchema } from '../dist/recipe/schema.js';
 
@@ -10,6 +11,7 @@ const files = {
   'schema/recipe.schema.json': `${JSON.stringify(schema, undefined, 2)}\n`,
   'docs/recipe.md': recipeReference(schema),
   'docs/cli.md': cliReference(await loadCommands()),
+  'docs/errors.md': errorReference(),
 };
 const check = process.argv.includes('--check');
 for (const [path, text] of Object.entries(files)) {

@@ -2,7 +2,7 @@
 
 import { ARCHITECTURES } from '../core/arch.ts';
 import { toHex } from '../core/digest.ts';
-import { FormatError, VerificationError } from '../core/errors.ts';
+import { FormatError, VerificationError, type VerificationCode } from '../core/errors.ts';
 import { decodePayloadMetadata, type PayloadStart } from '../formats/payload-metadata/metadata.ts';
 import { readEntry } from '../formats/zip/read-entry.ts';
 import { readZip } from '../formats/zip/read.ts';
@@ -204,7 +204,7 @@ async function verifyStart(
   });
 }
 
-const startError = (code: string, why: string): VerificationError =>
+const startError = (code: VerificationCode, why: string): VerificationError =>
   new VerificationError('payload-config', code, `Cannot start payload: ${why}`);
 
 /** The file of the APK that is run; a program of the system is looked for by the guest. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createPublicKey } from 'node:crypto';
 import { findKeyFolder } from '../builder/workspace.ts';
 import { sha256, toHex } from '../core/digest.ts';
-import { UsageError, VerificationError } from '../core/errors.ts';
+import { UsageError, VerificationError, type VerificationCode } from '../core/errors.ts';
 import { avbPublicKey, publicKeyOfAvb } from '../signing/avb/public-key.ts';
 import { readPrivateKey } from '../signing/keys/private-key-file.ts';
 import { readTrustAnchor, type TrustAnchor } from '../signing/keys/trust-anchor.ts';
@@ -52,7 +52,7 @@ export function describeAvbKey(blob: Uint8Array): string {
  */
 export function untrusted(
   link: string,
-  code: string,
+  code: VerificationCode,
   { signer, trust, anchors }: { signer: string; trust: string; anchors: readonly TrustAnchor[] },
 ): VerificationError {
   const expected = anchors.map(({ name }) => name).join(' or ');

@@ -6,6 +6,8 @@
  * `Cannot read EROFS superblock: magic is 0x0, expected 0xe0f5e1e2`.
  */
 
+import type { verificationPages } from './verification-pages.ts';
+
 /** What every error of ours carries. Never thrown itself. */
 export abstract class MicrobuildError extends Error {
   abstract readonly code: string;
@@ -100,6 +102,9 @@ export class FormatError extends MicrobuildError {
   }
 }
 
+/** Its own codes, and those of the format errors that it wraps. */
+export type VerificationCode = FormatErrorCode | keyof typeof verificationPages;
+
 /**
  * The bytes are well formed, the trust is not. Exit code 3.
  *
@@ -107,14 +112,14 @@ export class FormatError extends MicrobuildError {
  * `system`, `payload-signature`, `payload-certificate`, `idsig`, `manifest`, ...
  */
 export class VerificationError extends MicrobuildError {
-  readonly code: string;
+  readonly code: VerificationCode;
   readonly link: string;
   readonly expected: string | undefined;
   readonly actual: string | undefined;
 
   constructor(
     link: string,
-    code: string,
+    code: VerificationCode,
     message: string,
     detail: { expected?: string; actual?: string; cause?: unknown; hint?: string } = {},
   ) {

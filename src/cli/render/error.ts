@@ -36,6 +36,10 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
     }
     const hint = error instanceof MicrobuildError ? error.hint : SYSTEM_HINTS[error.code ?? ''];
     if (hint !== undefined) lines.push(`  ${terminal.style('cyan', 'help:')} ${printable(hint)}`);
+    const name = nameOf(error);
+    if (name !== undefined) {
+      lines.push(terminal.style('dim', `  microbuild explain ${printable(name)}`));
+    }
   } else {
     lines.push(`${label} This is a bug in microbuild; please report it with these lines`);
     lines.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -47,6 +51,14 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
     if (error instanceof MicrobuildError) lines.push(error.stack ?? '');
   }
   return lines.join('\n');
+}
+
+/** What `microbuild explain` takes for an error, where it can say more than the message does. */
+function nameOf(error: MicrobuildError | NodeJS.ErrnoException): string | undefined {
+  if (error instanceof FormatError) return `${error.format}/${error.code}`;
+  if (error instanceof VerificationError) return `${error.link}/${error.code}`;
+  const { code = '' } = error;
+  return /^[A-Za-z][A-Za-z-]*$/.test(code) ? code : undefined;
 }
 
 /** What can be done about errors of the system. */

@@ -7,7 +7,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import { equalBytes } from '../../core/digest.ts';
-import { FormatError, VerificationError } from '../../core/errors.ts';
+import { FormatError, VerificationError, type VerificationCode } from '../../core/errors.ts';
 import { findSignatureAlgorithm, formatSignatureAlgorithm } from '../../formats/apk/algorithms.ts';
 import { encodeLineageSignedData, type LineageNode } from '../../formats/apk/lineage.ts';
 import { isSignatureOf } from '../signer.ts';
@@ -15,7 +15,11 @@ import { readCertificateKey } from '../x509.ts';
 
 const LINK = 'lineage';
 
-const fail = (code: string, message: string, detail: { cause?: unknown } = {}): VerificationError =>
+const fail = (
+  code: VerificationCode,
+  message: string,
+  detail: { cause?: unknown } = {},
+): VerificationError =>
   new VerificationError(LINK, code, `Cannot trust lineage: ${message}`, detail);
 
 /** @throws {FormatError} when the certificate, or its key, cannot be read. */

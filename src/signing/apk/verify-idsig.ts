@@ -6,7 +6,7 @@
  */
 
 import { equalBytes, toHex } from '../../core/digest.ts';
-import { VerificationError } from '../../core/errors.ts';
+import { VerificationError, type VerificationCode } from '../../core/errors.ts';
 import { findSignatureAlgorithm } from '../../formats/apk/algorithms.ts';
 import { encodeV4SignedData, readIdsig, type Idsig } from '../../formats/apk/idsig.ts';
 import { sliceSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
@@ -37,7 +37,7 @@ export interface VerifiedIdsig {
 const LINK = 'idsig';
 
 function fail(
-  code: string,
+  code: VerificationCode,
   message: string,
   expected?: Uint8Array,
   actual?: Uint8Array,

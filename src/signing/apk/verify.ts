@@ -6,7 +6,7 @@
  */
 
 import { equalBytes, toHex } from '../../core/digest.ts';
-import { FormatError, VerificationError } from '../../core/errors.ts';
+import { FormatError, VerificationError, type VerificationCode } from '../../core/errors.ts';
 import {
   findSignatureAlgorithm,
   formatSignatureAlgorithm,
@@ -75,7 +75,7 @@ export interface VerifiedApk {
 const LINK = 'payload-signature';
 
 const fail = (
-  code: string,
+  code: VerificationCode,
   message: string,
   detail: { expected?: string; actual?: string; cause?: unknown } = {},
 ): VerificationError => new VerificationError(LINK, code, message, detail);
