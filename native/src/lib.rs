@@ -20,6 +20,7 @@ pub mod erofs;
 pub mod fec;
 pub mod file;
 pub mod file_hash;
+pub mod hash_files;
 mod huffman;
 pub mod lz4;
 mod repeats;

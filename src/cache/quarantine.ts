@@ -3,7 +3,6 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../io/atomic-output.ts';
-import type { Json } from './canonical-json.ts';
 
 /** One output of an action that differed between two runs. */
 export interface Difference {
@@ -32,7 +31,7 @@ export async function isQuarantined(directory: string, key: string): Promise<boo
 }
 
 export async function quarantine(directory: string, finding: Finding): Promise<void> {
-  const text = `${JSON.stringify(finding as unknown as Json, undefined, 2)}\n`;
+  const text = `${JSON.stringify(finding, undefined, 2)}\n`;
   await writeFileAtomic(placeOf(directory, finding.key), text, 0o600);
 }
 
@@ -40,7 +39,7 @@ export async function quarantine(directory: string, finding: Finding): Promise<v
 export async function listQuarantine(directory: string): Promise<Finding[]> {
   const names = await readdir(folderOf(directory)).catch(() => []);
   const found: Finding[] = [];
-  for (const name of names.sort()) {
+  for (const name of names.toSorted()) {
     try {
       found.push(JSON.parse(await readFile(join(folderOf(directory), name), 'utf8')) as Finding);
     } catch {

@@ -9,6 +9,7 @@ mod erofs;
 mod fec;
 mod file;
 mod fs_verity;
+mod hash_files;
 mod lz4;
 mod scan;
 mod sha256;
@@ -26,6 +27,7 @@ pub use erofs::{
 };
 pub use fec::{mb_fec_encode, mb_fec_encode_files, mb_fec_engine};
 pub use fs_verity::{mb_fs_verity_enable, mb_fs_verity_measure};
+pub use hash_files::{mb_hash_files, mb_stat_files};
 pub use lz4::mb_lz4_decode_block;
 pub use scan::{mb_scan, mb_scan_take};
 pub use sha256::{
