@@ -3,6 +3,7 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import { byBytes } from './remote-execution.ts';
 
 /** One output of an action that differed between two runs. */
 export interface Difference {
@@ -39,7 +40,7 @@ export async function quarantine(directory: string, finding: Finding): Promise<v
 export async function listQuarantine(directory: string): Promise<Finding[]> {
   const names = await readdir(folderOf(directory)).catch(() => []);
   const found: Finding[] = [];
-  for (const name of names.toSorted()) {
+  for (const name of names.sort(byBytes)) {
     try {
       found.push(JSON.parse(await readFile(join(folderOf(directory), name), 'utf8')) as Finding);
     } catch {

@@ -24,6 +24,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
   vendor: async () => (await import('./commands/vendor.ts')).vendorCommand,
+  cache: async () => (await import('./commands/cache/group.ts')).cacheCommands,
   erofs: async (verb) => (await import('./commands/erofs.ts')).loadErofsGroup(verb),
   vm: async () => (await import('./commands/vm/group.ts')).vmCommands,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
