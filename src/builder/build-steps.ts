@@ -8,18 +8,21 @@ import { formatManifest, type Manifest } from '../bundle/manifest.ts';
 import { signManifest } from '../bundle/manifest-signature.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
 import type { Cache } from '../cache/store.ts';
-import { fromHex, toHex } from '../core/digest.ts';
+import { toHex } from '../core/digest.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
 import type { NativeLibrary } from '../native/library.ts';
 import { createNativeScanner } from '../native/scan-tree.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import type { BuildOptions } from './build.ts';
+import type { FileReader } from '../io/file-signatures.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import type { Graph, Step } from './graph.ts';
 import { digestGuest, guestTree, type GuestFiles } from './guest.ts';
 import { isLocalDeb } from './inputs.ts';
 import type { BuildKeys } from './keys.ts';
+import type { KnownImages } from './known-images.ts';
+import { osStep, type WrittenOs } from './os-step.ts';
 import { builtPayload, payloadsOf, type BuiltPayload, type RecipePayload } from './payloads.ts';
 import { describeBuild } from './record-build.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
@@ -28,7 +31,6 @@ import { copyInterfaces } from './steps/interfaces.ts';
 import { checkKernelMounts } from './steps/kernel-mounts.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { describeBundle } from './steps/manifest.ts';
-import { writeOsImage } from './steps/os-image.ts';
 import { writePayload, type WrittenPayload } from './steps/payload.ts';
 import { settleFile } from './steps/settle-file.ts';
 import { partitionTree, type PartitionTree } from './steps/partition-tree.ts';
@@ -41,14 +43,23 @@ export interface BuildContext {
   readonly inputs: BuildInputs;
   readonly keys: BuildKeys;
   readonly library: NativeLibrary | undefined;
+  /** Of earlier builds. */
+  readonly images: KnownImages;
+  readonly reader: FileReader;
   /** Where the bundle's files are written. */
   readonly folder: string;
   /** The one place for files that are gone after the build. */
   readonly scratch: string;
 }
 
-/** Adds all steps of a build. @returns the last one, which writes the manifest. */
-export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifest> {
+export interface BuildSteps {
+  /** The last one. */
+  readonly manifest: Step<Manifest>;
+  readonly os: Step<WrittenOs>;
+}
+
+/** Adds all steps of a build. */
+export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   const { options, keys, folder, library } = context;
   const { recipe, sourceDate } = options;
   const { data } = recipe;
@@ -63,34 +74,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
   const built = payloads.map((payload) => payloadBuildStep(graph, context, payload));
   const trees = Object.keys(data.partitions).map((name) => treeStep(graph, context, name));
 
-  const os = graph.step(
-    { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...trees] },
-    async ([, ...contents], { note, signal }) => {
-      const image = await writeOsImage(at(BUNDLE_FILES.os), {
-        partitions: Object.entries(data.partitions).map(([name, partition], index) => {
-          const { filesystem, verity } = partition;
-          const { hash, fec, salt } = verity;
-          const { tree } = contents[index] as PartitionTree;
-          return {
-            name,
-            tree,
-            filesystem,
-            hash,
-            fec,
-            salt: salt === undefined ? undefined : fromHex(salt),
-          };
-        }),
-        sourceDate,
-        rollbackIndex: data.signing.image.rollbackIndex,
-        image: keys.image,
-        library,
-        signal,
-      });
-      const roots = Object.values(image.partitions).map(({ tree }) => toHex(tree.rootDigest));
-      note.detail = `root digest ${roots.map((root) => `${root.slice(0, 16)}…`).join(', ')}`;
-      return image;
-    },
-  );
+  const os = osStep(graph, context, kernel, trees);
 
   const disks = payloads.map((payload, index) =>
     graph.step(
@@ -116,13 +100,13 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
 
   const boot = graph.step(
     { name: 'boot', title: 'Initrds and signed kernel', needs: [kernel, os] },
-    async ([files, { vbmeta }], { note }) => {
+    async ([files, { image }], { note }) => {
       note.detail = keys.image.algorithm;
       const further = Object.entries(data.partitions).filter(([name]) => name !== 'system');
       return writeBootFiles(
         {
           name: data.name,
-          vbmeta,
+          vbmeta: image.vbmeta,
           mounts: Object.fromEntries(further.map(([name, { mount }]) => [name, mount])),
           payloadCertificates: certificates,
           init: context.guest.init,
@@ -189,13 +173,13 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
     settle(BUNDLE_FILES.buildRecord, record),
   ];
 
-  return graph.step(
+  const last = graph.step(
     {
       name: 'manifest',
       title: 'Manifest',
       needs: [kernel, os, boot, interfaces, ...settled, ...disks],
     },
-    async ([files, image, descriptors, names], { note }) => {
+    async ([files, { image }, descriptors, names], { note }) => {
       const own = [...new Set(names.flat())];
       const manifest = describeBundle(recipe, {
         keys,
@@ -224,6 +208,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): Step<Manifes
       return manifest;
     },
   );
+  return { manifest: last, os };
 }
 
 function kernelStep(graph: Graph, { options: { recipe }, inputs, cache }: BuildContext) {

@@ -10,15 +10,18 @@ import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { digestFile, openCache } from '../cache/store.ts';
-import { isArchiveName } from '../bundle/files.ts';
+import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
+import { BUNDLE_FILES } from '../bundle/layout.ts';
 import type { Manifest } from '../bundle/manifest.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
+import { plainFileReader } from '../io/file-signatures.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { openBuildInputs } from './build-inputs.ts';
-import { addBuildSteps } from './build-steps.ts';
+import { addBuildSteps, type BuildSteps } from './build-steps.ts';
 import { createGraph, type Schedule } from './graph.ts';
 import { findGuest } from './guest.ts';
+import { openKnownImages, type KnownImages } from './known-images.ts';
 import { checkInputs } from './inputs.ts';
 import { keyOpener, resolveKeys, type ChosenKeys, type OpenBuildKey } from './keys.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
@@ -54,6 +57,8 @@ export interface BuildOptions {
   readonly signal?: AbortSignal | undefined;
   /** Remembers the build, so that the next one may find that there is nothing to do. */
   readonly stamp?: BuildStamp | undefined;
+  /** Whether nothing is taken of images that were built before. */
+  readonly force?: boolean | undefined;
   /** How many steps run at once, and in which order: it does not show in the bundle. */
   readonly schedule?: Schedule | undefined;
 }
@@ -93,6 +98,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const cache = await openCache(options.cacheDirectory);
   const inputs = await openBuildInputs(recipe, { ...options, cache });
   const library = await loadNativeLibrary();
+  const reader = plainFileReader;
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);
   await reviewBuild(recipe, keys, options.review);
@@ -102,19 +108,35 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const remember = stampWriter(options, { cache, guest, keys });
   try {
     await remember.forget();
-    const build = async (folder: string): Promise<Manifest> => {
+    const images = openKnownImages(cache);
+    const shared = { options, cache, guest, inputs, keys, library, images, reader, scratch };
+    const build = async (folder: string): Promise<BuildSteps> => {
       const graph = createGraph(options, options.schedule);
-      const context = { options, cache, guest, inputs, keys, library, folder, scratch };
-      const last = addBuildSteps(graph, context);
+      const steps = addBuildSteps(graph, { ...shared, folder });
       await graph.run();
-      return last.result();
+      return steps;
     };
-    const manifest = await writeBundle(path, build, signal);
+    const steps = await writeBundle(path, build, signal);
+    const manifest = steps.manifest.result();
+    await rememberImages(images, path, steps);
     await remember.write(path, manifest, inputs.lock());
     await reportOutputs(path, manifest, reporter);
     return { path, manifest };
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function rememberImages(
+  images: KnownImages,
+  path: string,
+  { os }: BuildSteps,
+): Promise<void> {
+  const files = await openBundleFiles(path);
+  try {
+    await images.remember(path, await files.place(BUNDLE_FILES.os), os.result().known);
+  } finally {
+    await files.close();
   }
 }
 

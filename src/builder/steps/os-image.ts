@@ -18,7 +18,7 @@ import {
   type VbmetaSigning,
 } from '../../signing/avb/sign.ts';
 import type { BuildKeys } from '../keys.ts';
-import type { ImageRecord } from '../image-record.ts';
+import type { ContentDigest, PreviousImage } from '../image-reuse.ts';
 import {
   writePartitionImage,
   type PartitionImage,
@@ -35,21 +35,17 @@ export interface OsPartition extends Pick<PartitionImageOptions, 'filesystem' | 
   readonly tree: Directory;
   /** Default: derived from the name. */
   readonly salt?: Uint8Array | undefined;
+  /** One that was written before and has not changed since. */
+  readonly previous?: PreviousImage | undefined;
+  readonly contentDigest?: ContentDigest | undefined;
 }
 
-export interface OsImageOptions extends Pick<
-  PartitionImageOptions,
-  'library' | 'signal' | 'contentDigest'
-> {
+export interface OsImageOptions extends Pick<PartitionImageOptions, 'library' | 'signal'> {
   /** In the order in which they will stand. */
   readonly partitions: readonly OsPartition[];
   readonly sourceDate: number;
   readonly rollbackIndex: number;
   readonly image: BuildKeys['image'];
-  /** An `os.img` that was written before and has not changed since, and what was said of it then. */
-  readonly previous?:
-    | { readonly path: string; readonly records: Readonly<Record<string, ImageRecord>> }
-    | undefined;
 }
 
 export interface OsImage {
@@ -121,15 +117,14 @@ async function writePartition(
   file: FileSink,
   place: { readonly path: string; readonly offset: number },
   signing: VbmetaSigning,
-  { sourceDate, previous, library, signal, contentDigest }: OsImageOptions,
+  { sourceDate, library, signal }: OsImageOptions,
 ): Promise<{
   readonly image: PartitionImage;
   readonly size: number;
   readonly descriptor: Descriptor;
 }> {
   const sink = offsetSink(file, place.offset);
-  const { filesystem, hash, fec, salt = seed(`${name} salt`) } = partition;
-  const record = previous?.records[name];
+  const { filesystem, hash, fec, salt = seed(`${name} salt`), previous, contentDigest } = partition;
   const image = await writePartitionImage(root, sink, place, {
     filesystem,
     hash,
@@ -138,7 +133,7 @@ async function writePartition(
     library,
     signal,
     contentDigest,
-    previous: previous && record && { path: previous.path, record },
+    previous,
     buildTime: sourceDate,
     uuid: guidFromDigest(seed(`${name} uuid`)),
     volumeName: name.slice(0, MAX_VOLUME_NAME),

@@ -76,7 +76,7 @@ export const imageCommand: CommandDefinition = {
     force: {
       type: 'boolean',
       default: false,
-      describe: 'Build also when nothing changed since the last time',
+      describe: 'Build all of it, also when nothing or little changed since the last time',
     },
     locked: {
       type: 'boolean',

@@ -52,6 +52,7 @@ export async function buildRecipe(
       locked: args.optionalFlag('locked') ?? (isCi(env) && !args.flag('relock')),
       offline: args.flag('offline'),
       stamp,
+      force: args.flag('force'),
       env,
       reporter,
       signal,

@@ -1,0 +1,147 @@
+/**
+ * The images of earlier builds: where they are, and the record of what they have. A new image takes from them what it has in
+ * common with them: from the one that it takes the place of, or from another recipe's with the same tree.
+ *
+ * They stay in their bundles, which is why a file is asked whether it still is the one that was written.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFile, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { FilePlace } from '../bundle/files.ts';
+import type { Cache } from '../cache/store.ts';
+import { FormatError } from '../core/errors.ts';
+import { writeFileAtomic } from '../io/atomic-output.ts';
+import { isSettled, plainFileReader } from '../io/file-signatures.ts';
+import { decodeImageRecord, encodeImageRecord, type ImageRecord } from './image-record.ts';
+import type { PreviousImage } from './image-reuse.ts';
+
+export interface FoundImage extends PreviousImage {
+  /** Whether it was made of the same tree in the same way. */
+  readonly isSame: boolean;
+}
+
+export interface KnownImages {
+  /**
+   * @param key Of the tree and all else that decides, if it is known.
+   * @param output Path of the bundle that will be replaced.
+   * @param name Of the partition.
+   */
+  find(key: string | undefined, output: string, name: string): Promise<FoundImage | undefined>;
+  /** Remembers the images of a bundle that stands. @param place Of its `os.img`. */
+  remember(
+    output: string,
+    place: FilePlace,
+    images: readonly {
+      readonly name: string;
+      readonly key: string | undefined;
+      readonly record: ImageRecord;
+    }[],
+  ): Promise<void>;
+}
+
+interface Entry {
+  readonly version: 1;
+  readonly path: string;
+  /** Where in that file the disk starts. */
+  readonly start: number;
+  readonly signature: readonly number[];
+  readonly key: string | null;
+  /** Digest of the encoded record, a blob of the store. */
+  readonly record: string;
+}
+
+const MAX_WAIT_MILLISECONDS = 100;
+
+export function openKnownImages(cache: Cache): KnownImages {
+  const folder = join(cache.directory, 'microbuild', 'images');
+  const file = (...parts: readonly string[]): string =>
+    join(folder, createHash('sha256').update(parts.join('\0')).digest('hex'));
+  const placeOf = async (output: string, name: string): Promise<string> => {
+    const path = resolve(output);
+    const parent = await realpath(dirname(path)).catch(() => dirname(path));
+    return file('output', join(parent, basename(path)), name);
+  };
+  const load = async (path: string, key: string | undefined): Promise<FoundImage | undefined> => {
+    const entry = parseEntry(await readFile(path, 'utf8').catch(() => ''));
+    if (entry === undefined) return undefined;
+    const now = await signatureOf(entry.path);
+    if (now[0] !== 0 || !entry.signature.every((word, index) => word === now[index])) {
+      return undefined;
+    }
+    const encoded = await cache.readBlob(entry.record);
+    const record = encoded && decode(encoded);
+    if (record === undefined) return undefined;
+    const isSame = key !== undefined && entry.key === key;
+    return { path: entry.path, start: entry.start, record, isSame };
+  };
+  return {
+    async find(key, output, name) {
+      const same = key === undefined ? undefined : await load(file('tree', key), key);
+      return same ?? load(await placeOf(output, name), key);
+    },
+    async remember(output, place, images) {
+      const signature = await settledSignature(place.path);
+      if (signature === undefined) return;
+      for (const { name, key, record } of images) {
+        const entry: Entry = {
+          version: 1,
+          path: place.path,
+          start: place.offset,
+          signature: [...signature],
+          key: key ?? null,
+          record: await cache.put(encodeImageRecord(record)),
+        };
+        const paths = [
+          await placeOf(output, name),
+          ...(key === undefined ? [] : [file('tree', key)]),
+        ];
+        for (const path of paths) await writeFileAtomic(path, JSON.stringify(entry), 0o600);
+      }
+    },
+  };
+}
+
+const signatureOf = (path: string): Promise<Uint32Array> =>
+  plainFileReader.signatures([path], { follow: false });
+
+/** The signature once a later change would show. */
+async function settledSignature(path: string): Promise<Uint32Array | undefined> {
+  const deadline = Date.now() + MAX_WAIT_MILLISECONDS;
+  for (;;) {
+    const moment = Date.now();
+    const words = await signatureOf(path);
+    if (words[0] !== 0) return undefined;
+    if (isSettled(words, 0, moment)) return words;
+    if (moment > deadline) return undefined;
+    await setTimeout(5);
+  }
+}
+
+/** Undefined for what is damaged: it costs time, nothing else. */
+function parseEntry(text: string): Entry | undefined {
+  let value: Partial<Entry> | null;
+  try {
+    value = JSON.parse(text) as Partial<Entry> | null;
+  } catch {
+    return undefined;
+  }
+  const isEntry =
+    value?.version === 1 &&
+    typeof value.path === 'string' &&
+    Number.isSafeInteger(value.start) &&
+    Array.isArray(value.signature) &&
+    typeof value.record === 'string' &&
+    /^[0-9a-f]{64}$/.test(value.record);
+  return isEntry ? (value as Entry) : undefined;
+}
+
+function decode(encoded: Uint8Array): ImageRecord | undefined {
+  try {
+    return decodeImageRecord(encoded);
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
