@@ -13,11 +13,9 @@ import { layersSchema } from './composition-schema.ts';
 import { describeIssue } from './issues.ts';
 import { plainValue, valueAt, type LocatedMap, type LocatedScalar } from './located.ts';
 import { mergeMaps } from './merge.ts';
-import { problemAt, sourceText, type SourceText } from './source-text.ts';
+import { MAX_SOURCE_BYTES, problemAt, sourceText, type SourceText } from './source-text.ts';
 import { parseYaml } from './yaml.ts';
 
-/** A recipe is a page or two; what is larger is not one. */
-const MAX_FILE_BYTES = 1 << 20;
 const MAX_FILES = 64;
 /** How often files may be laid on each other, however they name each other. */
 const MAX_LAYERS = 256;
@@ -178,6 +176,9 @@ async function findLayer(named: LocatedScalar, reading: Reading): Promise<Locate
     reading.done.set(real, undefined);
     return refuse(`The recipe has more than ${MAX_FILES} files`);
   }
+  if ((await stat(real)).size > MAX_SOURCE_BYTES) {
+    return refuse(`"${path}" has more than ${MAX_SOURCE_BYTES} bytes: it is no recipe`);
+  }
   const bytes = await readBounded(file);
   if (bytes === undefined) return refuse(`"${path}" does not exist`, `Looked for ${file}`);
   const layer = await readLayer(bytes, file, real, reading);
@@ -202,7 +203,7 @@ export async function readBounded(file: string): Promise<Uint8Array | undefined>
   try {
     handle = await open(file, 'r');
     // Pipes have no size; they, too, may not go on for ever.
-    const bytes = new Uint8Array(MAX_FILE_BYTES + 1);
+    const bytes = new Uint8Array(MAX_SOURCE_BYTES + 1);
     let length = 0;
     while (length < bytes.length) {
       const { bytesRead } = await handle.read(bytes, length, bytes.length - length);
@@ -221,6 +222,6 @@ export async function readBounded(file: string): Promise<Uint8Array | undefined>
   }
   throw new UsageError(
     'input',
-    `Cannot read ${file}: it has more bytes than a recipe may have (${MAX_FILE_BYTES})`,
+    `Cannot read ${file}: it has more bytes than a recipe may have (${MAX_SOURCE_BYTES})`,
   );
 }

@@ -14,6 +14,8 @@ export interface LocatedScalar {
   readonly kind: 'scalar';
   readonly value: ScalarValue;
   readonly origin: Origin;
+  /** Of a number, as it was written: 1.10 is another version than 1.1. */
+  readonly text?: string;
   /** Whether it is not what was meant, which has been told. */
   readonly isBroken?: boolean;
 }

@@ -51,7 +51,9 @@ export function chosenForm(
     case 'list':
       return onlyOf(forms.filter(({ type }) => type === 'array'))?.option;
     case 'scalar':
-      return onlyOf(forms.filter(({ type }) => type === typeof value.value))?.option;
+      return onlyOf(
+        forms.filter(({ type }) => (type === 'enum' ? 'string' : type) === typeof value.value),
+      )?.option;
     case undefined:
       return undefined;
   }

@@ -25,8 +25,15 @@ export interface Origin {
 /** A caret that underlines more helps nobody. */
 const MAX_CARET = 200;
 
-/** @throws {RecipeError} when the bytes are not UTF-8. */
+/** A recipe is a page or two; what is larger is not one. */
+export const MAX_SOURCE_BYTES: number = 1 << 20;
+
+/** @throws {RecipeError} when the bytes are too many, or not UTF-8. */
 export function sourceText(bytes: Uint8Array, file: string): SourceText {
+  if (bytes.length > MAX_SOURCE_BYTES) {
+    const message = `The recipe has more than ${MAX_SOURCE_BYTES} bytes`;
+    throw new RecipeError([{ file, line: 1, column: 1, message }]);
+  }
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

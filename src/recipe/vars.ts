@@ -16,7 +16,7 @@ const MAX_GROWTH = 1 << 20;
 const REFERENCE = /\$\$\{|\$\{([^{}]*)(\}?)/g;
 
 /** Writes a text so that it stands for itself. */
-export const escapeReferences = (text: string): string => text.replaceAll('${', '$${');
+export const escapeReferences = (text: string): string => text.replaceAll('${', () => '$${');
 
 export interface Variables {
   readonly values: Readonly<Record<string, VariableValue>>;
@@ -52,6 +52,8 @@ export function openVariables(
 
   const used = new Set<string>();
   const values = new Map<string, VariableValue>();
+  /** Of numbers, as they were written. */
+  const texts = new Map<string, string>();
   const broken = new Set<string>();
   const open: string[] = [];
   let growth = 0;
@@ -70,6 +72,8 @@ export function openVariables(
     // What is not valid is told where it stands, and stands for nothing here.
     const plain = value ?? '';
     values.set(name, plain);
+    const text = override === undefined ? (scalar as LocatedScalar).text : given[name];
+    if (typeof plain === 'number' && text !== undefined) texts.set(name, text);
     return plain;
   };
 
@@ -129,7 +133,8 @@ export function openVariables(
     const parts: string[] = [];
     let at = 0;
     for (const match of text.matchAll(REFERENCE)) {
-      const value = String(replace(match[0], match[1], match[2] ?? ''));
+      const replaced = replace(match[0], match[1], match[2] ?? '');
+      const value = texts.get(match[1] ?? '') ?? String(replaced);
       growth += value.length;
       if (growth > MAX_GROWTH) {
         if (growth - value.length <= MAX_GROWTH) {

@@ -7,13 +7,13 @@
 
 import {
   Composer,
+  CST,
   isAlias,
   isMap,
   isScalar,
   isSeq,
   Lexer,
   Parser,
-  type CST,
   type Document,
   type ParsedNode,
 } from 'yaml';
@@ -25,10 +25,24 @@ import { problemAt, type Origin, type SourceText } from './source-text.ts';
 const MAX_DEPTH = 64;
 /** Naming more of them helps nobody. */
 const MAX_PROBLEMS = 100;
+/** Anchors and aliases of which each is told; behind them nothing more is read. */
+const MAX_REFERENCES = 50;
+
+/** What YAML takes for text is `c-printable` of its specification, section 5.1. */
+const UNPRINTABLE =
+  // oxlint-disable-next-line no-control-regex -- that is what is refused
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]/;
 
 /** @throws {RecipeError} with everything that is no YAML, or no YAML of a recipe. */
 export function parseYaml(source: SourceText): LocatedMap {
   const at = (start: number, end = start + 1): Origin => ({ source, start, end });
+  const unprintable = source.text.search(UNPRINTABLE);
+  if (unprintable >= 0) {
+    const code = source.text.charCodeAt(unprintable).toString(16).padStart(4, '0');
+    throw new RecipeError([
+      problemAt(at(unprintable), `The recipe holds the control character U+${code.toUpperCase()}`),
+    ]);
+  }
   const document = compose(source, at);
   const problems: Diagnostic[] = [...document.errors, ...document.warnings]
     .slice(0, MAX_PROBLEMS)
@@ -66,16 +80,25 @@ function compose(source: SourceText, at: (start: number) => Origin): Document.Pa
 /** The parser keeps a stack of its own; what comes after it recurses. */
 function* tokens(source: SourceText, at: (start: number) => Origin): Generator<CST.Token> {
   const parser = new Parser();
+  const refuse = (message: string, hint?: string): never => {
+    throw new RecipeError([problemAt(at(parser.offset), message, hint)]);
+  };
+  let references = 0;
+  let isText = false;
   for (const lexeme of new Lexer().lex(source.text)) {
+    if (!isText && (lexeme.startsWith('*') || lexeme.startsWith('&'))) references += 1;
+    isText = lexeme === CST.SCALAR;
+    if (references > MAX_REFERENCES) refuse('Aliases are not part of a recipe', 'Repeat it');
     yield* parser.next(lexeme);
     if (parser.stack.length > 2 * MAX_DEPTH) {
-      throw new RecipeError([
-        problemAt(at(parser.offset), `The recipe nests deeper than ${MAX_DEPTH} levels`),
-      ]);
+      refuse(`The recipe nests deeper than ${MAX_DEPTH} levels`);
     }
   }
   yield* parser.end();
 }
+
+/** Tags that say what is meant without them, too. */
+const PLAIN_TAG = /^(?:!|tag:yaml\.org,2002:(?:str|int|float|bool|null|map|seq))$/;
 
 function locate(
   node: ParsedNode,
@@ -84,6 +107,13 @@ function locate(
   inList: boolean,
   depth = 1,
 ): Located | undefined {
+  if (node.tag !== undefined && !PLAIN_TAG.test(node.tag)) {
+    if (problems.length < MAX_PROBLEMS) {
+      const [offset] = (node as Partial<ParsedNode>).range ?? [0];
+      problems.push(problemAt(at(offset), 'Tags are not part of a recipe', 'Leave it out'));
+    }
+    return undefined;
+  }
   const [start, end] = node.range;
   const origin = at(start, Math.max(start + 1, end));
   const refuse = (message: string, hint?: string): undefined => {
@@ -100,7 +130,11 @@ function locate(
       typeof value === 'boolean' ||
       (typeof value === 'number' && Number.isFinite(value));
     if (!isPlain) return refuse('A value of a recipe is a text, a number, true, false or null');
-    return { kind: 'scalar', value, origin };
+    if (typeof value !== 'number') return { kind: 'scalar', value, origin };
+    if (Math.abs(value) > Number.MAX_SAFE_INTEGER) {
+      return refuse('This number has more digits than can be kept', 'Put quotes around it');
+    }
+    return { kind: 'scalar', value, origin, text: node.source ?? String(value) };
   }
   if (isSeq(node)) {
     const items = node.items.flatMap((item) => locate(item, at, problems, true, depth + 1) ?? []);
@@ -116,6 +150,10 @@ function locate(
     };
     if (!isScalar(key) || typeof key.value !== 'string') {
       tell('A key of a recipe is a plain word');
+      continue;
+    }
+    if (key.value === '__proto__') {
+      tell('"__proto__" is no key of a recipe');
       continue;
     }
     const located =

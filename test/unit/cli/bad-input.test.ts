@@ -36,38 +36,38 @@ const inputs: readonly BadInput[] = [
     what: 'an unknown key',
     edits: [['filesystem:', 'filesystm:']],
     message: /Unknown key "filesystm"/,
-    at: /microbuild\.yaml:17:5: /,
+    at: /microbuild\.yaml:18:5: /,
   },
   {
     what: 'a wrong type',
     edits: [['versionCode: 1', 'versionCode: one']],
     message: /"payload\.versionCode" is the text "one"/,
-    at: /microbuild\.yaml:26:16: /,
+    at: /microbuild\.yaml:27:16: /,
   },
   {
     what: 'a missing file',
     prepare: (folder) => rmSync(join(folder, 'motd')),
     message: /"motd" does not exist/,
-    at: /microbuild\.yaml:22:17: /,
+    at: /microbuild\.yaml:23:17: /,
   },
   {
     what: 'a path outside the recipe',
     edits: [['file: motd', 'file: ../../../../etc/hostname']],
     message: /outside the folder of the recipe/,
-    at: /microbuild\.yaml:22:17: /,
+    at: /microbuild\.yaml:23:17: /,
   },
   {
     what: 'two sources with the same target path',
     edits: [['to: /system/etc/motd', 'to: /system/bin/microdroid_launcher']],
     message: /\/system\/bin\/microdroid_launcher is in the image already/,
-    at: /microbuild\.yaml:22:9: /,
+    at: /microbuild\.yaml:23:9: /,
   },
   {
     what: 'a truncated deb',
     edits: [['{ deb: musl, exclude: [/usr] }', '{ deb: ./cut.deb }']],
     prepare: (folder) => writeFileSync(join(folder, 'cut.deb'), '!<arch>\ndebian-binary   16'),
     message: /cut\.deb/,
-    at: /microbuild\.yaml:21:9: /,
+    at: /microbuild\.yaml:22:9: /,
   },
   {
     what: 'a key file that others may read',
@@ -77,13 +77,13 @@ const inputs: readonly BadInput[] = [
       chmodSync(join(folder, 'image.pem'), 0o644);
     },
     message: /mode is 0?644|0644/,
-    at: /microbuild\.yaml:36:26: /,
+    at: /microbuild\.yaml:37:26: /,
   },
   {
     what: 'a build command that fails',
     edits: [['command: [make]', 'command: [make, nothing-to-make]']],
     message: /nothing-to-make/,
-    at: /microbuild\.yaml:29:14: /,
+    at: /microbuild\.yaml:30:14: /,
   },
 ];
 
@@ -141,7 +141,7 @@ describe('the command line', () => {
     expect(status).toBe(2);
     const { error } = JSON.parse(stdout) as { error: Record<string, unknown> };
     expect(error).toMatchObject({ exitCode: 2, type: 'RecipeError', code: 'recipe' });
-    expect(error['diagnostics']).toMatchObject([{ line: 36, column: 29 }]);
+    expect(error['diagnostics']).toMatchObject([{ line: 37, column: 29 }]);
   });
 
   test('the generated schema and reference pages are fresh', async () => {
