@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { apkWorks } from './apk-works.ts';
 import { bootWorks } from './boot-works.ts';
+import { imageWorks } from './image-works.ts';
 import { ask } from './measure.ts';
 import { failed, renderReport, reported, type Machine, type Report } from './report.ts';
 import { runWork } from './run.ts';
@@ -85,6 +86,7 @@ export async function runBench(
     const all = [
       ...allWorks(options),
       ...apkWorks({ ...options, manifest }),
+      ...imageWorks({ ...options, manifest }),
       ...bootWorks(options),
     ];
     const works =

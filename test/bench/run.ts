@@ -55,6 +55,7 @@ export async function runWork(work: Work, options: RunOptions): Promise<WorkResu
       const index = (turn + round) % contenders.length;
       const contender = contenders[index]!;
       for (const path of contender.outputs) rmSync(path, { force: true });
+      contender.prepare?.();
       size = warm(input);
       const sample = withOwnTime(contender, await measure(contender.steps, options.scratch));
       samples[index]?.push(sample);

@@ -10,6 +10,8 @@ const GIB = 2 ** 30;
 export interface Contender {
   readonly name: string;
   readonly steps: readonly Step[];
+  /** What is done before each run, and not measured. */
+  readonly prepare?: () => void;
   /** Files it writes, removed before each run. */
   readonly outputs: readonly string[];
   /** What must be equal to what all others made: the bytes of a file, or what is printed. */
