@@ -1,13 +1,14 @@
 /** All files and folders whose change could change a build, for its stamp. */
 
 import { readdir } from 'node:fs/promises';
-import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { payloadCompiler } from '../core/arch.ts';
 import { parseKeyReference, resolveKeyReference } from '../signing/keys/reference.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import { guestPaths, type GuestFiles } from './guest.ts';
 import { lockFile } from './lock.ts';
+import { programFolders } from './program-folders.ts';
 import { payloadsOf } from './payloads.ts';
 import { recipeInputs } from './recipe-inputs.ts';
 
@@ -47,7 +48,7 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
     if (data.build === undefined) continue;
     const compiler = payloadCompiler(recipe.data.arch, recipe.data.runtime);
     for (const program of [data.build.command[0] ?? '', compiler?.split(' ', 1)[0] ?? '']) {
-      for (const path of placesOf(program, packageRoot, env)) paths.add(path);
+      for (const path of await placesOf(program, packageRoot, env)) paths.add(path);
     }
     for (const folder of [guest.includeFolder, guest.libraryFolder]) {
       paths.add(folder);
@@ -57,13 +58,20 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
   return [...paths];
 }
 
-/** Where a program is looked for. */
-function placesOf(program: string, packageRoot: string, env: NodeJS.ProcessEnv): string[] {
+/**
+ * Where a program is looked for, as far as there are such folders: which of them there are is among the facts of a stamp, as a
+ * folder that is not there can only be watched by those above it.
+ */
+async function placesOf(
+  program: string,
+  packageRoot: string,
+  env: NodeJS.ProcessEnv,
+): Promise<string[]> {
   if (program === '') return [];
   if (isAbsolute(program)) return [program];
   if (program.includes('/')) return [];
-  const folders = [join(packageRoot, '.tools', 'bin'), ...(env['PATH'] ?? '').split(delimiter)];
-  return folders.filter((folder) => folder !== '').map((folder) => join(resolve(folder), program));
+  const folders = [join(packageRoot, '.tools', 'bin'), ...(await programFolders(env))];
+  return folders.map((folder) => join(folder, program));
 }
 
 /** Everything below a folder; nothing below what is none. */

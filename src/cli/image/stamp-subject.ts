@@ -6,19 +6,13 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { StampSubject } from '../../cache/build-stamp.ts';
+import { programFolders } from '../../builder/program-folders.ts';
 import { findKeyFolder } from '../../builder/workspace.ts';
 import type { CommandArguments, CommandContext } from '../command.ts';
 import { packageRoot } from '../package-root.ts';
 
 /** What of the environment reaches a build. */
-const VARIABLES = [
-  'CI',
-  'HOME',
-  'MICROBUILD_GUEST',
-  'MICROBUILD_NATIVE',
-  'PATH',
-  'SOURCE_DATE_EPOCH',
-];
+const VARIABLES = ['CI', 'HOME', 'MICROBUILD_GUEST', 'MICROBUILD_NATIVE', 'SOURCE_DATE_EPOCH'];
 /** What decides besides the files: all that can be written on the command line, but for how much it prints. */
 const OPTIONS = [
   'image-cert',
@@ -47,7 +41,6 @@ const UNSTAMPED = [
 ];
 
 /**
- * @param version Of microbuild.
  * @returns undefined where a build is always made.
  */
 export async function stampSubject(
@@ -73,6 +66,7 @@ export async function stampSubject(
       program: await programMark(),
       options: Object.fromEntries(OPTIONS.map((name) => [name, value(name)])),
       variables: Object.fromEntries(VARIABLES.map((name) => [name, env[name]])),
+      programs: await programFolders(env),
       directory: process.cwd(),
     },
   };

@@ -81,12 +81,12 @@ describe('identifyContents()', () => {
   });
 
   test('notices that a file that was read is another one by now', async () => {
-    const { isUnchanged } = await identify();
-    expect(await isUnchanged()).toBe(true);
+    const identity = await identify();
+    expect(await identity.isUnchanged()).toBe(true);
     writeFileSync(join(folder, 'new'), 'one');
     renameSync(join(folder, 'new'), join(folder, 'a'));
-    expect(await isUnchanged()).toBe(false);
+    expect(await identity.isUnchanged()).toBe(false);
     rmSync(join(folder, 'a'));
-    expect(await isUnchanged()).toBe(false);
+    expect(await identity.isUnchanged()).toBe(false);
   });
 });
