@@ -1,7 +1,7 @@
 /** A recipe as it is after everything is put together, with the place where each value was written. */
 
 import { stringify } from 'yaml';
-import type { RecipePath, ScalarValue } from './located.ts';
+import type { RecipePath } from './located.ts';
 import { valueAt } from './located.ts';
 import type { Recipe } from './parse.ts';
 import { escapeReferences } from './vars.ts';
@@ -62,10 +62,9 @@ function isWritable({ data, written }: Recipe, path: RecipePath): boolean {
 }
 
 /** A default in the form in which a recipe has it. */
-function inWriting(value: unknown, path: RecipePath): ScalarValue | readonly [] | object {
+function inWriting(value: unknown, path: RecipePath): unknown {
   if (path.join('.') === 'vm.memory') return `${String(value)}MiB`;
-  if (Array.isArray(value)) return [];
-  return (value ?? null) as ScalarValue | object;
+  return value ?? null;
 }
 
 const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>

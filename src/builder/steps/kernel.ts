@@ -18,6 +18,7 @@ import { decompress } from '../../formats/tar/decompress.ts';
 import { bytesSource } from '../../io/byte-source.ts';
 import type { Directory, FileContent } from '../../io/file-tree.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import { rememberKernelFacts } from '../kernel-facts.ts';
 import { readContent, type KernelSource } from './kernel-source.ts';
 
 /** Raised when the way of making these files changes, so that no old result is taken for a new one. */
@@ -160,6 +161,13 @@ async function extract(
       });
     }
   }
+  const release = releaseOf(kernel.bytes);
+  if (release === undefined) return fail(`${name} does not say which version of Linux it is`);
+  await rememberKernelFacts(cache.directory, source.digest, {
+    release,
+    ...(config !== undefined && { erofs: erofsOptions(config) }),
+    modules: [...new Set([...found.keys(), ...builtin])],
+  });
   const infos = await closureInfos(wanted, found);
   let order: string[];
   try {
@@ -175,8 +183,6 @@ async function extract(
     const stripped = stripModule(await readContent(module.content), module.file);
     modules.push({ name: module.file, sha256: await cache.put(stripped) });
   }
-  const release = releaseOf(kernel.bytes);
-  if (release === undefined) return fail(`${name} does not say which version of Linux it is`);
   return {
     release,
     ...(config !== undefined && { erofsConfig: erofsOptions(config) }),

@@ -178,7 +178,7 @@ payload: { assets: assets }
 
 describe('variables', () => {
   const recipe = (vars: string, versionName: string): string =>
-    `${BASE.replace("vars: { version: '1.2' }", vars)}`.replace(
+    BASE.replace("vars: { version: '1.2' }", vars).replace(
       'versionCode: 1',
       () => `versionCode: 1, versionName: ${versionName}`,
     );
