@@ -19,6 +19,7 @@ import { archiveCommit } from '../../src/builder/fetch/git.ts';
 import { sha256, toHex } from '../../src/core/digest.ts';
 import { RecipeError } from '../../src/core/errors.ts';
 import { readExactTree } from '../../src/io/disk-tree.ts';
+import { findInode } from '../../src/io/file-tree.ts';
 import { gitKey, ociKey, type LockedImage } from '../../src/recipe/lockfile.ts';
 import { bytesOf, listTree, treeOf, type SourcesOptions } from '../support/source-trees.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
@@ -68,14 +69,30 @@ describe('tar archives', () => {
     ['tar', ['--format=gnu', '-cf']],
     ['tar', ['--format=gnu', '--sparse', '-czf']],
     ['tar', ['--format=posix', '--xattrs', '-cJf']],
+    ['tar', ['--format=posix', '--sparse', '-cf']],
     ['tar', ['--format=pax', '--zstd', '-cf']],
-    ['bsdtar', ['--format=pax', '--no-read-sparse', '-cf']],
+    ['bsdtar', ['--format=pax', '-cf']],
     ['bsdtar', ['--format=gnutar', '--no-read-sparse', '-czf']],
   ])('of %s %j hold what went in', async (program, options) => {
     const folder = tmpDir();
     fill(join(folder, 'root'));
     run(program, [...options, join(folder, 'x.tar'), '-C', join(folder, 'root'), '.'], folder);
     expect(await made(folder, { tar: 'x.tar' })).toEqual(await below(join(folder, 'root')));
+  });
+
+  test.each([
+    ['tar', ['--format=posix', '--xattrs', '-cf']],
+    ['bsdtar', ['--format=pax', '-cf']],
+  ])('of %s %j keep extended attributes, byte by byte', async (program, options) => {
+    const folder = tmpDir();
+    mkdirSync(join(folder, 'root'));
+    writeFileSync(join(folder, 'root/file'), 'x');
+    const value = '0x00ff0a3d80';
+    run('setfattr', ['-n', 'user.note', '-v', value, 'root/file'], folder);
+    run(program, [...options, 'x.tar', '-C', 'root', '.'], folder);
+    const { tree } = await treeOf(folder, [{ tar: 'x.tar' }]);
+    const found = Buffer.from(findInode(tree, '/file')?.xattrs.get('user.note') ?? []);
+    expect(`0x${found.toString('hex')}`).toBe(value);
   });
 
   test('with strip hold what GNU tar unpacks with --strip-components', async () => {

@@ -41,7 +41,7 @@ function normalisePath(archive: string, entry: string, name: string): string {
 }
 
 function entryOf(header: Headers, facts: EntryFacts, archive: string): ArchiveEntry {
-  const { name } = header;
+  const name = facts.path ?? header.name;
   const path = normalisePath(archive, name, name);
   const { size, offset, pieces, uid, gid, mtime, xattrs } = facts;
   const base = { path, mode: (header.mode ?? 0) & 0o7777, uid, gid, mtime, xattrs };

@@ -16,8 +16,9 @@
 
 import { FormatError } from '../../core/errors.ts';
 import type { Piece } from '../../io/archive-entry.ts';
-import { asPlainHeader, SparseMap } from './gnu-sparse.ts';
+import { asPlainHeader, oldGnuMap, paxMap, type SparseMap } from './gnu-sparse.ts';
 import { headerChecksum, posixHeader, TAR_BLOCK as BLOCK } from './layout.ts';
+import { applyRecord, decodeRecords, setName, type Pending, type Refuse } from './pax.ts';
 import { decodeNumber, decodeTime, decodeUtf8, textOf } from './values.ts';
 
 /** Of one extended header or GNU long name, in bytes: tar-stream holds it in memory. */
@@ -31,25 +32,12 @@ const MAX_XATTRS = 64 << 20;
 /** The largest user or group; the one above means none. */
 const MAX_ID = 0xffff_fffe;
 
-/** Extended records that change nothing that is read here, or what `readTar` applies. */
-const HARMLESS_KEY =
-  /^(?:path|linkpath|size|mtime|atime|ctime|uid|gid|uname|gname|comment|LIBARCHIVE\.creationtime|SCHILY\.(?:dev|ino|nlink)|SCHILY\.xattr\..+)$/;
-const NUMBER_KEYS = ['size', 'uid', 'gid'];
-
-type Code =
-  | 'truncated'
-  | 'bad-magic'
-  | 'bad-value'
-  | 'bad-checksum'
-  | 'unsupported'
-  | 'duplicate'
-  | 'too-large'
-  | 'trailing-data';
-
 /** What there is to know of an entry beside what tar-stream reads. */
 export interface EntryFacts {
   /** Of its data in the archive, in bytes. */
   readonly offset: number;
+  /** Where it is not what tar-stream says. */
+  readonly path?: string;
   /** Of a file, its holes included, in bytes. */
   readonly size: number;
   /** What of a sparse file is stored, and where; absent where all is. */
@@ -63,18 +51,6 @@ export interface EntryFacts {
 
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
-/** What extended headers have said about the next entry. */
-interface Pending {
-  path?: string;
-  linkpath?: string;
-  size?: number;
-  uid?: number;
-  gid?: number;
-  mtime?: number;
-  xattrs?: Map<string, Uint8Array>;
-  hasPax?: boolean;
-}
-
 class Gate {
   readonly #name: string;
   /** Of the next byte to look at. */
@@ -83,7 +59,8 @@ class Gate {
   #data = 0;
   #extension: { type: string; size: number; chunks: Uint8Array[] } | undefined;
   #pending: Pending = {};
-  #sparse: { map: SparseMap; stored: number; header: Uint8Array } | undefined;
+  /** A sparse file whose map is being read: `before` is where its map began, if that is part of its data. */
+  #sparse: { map: SparseMap; stored: number; header: Uint8Array; before?: number } | undefined;
   #zeroBlocks = 0;
   #xattrBytes = 0;
   /** Of all entries up to now, in order. */
@@ -123,11 +100,11 @@ class Gate {
         if (this.#sparse !== undefined) replace(BLOCK);
       } else {
         replace(BLOCK);
-        this.#sparse.map.extend(block);
+        this.#extendSparse(block);
       }
       this.#advance(BLOCK);
       at += BLOCK;
-      if (this.#sparse?.map.isWhole === true) replace(0, this.#endSparse());
+      if (this.#sparse?.map.isWhole() === true) replace(0, this.#endSparse());
     }
     if (at > from) passed.push(data.subarray(from, at));
     return { looked: at, passed };
@@ -145,11 +122,11 @@ class Gate {
     this.#offset += length;
   }
 
-  #refuse(code: Code, why: string): never {
+  readonly #refuse: Refuse = (code, why) => {
     throw new FormatError('tar', code, `Cannot read ${this.#name}: ${why}`, {
       offset: this.#offset,
     });
-  }
+  };
 
   #header(block: Uint8Array): void {
     if (block.every((byte) => byte === 0)) {
@@ -192,22 +169,51 @@ class Gate {
       this.#beginExtension(type, size, label);
       return;
     }
+    const sparse = this.#sparseSize(type, label);
     this.#entry(type, size, name ?? '', label, { uid, gid, mtime: mtime ?? 0 });
-    if (type !== 'S') return;
-    const map = new SparseMap(block, this.#name, label);
-    this.#sparse = { map, stored: size, header: asPlainHeader(block) };
+    if (type === 'S') {
+      const map = oldGnuMap(block, { archive: this.#name, entry: label });
+      this.#sparse = { map, stored: size, header: block.slice() };
+    } else if (sparse !== undefined) {
+      const map = paxMap({ archive: this.#name, entry: label, size: sparse });
+      this.#sparse = { map, stored: size, header: block.slice(), before: this.#offset + BLOCK };
+    }
+  }
+
+  #extendSparse(block: Uint8Array): void {
+    const { map, before } = this.#sparse ?? this.#refuse('bad-value', 'no sparse file');
+    map.extend(block);
+    if (before === undefined) return;
+    // The map is a part of the data.
+    if (this.#data < BLOCK) this.#refuse('bad-value', 'a sparse entry has no room for its map');
+    this.#data -= BLOCK;
   }
 
   /** The map of a sparse file has been read: its data follows. Returns the header to pass on. */
   #endSparse(): Uint8Array {
-    const { map, stored, header } = this.#sparse ?? this.#refuse('bad-value', 'no sparse file');
+    const { map, stored, header, before } =
+      this.#sparse ?? this.#refuse('bad-value', 'no sparse file');
     this.#sparse = undefined;
     const last = this.facts.at(-1);
-    const { size, pieces } = map.place(this.#offset, stored);
+    const left = stored - (before === undefined ? 0 : this.#offset - before);
+    const { size, pieces } = map.place(this.#offset, left);
     if (last !== undefined) {
       this.facts[this.facts.length - 1] = { ...last, offset: this.#offset, size, pieces };
     }
-    return header;
+    return asPlainHeader(header, left);
+  }
+
+  /** Of a sparse file in the extended format: its size, holes included. */
+  #sparseSize(type: string, label: string): number | undefined {
+    const { sparse } = this.#pending;
+    if (sparse === undefined) return undefined;
+    const { 'GNU.sparse.major': major, 'GNU.sparse.minor': minor } = sparse;
+    const size = sparse['GNU.sparse.realsize'] ?? '';
+    const isKnown = major === '1' && minor === '0' && /^(?:0|[1-9]\d{0,14})$/.test(size);
+    if (!isKnown || type !== '0' || this.#pending.size !== undefined) {
+      this.#refuse('unsupported', `sparse entry ${label} is not of version 1.0`);
+    }
+    return Number(size);
   }
 
   #entry(
@@ -232,7 +238,7 @@ class Gate {
     // Old archives mark directories by a final slash alone; tar-stream sees one there, too.
     const isFile = '0S'.includes(type) && !(path ?? name).endsWith('/');
     if (!isFile && size !== 0) this.#refuse('bad-value', `entry ${label} has data but is no file`);
-    const { uid = header.uid, gid = header.gid, mtime = header.mtime } = this.#pending;
+    const { uid = header.uid, gid = header.gid, mtime = header.mtime, sparseName } = this.#pending;
     if (uid > MAX_ID || gid > MAX_ID) {
       this.#refuse('bad-value', `entry ${label} belongs to ${uid}:${gid}, more than 32 bits`);
     }
@@ -244,6 +250,7 @@ class Gate {
       gid,
       mtime,
       xattrs: xattrs ?? NO_XATTRS,
+      ...(sparseName !== undefined && { path: sparseName }),
     });
     this.#pending = {};
     this.#data = Math.ceil(size / BLOCK) * BLOCK;
@@ -281,80 +288,14 @@ class Gate {
       if (name === undefined || name === '') {
         return this.#refuse('bad-value', 'a GNU long name is empty or not UTF-8');
       }
-      this.#set(type === 'L' ? 'path' : 'linkpath', name);
+      setName(this.#pending, type === 'L' ? 'path' : 'linkpath', name, this.#refuse);
       return undefined;
     }
-    for (const [key, value] of this.#records(data)) this.#record(type, key, value);
+    for (const [key, value] of decodeRecords(data, this.#refuse)) {
+      applyRecord(this.#pending, type, key, value, this.#refuse);
+    }
     if (type === 'x') this.#pending.hasPax = true;
     return undefined;
-  }
-
-  #set(key: 'path' | 'linkpath', value: string): void {
-    if (this.#pending[key] !== undefined) {
-      this.#refuse('duplicate', `entry ${JSON.stringify(value)} has two sources for its ${key}`);
-    }
-    this.#pending[key] = value;
-  }
-
-  #record(type: string, key: string, bytes: Uint8Array): void {
-    const xattr = /^SCHILY\.xattr\.(.+)$/s.exec(key)?.[1];
-    if (xattr !== undefined && type === 'x') {
-      (this.#pending.xattrs ??= new Map()).set(xattr, bytes);
-      return;
-    }
-    const value = decodeUtf8(bytes);
-    if (value === undefined) {
-      return this.#refuse('bad-value', `extended record ${JSON.stringify(key)} is not UTF-8`);
-    }
-    if (!HARMLESS_KEY.test(key)) {
-      this.#refuse('unsupported', `extended record ${JSON.stringify(key)} is not supported`);
-    }
-    if (type === 'g') {
-      if (key !== 'comment' && key !== 'mtime') {
-        this.#refuse('unsupported', `a global header sets ${JSON.stringify(key)} for every entry`);
-      }
-      return;
-    }
-    if (NUMBER_KEYS.includes(key) && !/^(?:0|[1-9]\d{0,14})$/.test(value)) {
-      this.#refuse('bad-value', `extended record ${key} is ${JSON.stringify(value.slice(0, 40))}`);
-    }
-    if (key === 'size' || key === 'uid' || key === 'gid') this.#pending[key] = Number(value);
-    if (key === 'mtime') {
-      if (!/^-?\d{1,15}(?:\.\d*)?$/.test(value)) {
-        this.#refuse('bad-value', `extended record mtime is ${JSON.stringify(value.slice(0, 40))}`);
-      }
-      this.#pending.mtime = Math.max(0, Math.floor(Number(value)));
-    }
-    if (key === 'path' || key === 'linkpath') {
-      if (value === '' || value.includes('\0'))
-        this.#refuse('bad-value', `a ${key} is empty or holds a NUL`);
-      this.#set(key, value);
-    }
-  }
-
-  /** `length key=value\n`, the length counting all of it. */
-  #records(data: Uint8Array): Map<string, Uint8Array> {
-    const records = new Map<string, Uint8Array>();
-    for (let at = 0; at < data.length;) {
-      const digits = /^([1-9]\d{0,6}) /.exec(
-        Buffer.from(data.subarray(at, at + 8)).toString('latin1'),
-      )?.[1];
-      const length = Number(digits ?? 0);
-      const end = at + length;
-      if (digits === undefined || end > data.length || data[end - 1] !== 0x0a) {
-        return this.#refuse('bad-value', 'an extended record does not add up');
-      }
-      const text = data.subarray(at + digits.length + 1, end - 1);
-      const equals = text.indexOf(0x3d);
-      const key = equals < 1 ? undefined : decodeUtf8(text.subarray(0, equals));
-      if (key === undefined) {
-        return this.#refuse('bad-value', 'an extended record is not "key=value" in UTF-8');
-      }
-      if (records.has(key)) this.#refuse('duplicate', `extended record "${key}" comes twice`);
-      records.set(key, text.slice(equals + 1));
-      at = end;
-    }
-    return records;
   }
 }
 
