@@ -255,6 +255,8 @@ export function createHttpClient(
         });
       }
       request.on('timeout', () => request.destroy(new IdleError(idleMilliseconds)));
+      // What fails behind the answer is told by its body.
+      request.on('error', () => undefined);
       request.end(body);
       const [response] = (await once(request, 'response', { signal })) as [IncomingMessage];
       return response;
@@ -278,6 +280,7 @@ export function createHttpClient(
       timeout: idleMilliseconds,
     });
     request.on('timeout', () => request.destroy(new IdleError(idleMilliseconds)));
+    request.on('error', () => undefined);
     request.end();
     const [response, socket] = (await once(request, 'connect', { signal })) as [
       IncomingMessage,
