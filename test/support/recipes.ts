@@ -37,7 +37,8 @@ export function payloadRecipe(folder: string, name: string): string {
   return folder;
 }
 
-function edit(file: string, edits: Edits): void {
+/** Changes a recipe’s text. */
+export function edit(file: string, edits: Edits): void {
   let text = readFileSync(file, 'utf8');
   for (const [from, to] of edits) {
     if (!text.includes(from)) throw new Error(`${file} does not contain ${JSON.stringify(from)}`);

@@ -11,8 +11,14 @@ import type { BlockHasher, TreeAlgorithm } from '../../verity/block-hasher.ts';
 import { verifyHashTree } from '../../verity/verify-hash-tree.ts';
 import type { AvbErrorCode } from './verify.ts';
 
-function refuse(link: string, code: AvbErrorCode, message: string, cause?: unknown): never {
-  throw new VerificationError(link, code, `Cannot verify ${link}: ${message}`, { cause });
+/** The link of the chain that is checked, and the partition that it is about. */
+interface Subject {
+  readonly link: string;
+  readonly name: string;
+}
+
+function refuse(of: Subject, code: AvbErrorCode, message: string, cause?: unknown): never {
+  throw new VerificationError(of.link, code, `Cannot verify ${of.name}: ${message}`, { cause });
 }
 
 const TREE_ALGORITHMS: readonly string[] = ['sha1', 'sha256', 'sha512', 'blake2b-256'];
@@ -24,24 +30,24 @@ export const isTreeAlgorithm = (
   TREE_ALGORITHMS.includes(name);
 
 /** Data and tree must tile without overlap inside the partition; which blocks lie where is the tree's own matter. */
-function checkGeometry(image: ByteSource, descriptor: HashtreeDescriptor, link: string): void {
+function checkGeometry(image: ByteSource, descriptor: HashtreeDescriptor, of: Subject): void {
   const { dmVerityVersion, imageSize, treeOffset, treeSize } = descriptor;
   const { dataBlockSize, hashBlockSize } = descriptor;
   if (dmVerityVersion !== 1) {
-    refuse(link, 'InvalidMetadata', `its dm-verity version is ${dmVerityVersion}`);
+    refuse(of, 'InvalidMetadata', `its dm-verity version is ${dmVerityVersion}`);
   }
   const isBlockSize = dataBlockSize >= 512 && Math.log2(dataBlockSize) % 1 === 0;
   if (!isBlockSize || dataBlockSize !== hashBlockSize || dataBlockSize > 1 << 16) {
-    refuse(link, 'InvalidMetadata', `its blocks are ${dataBlockSize} and ${hashBlockSize} bytes`);
+    refuse(of, 'InvalidMetadata', `its blocks are ${dataBlockSize} and ${hashBlockSize} bytes`);
   }
   if (imageSize === 0 || imageSize % dataBlockSize !== 0) {
-    refuse(link, 'InvalidMetadata', `its tree covers ${imageSize} bytes, not whole blocks`);
+    refuse(of, 'InvalidMetadata', `its tree covers ${imageSize} bytes, not whole blocks`);
   }
   if (treeOffset < imageSize || treeOffset % dataBlockSize !== 0) {
-    refuse(link, 'InvalidMetadata', `its tree at ${treeOffset} overlaps the data`);
+    refuse(of, 'InvalidMetadata', `its tree at ${treeOffset} overlaps the data`);
   }
   if (treeOffset + treeSize > image.size) {
-    refuse(link, 'InvalidMetadata', `its tree ends behind the partition of ${image.size} bytes`);
+    refuse(of, 'InvalidMetadata', `its tree ends behind the partition of ${image.size} bytes`);
   }
 }
 
@@ -61,9 +67,10 @@ export async function verifyHashtreeImage(
   } = {},
 ): Promise<void> {
   const { hashAlgorithm, imageSize, treeOffset, treeSize, salt, rootDigest } = descriptor;
-  checkGeometry(image, descriptor, link);
+  const of: Subject = { link, name: descriptor.partitionName };
+  checkGeometry(image, descriptor, of);
   if (!isTreeAlgorithm(hashAlgorithm)) {
-    return refuse(link, 'InvalidMetadata', `its hash algorithm is "${hashAlgorithm}"`);
+    return refuse(of, 'InvalidMetadata', `its hash algorithm is "${hashAlgorithm}"`);
   }
   let report: Awaited<ReturnType<typeof verifyHashTree>>;
   try {
@@ -80,13 +87,13 @@ export async function verifyHashtreeImage(
     );
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
-    return refuse(link, 'InvalidMetadata', cause.message, cause);
+    return refuse(of, 'InvalidMetadata', cause.message, cause);
   }
   const first = report.corrupt[0];
   const stray = report.strayBytes[0];
   if (first === undefined && stray !== undefined) {
     return refuse(
-      link,
+      of,
       'Verification',
       `hash block ${stray.index} of level ${stray.level} holds more than digests`,
     );
@@ -97,7 +104,7 @@ export async function verifyHashtreeImage(
   throw new VerificationError(
     link,
     'Verification',
-    `Cannot verify ${link}: ${block} ${first.index} is corrupt${more}`,
+    `Cannot verify ${of.name}: ${block} ${first.index} is corrupt${more}`,
     { expected: toHex(first.expected), actual: toHex(first.actual) },
   );
 }
