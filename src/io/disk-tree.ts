@@ -6,7 +6,7 @@
  * reads extended attributes. What becomes of it is decided here for both.
  */
 
-import { createReadStream, type BigIntStats } from 'node:fs';
+import { closeSync, createReadStream, openSync, readSync, type BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { FormatError, UsageError } from '../core/errors.ts';
 import {
@@ -27,6 +27,9 @@ export function fileContent(path: string, size: number): FileContent {
   return new DiskFile(path, size);
 }
 
+/** Smaller files are read at once, in bytes. */
+const SMALL_FILE = 64 << 10;
+
 /** A class, as there are as many as files: each is one small object. */
 class DiskFile implements FileContent {
   readonly size: number;
@@ -43,6 +46,10 @@ class DiskFile implements FileContent {
 
   async *stream(): AsyncGenerator<Uint8Array> {
     if (this.size === 0) return;
+    if (this.size <= SMALL_FILE) {
+      yield this.#readSmall();
+      return;
+    }
     let done = 0;
     // One byte more than expected shows a file that has grown.
     const options = { end: this.size, highWaterMark: 1 << 20 };
@@ -51,9 +58,28 @@ class DiskFile implements FileContent {
       if (done > this.size) break;
       yield chunk as Uint8Array;
     }
-    if (done !== this.size) {
-      throw new FormatError('file', 'bad-value', `${this.#path} changed while it was read`);
+    if (done !== this.size) throw this.#changed();
+  }
+
+  /** A stream of its own takes ten times as long as such a file. */
+  #readSmall(): Uint8Array {
+    const fd = openSync(this.#path, 'r');
+    try {
+      // One byte more than expected shows a file that has grown.
+      const buffer = new Uint8Array(this.size + 1);
+      let done = 0;
+      for (let read = -1; read !== 0 && done < buffer.length; done += read) {
+        read = readSync(fd, buffer, done, buffer.length - done, done);
+      }
+      if (done !== this.size) throw this.#changed();
+      return buffer.subarray(0, done);
+    } finally {
+      closeSync(fd);
     }
+  }
+
+  #changed(): FormatError {
+    return new FormatError('file', 'bad-value', `${this.#path} changed while it was read`);
   }
 }
 

@@ -20,13 +20,11 @@ const VERSION = 1;
 const MIB = 2 ** 20;
 
 /** Some 20,000 files of some 200 MB: programs, modules of Perl and Python, headers, texts. */
-const PACKAGES = [
-  ...['apt', 'bash', 'ca-certificates', 'coreutils', 'dpkg', 'libc-bin', 'libc6', 'libgcc-s1'],
-  ...['libssl3', 'libstdc++6', 'openssl', 'perl', 'perl-base', 'perl-modules-5.36'],
-  ...['python3.11', 'python3.11-minimal', 'libpython3.11-minimal', 'libpython3.11-stdlib'],
-  ...['libpython3.11-testsuite', 'python3-pip', 'python3-setuptools', 'tzdata', 'vim-runtime'],
-  'iso-codes',
-] as const;
+const PACKAGES = `
+  apt bash ca-certificates coreutils dpkg libc-bin libc6 libgcc-s1 libssl3
+  libstdc++6 openssl perl perl-base perl-modules-5.36 python3.11 python3.11-minimal libpython3.11-minimal
+  libpython3.11-stdlib libpython3.11-testsuite python3-pip python3-setuptools tzdata vim-runtime iso-codes
+`;
 
 function run(program: string, args: readonly string[], cwd: string): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
@@ -66,6 +64,10 @@ function newestPackage(pattern: string, folder: string): string {
   if (newest === undefined) throw new Error(`There is no package ${pattern}`);
   return newest;
 }
+
+/** The names of the packages that the tree is made of, without versions. */
+export const packageNames = (inputs: string): string[] =>
+  readdirSync(join(inputs, `image-debs-v${VERSION}`)).map((file) => file.replace(/_.*/, ''));
 
 export interface ImageInputs {
   /** A recipe's folder, and what is in it. */
@@ -126,7 +128,10 @@ export function imageInputs(root: string, inputs: string): ImageInputs {
 function makeTree(inputs: string, tree: string): void {
   mkdirSync(tree, { recursive: true });
   const headers = newestPackage('^linux-headers-6[.0-9]*-[0-9]+-common$', tree);
-  const debs = fetchPackages(join(inputs, `image-debs-v${VERSION}`), [...PACKAGES, headers]);
+  const debs = fetchPackages(join(inputs, `image-debs-v${VERSION}`), [
+    ...PACKAGES.trim().split(/\s+/),
+    headers,
+  ]);
   for (const deb of debs) run('dpkg-deb', ['-x', deb, tree], tree);
 }
 
@@ -138,7 +143,7 @@ function makeKernel(inputs: string, folder: string): void {
   mkdirSync(unpacked);
   run('dpkg-deb', ['-x', deb, unpacked], folder);
   const only = (place: string, beginning: string): string =>
-    join(place, readdirSync(place).find((name) => name.startsWith(beginning)) ?? beginning);
+    join(place, readdirSync(place).find((entry) => entry.startsWith(beginning)) ?? beginning);
   renameSync(only(join(unpacked, 'boot'), 'vmlinuz-'), join(folder, 'vmlinuz'));
   const library = existsSync(join(unpacked, 'lib')) ? 'lib' : 'usr/lib';
   renameSync(only(join(unpacked, library, 'modules'), ''), join(folder, 'modules'));

@@ -5,7 +5,7 @@ import { appendFileSync, cpSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { apkFile, benchKey } from './apk-inputs.ts';
 import type { ApkWorkOptions } from './apk-works.ts';
-import { imageInputs, type ImageInputs } from './image-inputs.ts';
+import { imageInputs, packageNames, type ImageInputs } from './image-inputs.ts';
 import { randomFile } from './inputs.ts';
 import { toolEnvironment, type Step } from './measure.ts';
 import { sizeText, type Contender, type Work } from './works.ts';
@@ -24,8 +24,13 @@ export function imageWorks(options: ApkWorkOptions): Work[] {
   const build = (recipe: string, more: readonly string[] = []): Step => ({
     program: process.execPath,
     args: [
-      ...[resolve(root, 'bin/microbuild.js'), 'image', recipe],
-      ...['-o', out('bundle'), '--quiet', ...more],
+      resolve(root, 'bin/microbuild.js'),
+      'image',
+      recipe,
+      '--output',
+      out('bundle'),
+      '--quiet',
+      ...more,
     ],
     env: { MICROBUILD_CACHE: out('bundle-cache') },
   });
@@ -73,12 +78,39 @@ export function imageWorks(options: ApkWorkOptions): Work[] {
             program: 'sh',
             args: [
               resolve(root, 'test/bench/image-script.sh'),
-              ...[tree, initrd, kernel, pk8, certificate, folder, `${roots}`, ...apks],
+              tree,
+              initrd,
+              kernel,
+              pk8,
+              certificate,
+              folder,
+              `${roots}`,
+              ...apks,
             ],
           },
         ],
         outputs: [],
         image: join(folder, 'system.erofs'),
+      },
+    ];
+  };
+  /**
+   * A system of the same packages out of its own cache of them, without partitions and verity, which need loop
+   * devices with partitions. In a mount namespace with a system bus of its own, as systemd-nspawn asks for one.
+   */
+  const mkosi = (): Contender[] => {
+    if (!['mkosi', 'dbus-daemon', 'unshare'].every(hasProgram)) return [];
+    const image = out('mkosi.squashfs');
+    const script = resolve(root, 'test/bench/image-mkosi.sh');
+    const args = [script, join(inputs, 'mkosi-cache'), image, packageNames(inputs).join(',')];
+    const { status } = spawnSync('sh', args, { env: toolEnvironment() });
+    if (status !== 0) return [];
+    return [
+      {
+        name: 'mkosi',
+        steps: [{ program: 'sh', args }],
+        outputs: [image],
+        image,
       },
     ];
   };
@@ -102,6 +134,15 @@ export function imageWorks(options: ApkWorkOptions): Work[] {
       peers: () => script(2),
       bars: [{ peer: 'script of single tools', atLeast: 8 }],
       memoryBar: MEMORY_BAR,
+    },
+    {
+      name: 'image-mkosi',
+      what: `bundle: ${what}; mkosi: a system of the same packages`,
+      input: tree,
+      ours: () => ours(build(files().recipe), cold),
+      peers: mkosi,
+      bars: [{ peer: 'mkosi', atLeast: 20 }],
+      runs: 1,
     },
     {
       name: 'image-noop',
