@@ -22,8 +22,8 @@ async function syncPath(path: string): Promise<void> {
   }
 }
 
-/** Names of devices, and of what a process has open. */
-const SYSTEM_NAME = /^\/(?:dev|proc)\//;
+/** Names of devices, and of what a process has open; but `/dev/shm` is a file system as any other. */
+const SYSTEM_NAME = /^\/(?:dev\/(?!shm\/)|proc\/)/;
 
 /** Whether a name is that of a device or pipe, or of what a process has open: it is added to, never replaced. */
 async function isStream(name: string): Promise<boolean> {

@@ -101,8 +101,8 @@ export function imageWorks(options: ApkWorkOptions): Work[] {
   const mkosi = (): Contender[] => {
     if (!['mkosi', 'dbus-daemon', 'unshare'].every(hasProgram)) return [];
     const image = out('mkosi.squashfs');
-    const script = resolve(root, 'test/bench/image-mkosi.sh');
-    const args = [script, join(inputs, 'mkosi-cache'), image, packageNames(inputs).join(',')];
+    const program = resolve(root, 'test/bench/image-mkosi.sh');
+    const args = [program, join(inputs, 'mkosi-cache'), image, packageNames(inputs).join(',')];
     const { status } = spawnSync('sh', args, { env: toolEnvironment() });
     if (status !== 0) return [];
     return [

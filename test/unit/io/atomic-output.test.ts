@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -19,6 +28,18 @@ test('a link stays, and leads to the new file', async () => {
 test('a device stays what it is', async () => {
   await writeFileAtomic('/dev/null', 'gone');
   expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+});
+
+test.skipIf(!existsSync('/dev/shm'))('a file in /dev/shm is a file', async () => {
+  const folder = mkdtempSync('/dev/shm/microbuild-test-');
+  try {
+    const path = join(folder, 'a', 'file');
+    await writeFileAtomic(path, 'old, and longer');
+    await writeFileAtomic(path, 'new');
+    expect(readFileSync(path, 'utf8')).toBe('new');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('an open file that is named through /proc is added to, not replaced', async () => {
