@@ -214,9 +214,9 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
 function kernelStep(graph: Graph, { options: { recipe }, inputs, cache }: BuildContext) {
   return graph.step(
     { name: 'kernel', title: 'Kernel and modules', needs: [] },
-    async (_, { note }) => {
+    async (_, { note, signal }) => {
       const { source, detail } = await inputs.kernel();
-      const files = await kernelFiles(recipe, source, cache);
+      const files = await kernelFiles(recipe, source, cache, signal);
       checkKernelMounts(recipe, files);
       note.cached = files.cached;
       note.detail = `${detail}, ${files.modules.length} modules`;

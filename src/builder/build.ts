@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
+import type { Audit } from '../cache/audit.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { digestFile, openCache } from '../cache/store.ts';
 import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
@@ -15,6 +16,7 @@ import { BUNDLE_FILES } from '../bundle/layout.ts';
 import type { Manifest } from '../bundle/manifest.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import { plainFileReader } from '../io/file-signatures.ts';
+import { createNativeFileReader } from '../native/hash-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { openBuildInputs } from './build-inputs.ts';
@@ -57,6 +59,8 @@ export interface BuildOptions {
   readonly signal?: AbortSignal | undefined;
   /** Remembers the build, so that the next one may find that there is nothing to do. */
   readonly stamp?: BuildStamp | undefined;
+  /** Runs steps again whose results are kept, and compares. */
+  readonly audit?: Audit | undefined;
   /** Whether nothing is taken of images that were built before. */
   readonly force?: boolean | undefined;
   /** How many steps run at once, and in which order: it does not show in the bundle. */
@@ -95,10 +99,11 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     payload: options.keys?.payload?.reference !== undefined,
   });
   const guest = await findGuest(options.packageRoot, recipe.data, env);
-  const cache = await openCache(options.cacheDirectory);
-  const inputs = await openBuildInputs(recipe, { ...options, cache });
   const library = await loadNativeLibrary();
-  const reader = plainFileReader;
+  const reader = library === undefined ? plainFileReader : createNativeFileReader(library);
+  const { audit } = options;
+  const cache = await openCache(options.cacheDirectory, { reader, audit });
+  const inputs = await openBuildInputs(recipe, { ...options, cache });
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);
   await reviewBuild(recipe, keys, options.review);
@@ -124,6 +129,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     return { path, manifest };
   } finally {
     await rm(scratch, { recursive: true, force: true });
+    await cache.close();
   }
 }
 

@@ -62,7 +62,7 @@ export function actionDigest(action: ActionDescription<string, string>): string 
 
 /** How an action is run. */
 export interface ActionOptions {
-  /** Runs some actions again although their results are kept, and compares. */
+  /** Runs some actions again although their results are kept, and compares; default: that of the cache. */
   readonly audit?: Audit | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -106,7 +106,7 @@ async function runOnce<T, Output extends string, Folder extends string>(
   action: ActionDescription<Output, Folder>,
   encoded: EncodedAction,
   run: (folder: string) => Promise<{ readonly value: T }>,
-  { audit, signal }: ActionOptions,
+  { audit = cache.audit, signal }: ActionOptions,
 ): Promise<ActionOutcome<T, Output, Folder>> {
   const { hash } = encoded.key;
   const look = (): Promise<Kept<T, Output, Folder> | undefined> =>

@@ -21,6 +21,7 @@ import {
   type FileReader,
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
+import type { Audit } from './audit.ts';
 import { announce, waitForOthers } from './announce.ts';
 import { bootId, processMark } from './process-mark.ts';
 import { pruneWhenFull } from './prune.ts';
@@ -37,6 +38,8 @@ export interface StoredFile {
 
 export interface Cache {
   readonly directory: string;
+  /** Runs some of the actions again whose results are kept, and compares. */
+  readonly audit?: Audit | undefined;
   /** A folder for a file in the making, on the same file system as the store. Remove it after use. */
   temporaryFolder(): Promise<string>;
   /** The path of a blob whose bytes have this digest (and this size, if it is told), or undefined. */
@@ -71,6 +74,7 @@ export interface Cache {
 }
 
 export interface CacheOptions {
+  readonly audit?: Audit | undefined;
   /** Reads and hashes files; default: this thread. */
   readonly reader?: FileReader | undefined;
   /** Bytes that the store may have; see `sizeBound`. */
@@ -216,6 +220,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
 
   const cache: Cache = {
     directory,
+    audit: options.audit,
     temporaryFolder: () => temporaries.folder(),
     async find(sha256, size) {
       const path = place('cas', sha256);

@@ -3,9 +3,12 @@
  * order. Cached by the digest of what they come from and what is taken from it.
  */
 
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ARCHITECTURES } from '../../core/arch.ts';
-import { FormatError, RecipeError, UsageError } from '../../core/errors.ts';
-import { actionKey, type Cache } from '../../cache/store.ts';
+import { FormatError, RecipeError } from '../../core/errors.ts';
+import { runAction } from '../../cache/action.ts';
+import type { Cache } from '../../cache/store.ts';
 import { readKernelImage } from '../../formats/boot-image/kernel-image.ts';
 import {
   canonicalModuleName,
@@ -21,8 +24,11 @@ import type { Recipe } from '../../recipe/parse.ts';
 import { rememberKernelFacts } from '../kernel-facts.ts';
 import { readContent, type KernelSource } from './kernel-source.ts';
 
-/** Raised when the way of making these files changes, so that no old result is taken for a new one. */
-const STEP_VERSION = 3;
+/** Its version is raised when the way of making these files changes, so that no old result is taken for a new one. */
+const MNEMONIC = 'kernel/4';
+/** Names of what the step makes. */
+const KERNEL = 'kernel';
+const MODULES = 'modules';
 
 /**
  * What the guest needs of a kernel, in the order in which it is wanted. Names that are built in
@@ -59,11 +65,12 @@ export interface KernelFiles {
   }[];
 }
 
-interface CachedResult {
+/** What is kept beside the files. */
+interface KernelFacts {
   readonly release: string;
   readonly erofsConfig?: readonly string[];
-  readonly vmlinux: string;
-  readonly modules: readonly { readonly name: string; readonly sha256: string }[];
+  /** Names of the files, in load order. */
+  readonly modules: readonly string[];
 }
 
 /**
@@ -73,37 +80,30 @@ export async function kernelFiles(
   recipe: Recipe,
   source: KernelSource,
   cache: Cache,
+  signal?: AbortSignal,
 ): Promise<KernelFiles & { readonly cached: boolean }> {
-  const { modules } = recipe.data.kernel;
-  const wanted = [...GUEST_MODULES, ...(modules === 'auto' ? [] : modules)];
-  const key = actionKey({ step: 'kernel', version: STEP_VERSION, source: source.digest, wanted });
-  const known = await locate(await cache.getResult(key), cache);
-  if (known !== undefined) return { ...known, cached: true };
-
-  const result = await extract(recipe, source, wanted, cache);
-  await cache.putResult(key, result);
-  const made = await locate(result, cache);
-  if (made === undefined) {
-    throw new UsageError('output', `The cache at ${cache.directory} loses what is written to it`);
-  }
-  return { ...made, cached: false };
-}
-
-/** The cached files of a result, or undefined when any is missing or damaged. */
-async function locate(result: unknown, cache: Cache): Promise<KernelFiles | undefined> {
-  if (result === undefined) return undefined;
-  const { release, erofsConfig, vmlinux, modules } = result as CachedResult;
-  const [kernel, ...paths] = await Promise.all(
-    [vmlinux, ...modules.map(({ sha256 }) => sha256)].map((sha256) => cache.find(sha256)),
+  const { arch, kernel } = recipe.data;
+  const wanted = [...GUEST_MODULES, ...(kernel.modules === 'auto' ? [] : kernel.modules)];
+  const { value, outputs, folders, cached } = await runAction(
+    cache,
+    {
+      mnemonic: MNEMONIC,
+      parameters: { arch, wanted },
+      inputs: { source: { sha256: source.digest, size: 0 } },
+      outputs: [KERNEL],
+      outputFolders: [MODULES],
+    },
+    async (folder) => ({ value: await extract(recipe, source, wanted, { cache, folder }) }),
+    { signal },
   );
-  if (kernel === undefined) return undefined;
-  const files: { name: string; path: string; sha256: string }[] = [];
-  for (const [index, { name, sha256 }] of modules.entries()) {
-    const path = paths[index];
-    if (path === undefined) return undefined;
-    files.push({ name, path, sha256 });
-  }
-  return { release, erofsConfig, vmlinux: kernel, sha256: vmlinux, modules: files };
+  const modules = value.modules.map((name) => {
+    const file = folders[MODULES][name];
+    if (file === undefined) throw new RangeError(`The kernel step made no ${name}`);
+    return { name, path: file.path, sha256: file.sha256 };
+  });
+  const { path: vmlinux, sha256 } = outputs[KERNEL];
+  const { release, erofsConfig } = value;
+  return { release, erofsConfig, vmlinux, sha256, modules, cached };
 }
 
 /** Decodes xz or zstd; the caller says what size it must come to. */
@@ -121,8 +121,8 @@ async function extract(
   recipe: Recipe,
   source: KernelSource,
   wanted: readonly string[],
-  cache: Cache,
-): Promise<CachedResult> {
+  { cache, folder }: { readonly cache: Cache; readonly folder: string },
+): Promise<KernelFacts> {
   const fail = (message: string, hint?: string): never => {
     throw new RecipeError([recipe.diagnosticAt(source.at, message, hint)]);
   };
@@ -176,17 +176,18 @@ async function extract(
     if (!(cause instanceof RangeError)) throw cause;
     return fail(`${cause.message} (${name})`, 'Name modules that this kernel has');
   }
-  const modules: { name: string; sha256: string }[] = [];
+  const modules: string[] = [];
   for (const each of order) {
     const module = found.get(each);
     if (module === undefined) continue;
     const stripped = stripModule(await readContent(module.content), module.file);
-    modules.push({ name: module.file, sha256: await cache.put(stripped) });
+    await writeFile(join(folder, MODULES, module.file), stripped);
+    modules.push(module.file);
   }
+  await writeFile(join(folder, KERNEL), kernel.bytes);
   return {
     release,
     ...(config !== undefined && { erofsConfig: erofsOptions(config) }),
-    vmlinux: await cache.put(kernel.bytes),
     modules,
   };
 }

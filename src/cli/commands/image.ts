@@ -10,6 +10,7 @@ import type {
   CommandDefinition,
   CommandResult,
 } from '../command.ts';
+import { lazyFileReader } from '../../native/load-file-reader.ts';
 import { stampSubject } from '../image/stamp-subject.ts';
 import { recipeOptions } from '../recipe-options.ts';
 import { signingOptions } from '../signing/options.ts';
@@ -88,6 +89,11 @@ export const imageCommand: CommandDefinition = {
       default: false,
       describe: 'Ask nothing but the cache and vendor/ beside the recipe',
     },
+    'audit-cache': {
+      ...text,
+      describe:
+        'Run this part of the steps again whose results are kept, such as 10%, and compare what they make',
+    },
     'metadata-file': {
       ...text,
       describe: 'Write the measurements and files of the bundle into this file, as JSON',
@@ -106,14 +112,16 @@ export const imageCommand: CommandDefinition = {
   ],
   async run(args, context) {
     const started = performance.now();
+    const reader = lazyFileReader();
     const subject = await stampSubject(args, context);
-    const known = subject && !args.flag('force') && (await readStamp(cacheOf(context), subject));
+    const known =
+      subject && !args.flag('force') && (await readStamp(cacheOf(context), subject, reader));
     if (known) {
       const { path, manifest } = known.value as unknown as StampedResult;
       await writeMetadata(args, manifest);
       return describe({ path, manifest, upToDate: true }, started);
     }
-    const stamp = subject && { subject, inputs: watchInputs() };
+    const stamp = subject && { subject, inputs: watchInputs(reader) };
     const { buildRecipe } = await import('../image/build-recipe.ts');
     return buildRecipe(args, context, stamp, async ({ path, manifest }) => {
       await writeMetadata(args, manifest);

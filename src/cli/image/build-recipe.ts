@@ -6,8 +6,9 @@ import type { ChosenKey } from '../../builder/keys.ts';
 import { isRequired, readLock, whyNotPinned } from '../../builder/lock.ts';
 import { wantsOf } from '../../builder/lock/wants.ts';
 import { findKeyFolder } from '../../builder/workspace.ts';
+import { describeFindings, startAudit, type Audit } from '../../cache/audit.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
-import { UsageError } from '../../core/errors.ts';
+import { UsageError, VerificationError } from '../../core/errors.ts';
 import { parseSourceDate } from '../../core/source-date.ts';
 import { emptyLock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
@@ -36,6 +37,7 @@ export async function buildRecipe(
   const keyFolder =
     args.optionalText('keys') ?? (await findKeyFolder(process.cwd(), [recipe.directory], env));
   return withSigning({ inputs: [] }, args, context, async (session) => {
+    const audit = auditOf(args);
     await session.review(await describeInputs(recipe, args.flag('relock')));
     const result = await buildImage({
       recipe,
@@ -53,12 +55,34 @@ export async function buildRecipe(
       offline: args.flag('offline'),
       stamp,
       force: args.flag('force'),
+      audit,
       env,
       reporter,
       signal,
     });
+    const findings = audit && describeFindings(audit);
+    if (findings !== undefined) {
+      throw new VerificationError('cache', 'digest-mismatch', findings);
+    }
+    if (audit !== undefined) {
+      const detail = `${audit.audited.length} steps ran again, and made the same`;
+      const step = { step: 'audit', title: 'Audit of the cache' } as const;
+      reporter.report({ kind: 'step-start', ...step });
+      reporter.report({ kind: 'step-done', ...step, detail, cached: false, milliseconds: 0 });
+    }
     return tell(result);
   });
+}
+
+/** `--audit-cache 10%`: how many of the kept results are looked at again. */
+function auditOf(args: CommandArguments): Audit | undefined {
+  const given = args.optionalText('audit-cache');
+  if (given === undefined) return undefined;
+  const percent = /^(\d{1,3})%?$/.exec(given)?.[1];
+  if (percent === undefined || Number(percent) > 100) {
+    throw new UsageError('usage', `Cannot audit "${given}" of the cache: write 0% to 100%`);
+  }
+  return startAudit(Number(percent));
 }
 
 function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKey {
