@@ -143,6 +143,6 @@ export function setAttributes(inode: Inode, entry: ArchiveEntry): void {
   inode.uid = entry.uid;
   inode.gid = entry.gid;
   inode.mtime = entry.mtime;
-  inode.xattrs = new Map(entry.xattrs);
+  if (entry.xattrs.size > 0 || inode.xattrs.size > 0) inode.xattrs = new Map(entry.xattrs);
   if (inode.kind === 'directory') delete inode.isImplied;
 }

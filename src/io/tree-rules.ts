@@ -3,8 +3,9 @@
  * removal. Rules are applied in order, each to what the ones before left.
  */
 
-import { walk, type Directory, type Inode } from './file-tree.ts';
+import type { Directory, Inode } from './file-tree.ts';
 import { pathMatcher, prefixMatcher } from './glob.ts';
+import { visitTree } from './visit-tree.ts';
 
 export interface TreeChange {
   /** Patterns of `pathMatcher`, of which one must match. */
@@ -37,7 +38,7 @@ export function applyRule(root: Directory, change: TreeChange): RuleProblem | un
     return count === 0 ? 'no-match' : undefined;
   }
   const found: Inode[] = [];
-  walk(root, (path, inode) => {
+  visitTree(root, (path, inode) => {
     // The root has no name: only `/` itself means it.
     if (path === '/' ? change.match.includes('/') : matches(path)) found.push(inode);
   });

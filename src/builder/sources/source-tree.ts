@@ -14,12 +14,12 @@ import {
   directory,
   regularFile,
   symlink,
-  walk,
   type Directory,
   type Inode,
 } from '../../io/file-tree.ts';
 import { addInode, copyAttributes, ensureDirectory } from '../../io/merge-tree.ts';
 import { selectFiles } from '../../io/tree-rules.ts';
+import { visitTree } from '../../io/visit-tree.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Lock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
@@ -95,10 +95,8 @@ export async function sourceTree(
     const { tree, check } = await treeOf(source, context);
     select(tree, source, context);
     check?.(tree);
+    settle(tree, sourceDate);
     applyRules(tree, source.rules, recipe, [...at, 'rules']);
-    checkKinds(tree);
-    limitTimes(tree, sourceDate);
-    tellPrivileges(tree, source, context);
     return tree;
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
@@ -288,50 +286,24 @@ function select(tree: Directory, source: PartitionSource, { recipe, at }: Source
   }
 }
 
-/** A sealed image has no devices of its own: the guest's kernel makes them. */
-function checkKinds(tree: Directory): void {
-  walk(tree, (path, { kind }) => {
-    if (kind === 'file' || kind === 'directory' || kind === 'symlink') return;
-    throw new FormatError(
-      'tar',
-      'unsupported',
-      `Cannot take ${path}: it is a ${kind === 'fifo' ? 'pipe' : kind}`,
-      { field: path, hint: `Leave it out: exclude: [${path}]` },
-    );
-  });
-}
-
-/** Implied folders have the time of the build, and nothing is newer. */
-function limitTimes(tree: Directory, sourceDate: number): void {
-  walk(tree, (_path, inode) => {
-    const isNewer = inode.mtime >= sourceDate;
-    if (isNewer || (inode.kind === 'directory' && inode.isImplied === true)) {
+/**
+ * Refuses devices: a sealed image has none of its own, the guest's kernel makes them. No file is newer than the build,
+ * and folders that nobody named have its time.
+ */
+function settle(tree: Directory, sourceDate: number): void {
+  visitTree(tree, (path, inode) => {
+    const { kind } = inode;
+    if (kind !== 'file' && kind !== 'directory' && kind !== 'symlink') {
+      throw new FormatError(
+        'tar',
+        'unsupported',
+        `Cannot take ${path}: it is a ${kind === 'fifo' ? 'pipe' : kind}`,
+        { field: path, hint: `Leave it out: exclude: [${path}]` },
+      );
+    }
+    if (inode.mtime >= sourceDate || (kind === 'directory' && inode.isImplied === true)) {
       inode.mtime = sourceDate;
       inode.mtimeNsec = 0;
     }
   });
-}
-
-const SET_IDS = 0o6000;
-/** How many paths a warning names. */
-const SHOWN = 5;
-
-/** Programs that run with more rights than who starts them are kept, and named. */
-function tellPrivileges(tree: Directory, source: PartitionSource, context: SourceContext): void {
-  if ('guest' in source || 'file' in source || 'inline' in source || 'folder' in source) return;
-  const found: string[] = [];
-  walk(tree, (path, inode) => {
-    if (inode.kind !== 'file') return;
-    if ((inode.mode & SET_IDS) !== 0 || inode.xattrs.has('security.capability')) found.push(path);
-  });
-  if (found.length === 0) return;
-  const more = found.length > SHOWN ? ` and ${found.length - SHOWN} more` : '';
-  context.note?.(
-    {
-      kind: 'warning',
-      message: `Runs with more rights than who starts it: ${found.slice(0, SHOWN).join(', ')}${more}`,
-      hint: 'Take the rights away with rules (mode, xattrs), or leave the files out with exclude',
-    },
-    context.at,
-  );
 }

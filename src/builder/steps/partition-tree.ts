@@ -3,12 +3,13 @@
 import { RecipeError } from '../../core/errors.ts';
 import { directory, type Directory, type Inode } from '../../io/file-tree.ts';
 import { ensureDirectory, PathConflict } from '../../io/merge-tree.ts';
+import { visitTree } from '../../io/visit-tree.ts';
 import { originRuns, type OriginRuns } from '../../io/origins.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { describeSource } from '../../recipe/source-schema.ts';
 import { mergeOrThrow } from '../sources/clashes.ts';
 import { applyRules } from '../sources/rules.ts';
-import { sourceTree, type SourcesContext } from '../sources/source-tree.ts';
+import { sourceTree, type SourceNote, type SourcesContext } from '../sources/source-tree.ts';
 
 export interface PartitionTree {
   readonly tree: Directory;
@@ -54,6 +55,12 @@ export async function partitionTree(
   }
   if (name === 'system') addMountPoints(tree, recipe, context.sourceDate);
   applyRules(tree, rules, recipe, ['partitions', name, 'rules']);
+  for (const [index, paths] of privileged(tree, origins)) {
+    const source = contents[index];
+    // Modes that the recipe itself writes are meant.
+    if (source === undefined || 'file' in source || 'inline' in source) continue;
+    context.note?.(privilegeNote(paths), ['partitions', name, 'contents', index]);
+  }
   return { tree, origins: originRuns(tree, (inode) => origins.get(inode) ?? -1) };
 }
 
@@ -70,4 +77,32 @@ function addMountPoints(tree: Directory, recipe: Recipe, mtime: number): void {
       });
     }
   }
+}
+
+const SET_IDS = 0o6000;
+/** How many paths a warning names. */
+const SHOWN = 5;
+
+/** Programs that run with more rights than who starts them, by the index of their source. */
+function privileged(tree: Directory, origins: ReadonlyMap<Inode, number>): Map<number, string[]> {
+  const found = new Map<number, string[]>();
+  visitTree(tree, (path, inode) => {
+    if (inode.kind !== 'file') return;
+    if ((inode.mode & SET_IDS) === 0 && !inode.xattrs.has('security.capability')) return;
+    const index = origins.get(inode) ?? -1;
+    const paths = found.get(index);
+    if (paths === undefined) found.set(index, [path]);
+    else paths.push(path);
+  });
+  return found;
+}
+
+function privilegeNote(paths: readonly string[]): SourceNote {
+  const more = paths.length > SHOWN ? ` and ${paths.length - SHOWN} more` : '';
+  const shown = [...paths].sort().slice(0, SHOWN).join(', ');
+  return {
+    kind: 'warning',
+    message: `Runs with more rights than who starts it: ${shown}${more}`,
+    hint: 'Take the rights away with rules (mode, xattrs), or leave the files out with exclude',
+  };
 }

@@ -273,6 +273,23 @@ describe('a source', () => {
   });
 });
 
+test('programs with more rights than who starts them are told, unless rules took the rights away', async () => {
+  const folder = folderWith({
+    'x.tar': await tarOf([
+      { name: 'su', mode: 0o4755 },
+      { name: 'wall', mode: 0o2755 },
+    ]),
+    f: '',
+  });
+  const contents = [{ tar: 'x.tar' }, { file: 'f', to: '/own', mode: '4755' }];
+  const { notes } = await treeOf(folder, contents);
+  expect(notes.map((each) => each.kind === 'warning' && each.message)).toEqual([
+    'Runs with more rights than who starts it: /su, /wall',
+  ]);
+  const rules = [{ match: ['su', 'wall'], mode: '0755' }];
+  expect((await treeOf(folder, contents, { rules })).notes).toEqual([]);
+});
+
 describe('rules', () => {
   const files = { 'd/bin/a': '', 'd/bin/b.so': '', 'd/etc/c': '' };
 
@@ -294,6 +311,7 @@ describe('rules', () => {
       {
         rules: [
           { match: '/x/bin', mode: '0711', mtime: 77 },
+          { match: 'b.so', mtime: 4_100_000_000 },
           {
             match: 'a',
             xattrs: {
@@ -315,6 +333,7 @@ describe('rules', () => {
       '/x/bin/l symlink  5:0 -> a',
     ]);
     expect(findInode(tree, '/x/bin')?.mtime).toBe(77);
+    expect(findInode(tree, '/x/bin/b.so')?.mtime).toBe(4_100_000_000);
     expect(Object.fromEntries(findInode(tree, '/x/bin/a')?.xattrs ?? [])).toEqual({
       'user.t': new Uint8Array(Buffer.from('text')),
       'user.h': Uint8Array.of(0, 255),
