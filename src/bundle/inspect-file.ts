@@ -15,7 +15,9 @@ import { FsverityDescriptor } from '../verity/fs-verity.ts';
 import { dumpSuperblock, SUPERBLOCK_SIZE } from '../verity/superblock.ts';
 import type { FileKind } from './file-kind.ts';
 import { dumpDice } from './inspect/cbor.ts';
+import { byteMapOf } from './inspect/byte-map.ts';
 import { recordNode } from './inspect/node.ts';
+import { dumpJson, dumpStatement } from './inspect/text.ts';
 
 /** A manifest, a metadata partition: a page or a few. */
 const MAX_SMALL = 16 << 20;
@@ -40,8 +42,12 @@ const dumpers: Partial<Readonly<Record<FileKind, Dumper>>> = {
   'payload-metadata': async (source) =>
     dumpPayloadMetadata(await wholeOf(source, 'payload-metadata')),
   axml: async (source) => dumpAxml(await wholeOf(source, 'axml')),
-  dsse: async (source) =>
-    dumpEnvelope(await source.read(0, Math.min(source.size, DSSE_MAX_SIZE + 1))),
+  dsse: async (source) => {
+    const bytes = await source.read(0, Math.min(source.size, DSSE_MAX_SIZE + 1));
+    const envelope = dumpEnvelope(bytes);
+    return { ...envelope, children: [...envelope.children, ...(await dumpStatement(source))] };
+  },
+  json: dumpJson,
   verity: async (source) => ({
     name: 'dm-verity superblock',
     fields: dumpSuperblock(await source.read(0, Math.min(SUPERBLOCK_SIZE, source.size)), 0),
@@ -50,9 +56,8 @@ const dumpers: Partial<Readonly<Record<FileKind, Dumper>>> = {
   'fs-verity': (source) => recordNode(source, FsverityDescriptor, 0),
 };
 
-/** @throws {FormatError} when the bytes are damaged. */
+/** @throws {FormatError} when the bytes are damaged; of archives and programs what can be read is shown. */
 export async function dumpFile(kind: FileKind, source: ByteSource): Promise<DumpNode> {
   const dumper = dumpers[kind];
-  if (dumper === undefined) throw new TypeError(`Nothing shows a ${kind}`);
-  return dumper(source);
+  return dumper === undefined ? byteMapOf(kind, source) : dumper(source);
 }

@@ -1,140 +1,139 @@
 /** What is inside a file or a bundle, as a tree of named fields. The format is told by the bytes. */
 
 import { stat } from 'node:fs/promises';
-import { toHex } from '../core/digest.ts';
 import type { DumpField, DumpNode } from '../core/dump.ts';
 import { FormatError, UsageError } from '../core/errors.ts';
-import { dumpApk, dumpIdsig } from '../formats/apk/dump.ts';
 import { dumpVbmeta } from '../formats/avb/dump.ts';
-import { dumpAndroidBoot } from '../formats/boot-image/android-boot.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
-import { dumpEnvelope } from '../formats/dsse/dump.ts';
-import { DSSE_MAX_SIZE } from '../formats/dsse/envelope.ts';
-import { dumpErofs } from '../formats/erofs/dump.ts';
 import { dumpGpt } from '../formats/gpt/dump.ts';
 import { readGpt } from '../formats/gpt/reader.ts';
-import { dumpPayloadMetadata } from '../formats/payload-metadata/metadata.ts';
 import { dumpSparse } from '../formats/sparse/dump.ts';
-import { isSparse, readSparse, sparseSource } from '../formats/sparse/reader.ts';
-import { isAligned } from '../formats/tar/aligned.ts';
+import { readSparse, sparseSource } from '../formats/sparse/reader.ts';
+import { isAligned, readAligned } from '../formats/tar/aligned.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
-import { dumpSuperblock, SUPERBLOCK_SIZE } from '../verity/superblock.ts';
-import { LABELS } from './layout.ts';
+import { detectKind, fileKinds, type FileKind } from './file-kind.ts';
+import { openBundleFiles } from './files.ts';
+import { dumpFile } from './inspect-file.ts';
+import { byteMap, hasError } from './inspect/byte-map.ts';
+import { errorOf } from './inspect/node.ts';
+import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { openBundle } from './open.ts';
 
-/** A format that `inspect` knows by its first bytes or its last. */
 type Kind = FileKind | 'bundle';
 
-/** The formats of files. */
-export const fileKinds = [
-  'apk',
-  'idsig',
-  'vbmeta',
-  'erofs',
-  'gpt',
-  'initrd',
-  'payload-metadata',
-  'verity',
-  'boot.img',
-  'sparse',
-  'dsse',
-] as const;
-type FileKind = (typeof fileKinds)[number];
+/** What was found, and whether some of it could not be read. */
+export interface Inspection {
+  readonly kind: Kind;
+  readonly node: DumpNode;
+  readonly isDamaged: boolean;
+}
 
 /**
+ * Shows a file as far as it can be read; where it is damaged, its bytes with the error at the place.
+ *
  * @param as Takes the bytes as this format, whatever they begin with.
+ * @param toTheByte Every field with its place and size, gaps, and what follows the end.
  * @throws {UsageError} `input` when there is nothing at `path`, or its format is not known.
- * @throws {FormatError} when the bytes are damaged.
+ * @throws {FormatError} when a bundle cannot be opened.
  */
 export async function inspectPath(
   path: string,
-  as?: Kind,
-): Promise<{ kind: Kind; node: DumpNode }> {
+  as?: FileKind,
+  toTheByte = false,
+): Promise<Inspection> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     throw new UsageError('input', `Cannot inspect ${path}: ${cause.code ?? cause.message}`, {
       cause,
     });
   });
-  if (stats.isDirectory()) return { kind: 'bundle', node: await dumpBundle(path) };
+  const found = (kind: Kind, node: DumpNode): Inspection => ({
+    kind,
+    node,
+    isDamaged: hasError(node),
+  });
+  if (stats.isDirectory()) return found('bundle', await inspectBundle(path, toTheByte));
   const source = await openFileSource(path);
   try {
-    if (as === undefined && (await isAligned(source))) {
-      return { kind: 'bundle', node: await dumpBundle(path) };
+    if (as === undefined && (await isBundleFile(path, source))) {
+      return found('bundle', await inspectBundle(path, toTheByte));
     }
-    const kind = as ?? (await detect(source));
+    const kind = as ?? (await detectKind(source));
     if (kind === undefined) {
       throw new UsageError('input', `Cannot inspect ${path}: its format is not known`, {
-        hint: 'Known are bundles, APKs, idsigs, vbmeta, boot.img, EROFS, dm-verity superblocks, GPT disks, sparse images, initrds and DSSE envelopes',
+        hint: `Known are bundles, ${fileKinds.join(', ')}; --as takes it as one of them`,
       });
     }
-    return { kind, node: await dump(kind, source) };
+    return found(kind, await inspectSource(kind, source, toTheByte));
   } finally {
     await source.close();
   }
 }
 
-async function detect(source: ByteSource): Promise<Kind | undefined> {
-  const at = async (offset: number, length: number): Promise<string> =>
-    offset < 0 || offset + length > source.size ? '' : toHex(await source.read(offset, length));
-  const start = await at(0, 6);
-  const ascii = (text: string): string => Buffer.from(text).toString('hex');
-  if (start.startsWith(ascii('PK\u0003\u0004'))) return 'apk';
-  if (start.startsWith(ascii('AVB0'))) return 'vbmeta';
-  if (start === ascii('070701')) return 'initrd';
-  if (start === ascii('verity')) return 'verity';
-  if (start === ascii('ANDROI')) return 'boot.img';
-  if (await isSparse(source)) return 'sparse';
-  if ((await at(512, 8)) === ascii('EFI PART')) return 'gpt';
-  // Both an EROFS image and a kernel may end in an AVB footer; the file system says more.
-  if ((await at(1024, 4)) === 'e2e1f5e0') return 'erofs';
-  if ((await at(source.size - 64, 4)) === ascii('AVBf')) return 'vbmeta';
-  if (start.startsWith('02000000')) return 'idsig';
-  return (await isEnvelope(source)) ? 'dsse' : undefined;
+/** An archive with a manifest in it; any other tar archive is one. */
+async function isBundleFile(path: string, source: ByteSource): Promise<boolean> {
+  if (!(await isAligned(source))) return false;
+  if (path.endsWith('.mbundle')) return true;
+  try {
+    return (await readAligned(source)).some(({ name }) => name === BUNDLE_FILES.manifest);
+  } catch (error) {
+    if (error instanceof FormatError) return false;
+    throw error;
+  }
 }
 
-/** Whether a text begins as a DSSE envelope does. */
-async function isEnvelope(source: ByteSource): Promise<boolean> {
-  const head = Buffer.from(await source.read(0, Math.min(64, source.size))).toString('latin1');
-  return /^\s*\{\s*"(?:payload|payloadType|signatures)"/.test(head);
-}
-
-async function dump(kind: Kind, source: ByteSource): Promise<DumpNode> {
-  switch (kind) {
-    case 'apk':
-      return dumpApk(source);
-    case 'idsig':
-      return dumpIdsig(source);
-    case 'vbmeta':
-      return dumpVbmeta(source);
-    case 'erofs':
-      return dumpErofs(source);
-    case 'gpt':
-      return dumpDisk(source);
-    case 'initrd':
-      return dumpInitrd(source);
-    case 'payload-metadata':
-      return dumpPayloadMetadata(await source.read(0, source.size));
-    case 'verity':
-      return {
-        name: 'dm-verity superblock',
-        fields: dumpSuperblock(await source.read(0, Math.min(SUPERBLOCK_SIZE, source.size)), 0),
-        children: [],
-      };
-    case 'boot.img': {
-      const image = await dumpAndroidBoot(source);
-      return {
-        ...image,
-        children: [...image.children, ...(await optional(() => dumpVbmeta(source)))],
-      };
+async function inspectBundle(path: string, toTheByte: boolean): Promise<DumpNode> {
+  if (!toTheByte) return dumpBundle(path);
+  const files = await openBundleFiles(path);
+  try {
+    const children: DumpNode[] = [];
+    for (const name of files.names) {
+      const source = await files.open(name);
+      const { offset } = await files.place(name);
+      const kind = await detectKind(source);
+      const about = { name: `file ${name}`, size: source.size, ...(files.isArchive && { offset }) };
+      const inner = kind === undefined ? [] : [await inspectSource(kind, source, true)];
+      children.push({ ...about, fields: [field('format', kind ?? 'unknown')], children: inner });
     }
-    case 'sparse':
-      return dumpExpanded(source);
-    case 'dsse':
-      return dumpEnvelope(await source.read(0, Math.min(source.size, DSSE_MAX_SIZE + 1)));
-    case 'bundle':
-      throw new UsageError('input', `Cannot inspect ${source.name} as a bundle: it is a file`);
-    default:
-      return kind satisfies never;
+    return { name: `bundle ${path}`, fields: [field('files', children.length)], children };
+  } finally {
+    await files.close();
+  }
+}
+
+async function inspectSource(
+  kind: FileKind,
+  source: ByteSource,
+  toTheByte: boolean,
+): Promise<DumpNode> {
+  if (toTheByte) return byteMap(kind, source);
+  try {
+    return await dump(kind, source);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const map = await byteMap(kind, source);
+    return { name: kind, fields: [], children: [map], error: errorOf(error) };
+  }
+}
+
+async function dump(kind: FileKind, source: ByteSource): Promise<DumpNode> {
+  if (kind === 'gpt') return dumpDisk(source);
+  if (kind === 'initrd') return dumpAnyInitrd(source);
+  if (kind === 'sparse') return dumpExpanded(source);
+  const image = await dumpFile(kind, source);
+  if (kind !== 'boot.img' && kind !== 'kernel') return image;
+  return {
+    ...image,
+    children: [...image.children, ...(await optional(() => dumpVbmeta(source)))],
+  };
+}
+
+/** One of ours, or any other. */
+async function dumpAnyInitrd(source: ByteSource): Promise<DumpNode> {
+  try {
+    return await dumpInitrd(source);
+  } catch (error) {
+    if (error instanceof FormatError) return dumpFile('initrd', source);
+    throw error;
   }
 }
 
@@ -142,7 +141,7 @@ async function dump(kind: Kind, source: ByteSource): Promise<DumpNode> {
 async function dumpExpanded(source: ByteSource): Promise<DumpNode> {
   const image = await readSparse(source);
   const expanded = sparseSource(source, image);
-  const kind = await detect(expanded);
+  const kind = await detectKind(expanded);
   const inner = kind === undefined || kind === 'sparse' ? [] : [await dump(kind, expanded)];
   return { ...dumpSparse(source.name, image), children: inner };
 }
@@ -154,7 +153,7 @@ async function dumpDisk(source: ByteSource): Promise<DumpNode> {
   const { partitions } = await readGpt(source);
   for (const { label, offset, size } of partitions) {
     const part = sliceSource(source, offset, size, `${source.name}: ${label}`);
-    const kind = kindOfLabel(label) ?? (await detect(part));
+    const kind = kindOfLabel(label) ?? (await detectKind(part));
     if (kind === undefined || kind === 'gpt') continue;
     const inner = await dump(kind, part);
     const nodes = [inner];
@@ -165,15 +164,15 @@ async function dumpDisk(source: ByteSource): Promise<DumpNode> {
   return { name: `disk ${source.name}`, fields: [field('size', source.size)], children };
 }
 
-const kindOfLabel = (label: string): Kind | undefined =>
-  new Map<string, Kind>([
+const kindOfLabel = (label: string): FileKind | undefined =>
+  new Map<string, FileKind>([
     [LABELS.metadata, 'payload-metadata'],
     [LABELS.apk, 'apk'],
     [LABELS.idsig, 'idsig'],
     [LABELS.vbmeta, 'vbmeta'],
   ]).get(label) ?? kindOfExtra(label);
 
-function kindOfExtra(label: string): Kind | undefined {
+function kindOfExtra(label: string): FileKind | undefined {
   if (/^extra-apk-\d+$/.test(label)) return 'apk';
   return /^extra-idsig-\d+$/.test(label) ? 'idsig' : undefined;
 }

@@ -37,7 +37,7 @@ const fields = {
   salt: bytes(MAX_SALT),
   _pad2: bytes(168),
 } as const;
-const VeritySb = struct('verity_sb', SUPERBLOCK_SIZE, fields);
+export const VeritySb = struct('verity_sb', SUPERBLOCK_SIZE, fields);
 
 /** All parameters of a dm-verity tree. */
 export interface DmVerityParameters extends TreeParameters {

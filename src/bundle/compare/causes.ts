@@ -38,7 +38,7 @@ const USER_AT_HOST = /\b([a-z_][\w-]*)@([\w.-]+)/;
 const TOOLCHAIN = /\b(?:GCC: |clang version|gcc version|rustc version|LLD \d|GNU (?:ld|AS|C\d*))/;
 const KERNEL = /\bLinux version |\bvermagic=|SMP (?:PREEMPT|mod_unload)/;
 const CORES = /(?:\b(?:jobs|threads|cpus?|nproc|cores|workers)\b\s*[=:]?\s*|\s-j)\d+/i;
-const LOCALE = /\b(?:LANG|LC_[A-Z]+)=|\b[a-z]{2}_[A-Z]{2}(?:\.UTF-8)?\b/;
+const LOCALE = /\b(?:LANG|LC_[A-Z]+)=\S+|\b[a-z]{2}_[A-Z]{2}(?:\.UTF-8)?\b/;
 const VERSION = /\bv?\d+\.\d+(?:\.\d+)*(?:[-+~][\w.]+)?\b/;
 
 /** Of two texts: whether both have what the pattern finds, and not the same. */

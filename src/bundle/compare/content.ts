@@ -40,6 +40,7 @@ export async function compareContent(
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       scope.found({ level: 'structure', nature, field: 'damage', b: error.message });
+      await compareRaw(scope, a, b, offset, nature);
     }
   }
   if (scope.total() === before) await compareRaw(scope, a, b, offset, nature);

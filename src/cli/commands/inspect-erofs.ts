@@ -1,6 +1,5 @@
 /** `inspect IMAGE ls|cat|stat|extract`: the files inside an EROFS image. */
 
-import { openErofsImage } from '../../bundle/erofs-image.ts';
 import { UsageError } from '../../core/errors.ts';
 import { extractErofs } from '../../formats/erofs/extract.ts';
 import { findErofsPath } from '../../formats/erofs/find-path.ts';
@@ -12,21 +11,16 @@ import { formatSize, printable, writeBytes } from '../terminal.ts';
 
 /** What can be done with the files of an image. */
 export const erofsVerbs = ['ls', 'stat', 'cat', 'extract'] as const;
-type Verb = (typeof erofsVerbs)[number];
+export type Verb = (typeof erofsVerbs)[number];
 
-/** Runs a verb on the image that the first positional means. */
+/** Runs a verb on an image. */
 export async function inspectErofs(
+  verb: Verb,
+  image: ByteSource,
   args: CommandArguments,
   context: CommandContext,
 ): Promise<CommandResult> {
-  const verb = args.text('verb') as Verb;
-  const operands = args.list('operands');
-  const image = await openErofsImage(args.text('target'), args.optionalText('partition'));
-  try {
-    return await runners[verb](image, operands, args, context);
-  } finally {
-    await image.close();
-  }
+  return runners[verb](image, args.list('operands'), args, context);
 }
 
 type Runner = (
@@ -123,7 +117,7 @@ const runners: Readonly<Record<Verb, Runner>> = {
 const maxBytes = (mebibytes: number | undefined): { maxBytes?: number } =>
   mebibytes === undefined ? {} : { maxBytes: mebibytes * 2 ** 20 };
 
-function expectOperands(
+export function expectOperands(
   usage: string,
   operands: readonly string[],
   least: number,

@@ -1,19 +1,24 @@
-import { fileKinds, inspectPath } from '../../bundle/inspect.ts';
+import { openContents } from '../../bundle/entries/open.ts';
+import { fileKinds, type FileKind } from '../../bundle/file-kind.ts';
+import { inspectPath } from '../../bundle/inspect.ts';
 import type { CommandDefinition } from '../command.ts';
 import { renderDump } from '../render/dump.ts';
-import { erofsVerbs, inspectErofs } from './inspect-erofs.ts';
+import { EXIT } from '../exit-code.ts';
+import { inspectArchive } from './inspect-archive.ts';
+import { erofsVerbs, inspectErofs, type Verb } from './inspect-erofs.ts';
 
 export const inspectCommand: CommandDefinition = {
   name: 'inspect',
   summary:
-    'Show what is inside a bundle, disk, image, APK or signature; list and read the files of EROFS',
+    'Show what is inside a bundle, disk, image, archive, program or signature; list, read and extract its files',
   positionals: {
     target: { type: 'string', describe: 'Bundle folder or file; its format is told by its bytes' },
     verb: {
       type: 'string',
       required: false,
       choices: erofsVerbs,
-      describe: 'Work on the files of an EROFS image, also on a disk or in a bundle',
+      describe:
+        'Work on the files of an image, archive, package or initrd, also on a disk or in a bundle',
     },
     operands: {
       type: 'string',
@@ -28,10 +33,16 @@ export const inspectCommand: CommandDefinition = {
       choices: fileKinds,
       describe: 'Take the file as this format, whatever it begins with',
     },
+    bytes: {
+      type: 'boolean',
+      default: false,
+      describe: 'Every field with its place and size, gaps, and what follows the end',
+    },
     partition: {
       type: 'string',
       requiresArg: true,
-      describe: 'The partition of a disk; default: the one that holds EROFS',
+      describe:
+        'The partition of a disk, or a member of a package; default: the one that holds EROFS, or data.tar',
     },
     long: { type: 'boolean', alias: 'l', default: false, describe: 'ls: mode, owner, size, time' },
     recursive: {
@@ -55,15 +66,32 @@ export const inspectCommand: CommandDefinition = {
     ['inspect out/hello', 'a whole bundle'],
     ['inspect out/hello/os.img --json', 'a disk and the images on it, as JSON'],
     ['inspect payload.apk.idsig', 'an APK signature, scheme v4'],
+    ['inspect app.apk --bytes', 'every field of every header, and what is between them'],
+    ['inspect app.apk cat assets/vm_config.json', 'one entry of an archive'],
     ['inspect out/hello ls / -l', 'the files of the system that a bundle boots'],
     ['inspect rootfs.erofs cat /etc/os-release', 'one file, to stdout'],
     ['inspect rootfs.erofs extract /usr/lib lib', 'a folder of an image, into a new folder'],
   ],
   verifying: true,
   async run(args, context) {
-    if (args.optionalText('verb') !== undefined) return inspectErofs(args, context);
-    const as = args.optionalText('as') as Parameters<typeof inspectPath>[1];
-    const { kind, node } = await inspectPath(args.text('target'), as);
-    return { text: renderDump(node, context.terminal), json: { kind, ...node } };
+    const target = args.text('target');
+    const as = args.optionalText('as') as FileKind | undefined;
+    const verb = args.optionalText('verb') as Verb | undefined;
+    if (verb !== undefined) {
+      const contents = await openContents(target, args.optionalText('partition'), as);
+      try {
+        return contents.kind === 'image'
+          ? await inspectErofs(verb, contents.image, args, context)
+          : await inspectArchive(verb, contents.list, args, context);
+      } finally {
+        await contents.close();
+      }
+    }
+    const { kind, node, isDamaged } = await inspectPath(target, as, args.flag('bytes'));
+    return {
+      text: renderDump(node, context.terminal),
+      json: { kind, ...node },
+      exitCode: isDamaged ? EXIT.verification : EXIT.ok,
+    };
   },
 };

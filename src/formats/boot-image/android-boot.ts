@@ -60,6 +60,17 @@ const HeaderV2 = struct('boot_img_hdr_v2', 1660, {
 const HeaderV3 = struct('boot_img_hdr_v3', 1580, v3Fields);
 const HeaderV4 = struct('boot_img_hdr_v4', 1584, { ...v3Fields, signature_size: le.u32 });
 
+/** By header version. */
+export const bootHeaders: Readonly<
+  Record<
+    number,
+    Pick<
+      typeof HeaderV0 | typeof HeaderV1 | typeof HeaderV2 | typeof HeaderV3 | typeof HeaderV4,
+      'name' | 'size' | 'fields'
+    >
+  >
+> = { 0: HeaderV0, 1: HeaderV1, 2: HeaderV2, 3: HeaderV3, 4: HeaderV4 };
+
 /** The parts of an image, in its order. */
 export type BootPart = 'kernel' | 'ramdisk' | 'second' | 'recovery_dtbo' | 'dtb' | 'boot_signature';
 
