@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { copyFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Cache } from '../cache/store.ts';
+import { digestFile, type Cache } from '../cache/store.ts';
 import { MicrobuildError, ToolError, UsageError } from '../core/errors.ts';
 import { silentReporter, type Reporter } from '../core/events.ts';
 import type { LockedDeb, OciDescriptor } from '../recipe/lockfile.ts';
@@ -156,16 +156,15 @@ export function openBlobs(options: BlobsOptions): Blobs {
         if (found === undefined) {
           throw unavailable(pin, problems, { hint: `Pin what there is now: ${update}` });
         }
-        const adopted = await cache.adopt(file);
-        if (adopted.sha256 !== sha256) {
-          await rm(adopted.path, { force: true });
+        const digest = (await digestFile(file)).sha256;
+        if (digest !== sha256) {
           throw unavailable(
             pin,
-            [...problems, `what came has the digest ${adopted.sha256}, pinned is ${sha256}`],
+            [...problems, `what came has the digest ${digest}, pinned is ${sha256}`],
             { hint: `If that is meant, pin what there is now: ${update}` },
           );
         }
-        return adopted.path;
+        return (await cache.adopt(file)).path;
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -262,10 +261,9 @@ async function fromVendor(
   try {
     const copy = join(folder, 'blob');
     await copyFile(file, copy, constants.COPYFILE_FICLONE);
-    const adopted = await cache.adopt(copy);
-    if (adopted.sha256 === sha256) return { path: adopted.path };
-    await rm(adopted.path, { force: true });
-    return { problem: `${file}: it is damaged, its digest is ${adopted.sha256}`, damaged: true };
+    const digest = (await digestFile(copy)).sha256;
+    if (digest === sha256) return { path: (await cache.adopt(copy)).path };
+    return { problem: `${file}: it is damaged, its digest is ${digest}`, damaged: true };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;

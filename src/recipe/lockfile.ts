@@ -55,6 +55,7 @@ const lockedImage = z.strictObject({
   platform: z.string().regex(/^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/),
 });
 
+/** A commit and the tar archive of its files; size in bytes. */
 const lockedCommit = z.strictObject({
   commit: z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/, 'Write a whole commit id'),
   sha256,
@@ -108,8 +109,6 @@ export type LockedFile = z.output<typeof lockedFile>;
 export type OciDescriptor = z.output<typeof ociDescriptor>;
 /** An image for one platform; `index` where the reference led to several. */
 export type LockedImage = z.output<typeof lockedImage>;
-/** A commit and the tar archive of its files; size in bytes. */
-export type LockedCommit = z.output<typeof lockedCommit>;
 /** What is known of the kernel without opening it. `sha256` is that of what it comes from. */
 export type LockedKernel = z.output<typeof lockedKernel>;
 /** What the lock was made with: microbuild's version and the digest of its guest's programs. */
