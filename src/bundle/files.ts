@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { FormatError, UsageError } from '../core/errors.ts';
 import { readAligned } from '../formats/tar/aligned.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
+import { ATTESTATIONS_FOLDER } from './layout.ts';
 
 /** Where a file of a bundle is on disk. Sizes and offsets are bytes. */
 export interface FilePlace {
@@ -69,6 +70,8 @@ async function openFolder(path: string): Promise<BundleFiles> {
     names: entries
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(join(path, '/').length))
+      // They are about the bundle, and no part of it.
+      .filter((name) => !name.startsWith(`${ATTESTATIONS_FOLDER}/`))
       .sort((a, b) => (a < b ? -1 : 1)),
     async open(name) {
       const source = await openFileSource(join(path, name), name).catch((cause: unknown) =>

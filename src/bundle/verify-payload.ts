@@ -130,7 +130,7 @@ async function verifyOne(
     `signer → every byte of ${of.name} (v3)`,
     async () => {
       const source = await disk.partition(of.apk);
-      const found = await verifyPayload(source, { hasher });
+      const found = await verifyPayload(source, { hasher, tree: true });
       return [
         `content digest ${toHex(found.contentDigest)}`,
         { apk: source, verified: found },

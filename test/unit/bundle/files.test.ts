@@ -51,6 +51,15 @@ const write = (name: string, more: Readonly<Record<string, string>> = {}): Promi
     return Promise.resolve();
   });
 
+test('attestations in the folder of a bundle are no part of it', async () => {
+  await write('folder');
+  mkdirSync(at('folder/attestations'));
+  writeFileSync(at('folder/attestations/sbom.json'), '{}');
+  const files = await openBundleFiles(at('folder'));
+  expect(files.names).toEqual([...FILES, 'manifest.json', 'vm.json'].sort());
+  await files.close();
+});
+
 describe.each(['folder', 'file.mbundle'])('a bundle as %s', (name) => {
   test('has its files by name, and their places on disk', async () => {
     await write(name);

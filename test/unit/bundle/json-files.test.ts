@@ -42,7 +42,22 @@ describe('manifest.json', () => {
     expect(parseManifest(formatManifest(manifest))).toEqual(manifest);
   });
 
+  test('parseManifest() reads further partitions and payloads', () => {
+    const more: Manifest = {
+      ...manifest,
+      chain: { ...manifest.chain, partitionRootDigests: { vendor: digest } },
+      payloads: { other: { ...manifest.payload, apkRootDigest: digest } },
+    };
+    expect(parseManifest(formatManifest(more))).toEqual(more);
+  });
+
   test.each([
+    ['a payload of no name', { ...manifest, payloads: { '../x': manifest.payload } }],
+    ['a payload without its digest', { ...manifest, payloads: { x: manifest.payload } }],
+    [
+      'a partition whose digest is none',
+      { ...manifest, chain: { ...manifest.chain, partitionRootDigests: { vendor: 'x' } } },
+    ],
     ['a path that climbs', { ...manifest, files: [{ path: '../x', size: 1, sha256: digest }] }],
     ['an absolute path', { ...manifest, files: [{ path: '/etc/x', size: 1, sha256: digest }] }],
     ['a short digest', { ...manifest, files: [{ path: 'x', size: 1, sha256: 'ab' }] }],
