@@ -290,10 +290,15 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
       }
     },
     async close() {
-      if (verified.isMade()) await (await verified()).save();
       const grown = added;
       added = 0;
-      if (grown > 0) await pruneWhenFull(directory, grown, { ...options, reader });
+      try {
+        if (verified.isMade()) await (await verified()).save();
+        if (grown > 0) await pruneWhenFull(directory, grown, { ...options, reader });
+      } catch (error) {
+        // What is lost is time: a disk that is full must not fail a build that is done.
+        if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      }
     },
     async getResult(key) {
       try {
