@@ -10,6 +10,7 @@ import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
 import type { Audit } from '../cache/audit.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
+import { sizeBound } from '../cache/prune.ts';
 import { digestFile, openCache } from '../cache/store.ts';
 import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
@@ -102,7 +103,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const library = await loadNativeLibrary();
   const reader = library === undefined ? plainFileReader : createNativeFileReader(library);
   const { audit } = options;
-  const cache = await openCache(options.cacheDirectory, { reader, audit });
+  const cache = await openCache(options.cacheDirectory, { reader, audit, bound: sizeBound(env) });
   const inputs = await openBuildInputs(recipe, { ...options, cache });
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);

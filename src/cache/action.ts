@@ -9,7 +9,7 @@
 
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { compareRuns, isSampled, type Audit } from './audit.ts';
+import { compareRuns, isSampled } from './audit.ts';
 import { canonicalJson, type Json } from './canonical-json.ts';
 import type { Cache, StoredFile } from './store.ts';
 import { checkPaths, decodeFolder, encodeFolder, encodeInputs } from './action-folders.ts';
@@ -60,19 +60,12 @@ export function actionDigest(action: ActionDescription<string, string>): string 
   return encodeAction(action).key.hash;
 }
 
-/** How an action is run. */
-export interface ActionOptions {
-  /** Runs some actions again although their results are kept, and compares; default: that of the cache. */
-  readonly audit?: Audit | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** Actions that this process runs: whoever asks for the same waits for it. */
 const running = new Map<string, Promise<unknown>>();
 
 /**
  * The kept result of an action; or runs it, and keeps what it made. A step that throws leaves nothing. Where another process
- * runs the same action, its result is waited for.
+ * runs the same action, its result is waited for. Where the cache has an audit, some run again although their results are kept.
  *
  * @param run Gets an empty folder for its outputs. Its value must be what JSON can say.
  * @throws what `run` throws; {RangeError} when it does not make an output; an AbortError.
@@ -81,7 +74,7 @@ export async function runAction<T, Output extends string = never, Folder extends
   cache: Cache,
   action: ActionDescription<Output, Folder>,
   run: (folder: string) => Promise<{ readonly value: T }>,
-  options: ActionOptions = {},
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<ActionOutcome<T, Output, Folder>> {
   type Outcome = ActionOutcome<T, Output, Folder>;
   const encoded = encodeAction(action);
@@ -92,7 +85,7 @@ export async function runAction<T, Output extends string = never, Folder extends
     const outcome = await others.catch(() => undefined);
     if (outcome !== undefined) return { ...outcome, cached: true };
   }
-  const work = runOnce(cache, action, encoded, run, options);
+  const work = runOnce(cache, action, encoded, run, signal);
   running.set(id, work);
   try {
     return await work;
@@ -106,9 +99,10 @@ async function runOnce<T, Output extends string, Folder extends string>(
   action: ActionDescription<Output, Folder>,
   encoded: EncodedAction,
   run: (folder: string) => Promise<{ readonly value: T }>,
-  { audit = cache.audit, signal }: ActionOptions,
+  signal: AbortSignal | undefined,
 ): Promise<ActionOutcome<T, Output, Folder>> {
   const { hash } = encoded.key;
+  const { audit } = cache;
   const look = (): Promise<Kept<T, Output, Folder> | undefined> =>
     readOutcome<T, Output, Folder>(cache, action, encoded.key);
   const make = async (): Promise<ActionOutcome<T, Output, Folder>> => {

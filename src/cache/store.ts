@@ -13,7 +13,6 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fromHex, toHex } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
 import {
   checkSignature,
   plainFileReader,
@@ -21,8 +20,8 @@ import {
   type FileReader,
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
-import type { Audit } from './audit.ts';
 import { announce, waitForOthers } from './announce.ts';
+import type { Audit } from './audit.ts';
 import { bootId, processMark } from './process-mark.ts';
 import { pruneWhenFull } from './prune.ts';
 import { isQuarantined } from './quarantine.ts';
@@ -38,8 +37,8 @@ export interface StoredFile {
 
 export interface Cache {
   readonly directory: string;
-  /** Runs some of the actions again whose results are kept, and compares. */
-  readonly audit?: Audit | undefined;
+  /** Of the actions that are run with this cache. */
+  readonly audit: Audit | undefined;
   /** A folder for a file in the making, on the same file system as the store. Remove it after use. */
   temporaryFolder(): Promise<string>;
   /** The path of a blob whose bytes have this digest (and this size, if it is told), or undefined. */
@@ -68,17 +67,15 @@ export interface Cache {
   ): Promise<{ readonly done: T } | undefined>;
   /** Writes down what is known of blobs and, when the store grew beyond its bound, removes what was not used longest. */
   close(): Promise<void>;
-  /** The stored result of an action, or undefined. */
-  getResult(actionKey: string): Promise<unknown>;
-  putResult(actionKey: string, result: unknown): Promise<void>;
 }
 
 export interface CacheOptions {
-  readonly audit?: Audit | undefined;
   /** Reads and hashes files; default: this thread. */
   readonly reader?: FileReader | undefined;
   /** Bytes that the store may have; see `sizeBound`. */
   readonly bound?: number | undefined;
+  /** Runs some actions again although their results are kept, and compares. */
+  readonly audit?: Audit | undefined;
 }
 
 /** Messages and values are smaller. */
@@ -104,23 +101,6 @@ export async function digestFile(path: string): Promise<{ sha256: string; size: 
     size += (chunk as Buffer).length;
   }
   return { sha256: hash.digest('hex'), size };
-}
-
-/** The key of an action: SHA-256 over a canonical (sorted, JSON) form of what determines its result. */
-export function actionKey(action: Readonly<Record<string, unknown>>): string {
-  const canonical = (value: unknown): unknown =>
-    Array.isArray(value)
-      ? value.map(canonical)
-      : value !== null && typeof value === 'object'
-        ? Object.fromEntries(
-            Object.entries(value)
-              .sort(([a], [b]) => (a < b ? -1 : 1))
-              .map(([key, each]) => [key, canonical(each)]),
-          )
-        : value;
-  return createHash('sha256')
-    .update(JSON.stringify(canonical(action)))
-    .digest('hex');
 }
 
 /**
@@ -300,16 +280,6 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
       }
     },
-    async getResult(key) {
-      try {
-        return JSON.parse(await readFile(place('ac', key), 'utf8')) as unknown;
-      } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code === 'ENOENT' || error instanceof SyntaxError) return undefined;
-        throw error;
-      }
-    },
-    putResult: (key, result) => writeFileAtomic(place('ac', key), JSON.stringify(result), 0o600),
   };
   return cache;
 }

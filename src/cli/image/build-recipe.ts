@@ -8,13 +8,14 @@ import { wantsOf } from '../../builder/lock/wants.ts';
 import { findKeyFolder } from '../../builder/workspace.ts';
 import { describeFindings, startAudit, type Audit } from '../../cache/audit.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
-import { UsageError, VerificationError } from '../../core/errors.ts';
+import { UsageError } from '../../core/errors.ts';
 import { parseSourceDate } from '../../core/source-date.ts';
 import { emptyLock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { InputsSubject } from '../../signing/policy/release.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../command.ts';
 import { lastText } from '../commands/avb/options.ts';
+import { EXIT } from '../exit-code.ts';
 import { packageRoot } from '../package-root.ts';
 import { recipeOf } from '../load-recipe.ts';
 import { withSigning } from '../signing/session.ts';
@@ -60,17 +61,7 @@ export async function buildRecipe(
       reporter,
       signal,
     });
-    const findings = audit && describeFindings(audit);
-    if (findings !== undefined) {
-      throw new VerificationError('cache', 'digest-mismatch', findings);
-    }
-    if (audit !== undefined) {
-      const detail = `${audit.audited.length} steps ran again, and made the same`;
-      const step = { step: 'audit', title: 'Audit of the cache' } as const;
-      reporter.report({ kind: 'step-start', ...step });
-      reporter.report({ kind: 'step-done', ...step, detail, cached: false, milliseconds: 0 });
-    }
-    return tell(result);
+    return withAudit(await tell(result), audit);
   });
 }
 
@@ -83,6 +74,19 @@ function auditOf(args: CommandArguments): Audit | undefined {
     throw new UsageError('usage', `Cannot audit "${given}" of the cache: write 0% to 100%`);
   }
   return startAudit(Number(percent));
+}
+
+/** Adds what an audit found. That is a failure, though the bundle stands: it was made anew. */
+function withAudit(result: CommandResult, audit: Audit | undefined): CommandResult {
+  if (audit === undefined) return result;
+  const { percent, seed, audited, findings } = audit;
+  const found = describeFindings(audit) ?? 'all made the same';
+  return {
+    ...result,
+    text: `${result.text}\n  audit          ${audited.length} steps ran again: ${found}`,
+    json: { ...(result.json as object), audit: { percent, seed, audited, findings } },
+    ...(findings.length > 0 && { exitCode: EXIT.failed }),
+  };
 }
 
 function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKey {

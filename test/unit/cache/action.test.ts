@@ -300,7 +300,7 @@ describe('an audit', () => {
     await runAction(cache, action, step(clock));
     expect((await runAction(cache, action, step(clock))).cached).toBe(true);
     const audit = startAudit(100);
-    const { outputs } = await runAction(cache, action, step(clock), { audit });
+    const { outputs } = await runAction({ ...cache, audit }, action, step(clock));
     expect(audit.audited).toEqual(['link/1']);
     expect(audit.findings).toMatchObject([
       { mnemonic: 'link/1', differences: [{ output: 'b', offset: 9 }] },
@@ -312,7 +312,7 @@ describe('an audit', () => {
   test('a step in quarantine is not kept any more', async () => {
     const cache = await openCache(tmpDir());
     await runAction(cache, action, step(clock));
-    await runAction(cache, action, step(clock), { audit: startAudit(100) });
+    await runAction({ ...cache, audit: startAudit(100) }, action, step(clock));
     expect((await runAction(cache, action, step(clock))).cached).toBe(false);
     expect((await runAction(cache, action, step(clock))).cached).toBe(false);
   });
@@ -329,13 +329,12 @@ describe('an audit', () => {
     );
     const audit = startAudit(100);
     await runAction(
-      cache,
+      { ...cache, audit },
       action,
       step(
         () => 'shorter',
         () => 2,
       ),
-      { audit },
     );
     expect(audit.findings[0]?.differences).toMatchObject([
       { output: 'b', offset: 5, kept: { size: 5 }, fresh: { size: 7 } },
@@ -348,7 +347,7 @@ describe('an audit', () => {
     const same = step(() => 'same');
     await runAction(cache, action, same);
     const audit = startAudit(100);
-    expect((await runAction(cache, action, same, { audit })).cached).toBe(false);
+    expect((await runAction({ ...cache, audit }, action, same)).cached).toBe(false);
     expect(describeFindings(audit)).toBeUndefined();
     expect((await runAction(cache, action, same)).cached).toBe(true);
   });
@@ -360,7 +359,7 @@ describe('an audit', () => {
       const numbered = { ...action, parameters: i, outputs: [] };
       const run = async () => ({ value: i });
       await runAction(cache, numbered, run);
-      for (const audit of audits) await runAction(cache, numbered, run, { audit });
+      for (const audit of audits) await runAction({ ...cache, audit }, numbered, run);
     }
     const [one, two, zero] = audits.map(({ audited }) => audited.length);
     expect(one).toBe(two);

@@ -21,7 +21,8 @@ import { tmpDir } from '../../support/tmp-dir.ts';
 function countingReader(): FileReader & { hashed: number } {
   const reader = {
     hashed: 0,
-    signatures: plainFileReader.signatures,
+    signatures: (paths: readonly string[], options: { readonly follow: boolean }) =>
+      plainFileReader.signatures(paths, options),
     digests(paths: readonly string[]) {
       reader.hashed += paths.length;
       return plainFileReader.digests(paths);
