@@ -264,6 +264,10 @@ describe('container images', () => {
     const lock = { oci: { [ociKey({ oci })]: image } };
     expect(await made(folder, { oci }, { lock, blobs })).toEqual(expected);
 
+    const other = { [ociKey({ oci: './image' })]: image };
+    await expect(made(folder, { oci: './image' }, { lock: { oci: other } })).rejects.toThrow(
+      `pinned is ${digest}`,
+    );
     copy('docker-archive:docker.tar:x:latest');
     await expect(made(folder, { oci: './docker.tar' })).rejects.toThrow('no file oci-layout');
     await expect(made(folder, { oci: './image', platform: 'linux/arm64' })).rejects.toThrow(

@@ -70,7 +70,9 @@ export async function imageTree(source: OciSource, context: SourceContext): Prom
   const platform = source.platform ?? `linux/${ARCHITECTURES[recipe.data.arch].debian}`;
   const store = await openStore(source, context);
   const { name } = store;
-  const { config, layers } = parseManifest(await findManifest(store, platform), name);
+  const manifest = await findManifest(store, platform);
+  checkPin(source, manifest, context);
+  const { config, layers } = parseManifest(manifest, name);
   if (!CONFIG_TYPES.includes(config.mediaType)) {
     refuse(name, `its configuration is of type ${config.mediaType}, not that of a container image`);
   }
@@ -99,6 +101,18 @@ export async function imageTree(source: OciSource, context: SourceContext): Prom
   }
   await store.checkUnchanged();
   return root;
+}
+
+/** A local image that was built anew is another one than the lock pins. */
+function checkPin(source: OciSource, manifest: Uint8Array, { lock, recipe }: SourceContext): void {
+  const pinned = lock.oci[ociKey(source)]?.manifest.digest;
+  const digest = `sha256:${toHex(sha256(manifest))}`;
+  if (pinned === undefined || pinned === digest) return;
+  throw new UsageError(
+    'lock',
+    `microbuild.lock does not fit: ${source.oci} is the image ${digest}, pinned is ${pinned}`,
+    { hint: `Pin what is there now: microbuild lock ${recipe.directory} --update ${source.oci}` },
+  );
 }
 
 const hexOf = ({ digest }: OciDescriptor): string => digest.slice('sha256:'.length);
