@@ -62,7 +62,8 @@ export function whyNotPinned(lock: Lock, want: Want, recipe: Recipe): string | u
 }
 
 /** What of a recipe a build cannot do without: files of the recipe itself need no pin to be found. */
-export const isRequired = (want: Want): boolean => want.section !== 'files';
+export const isRequired = (want: Want): boolean =>
+  want.section !== 'files' && !(want.section === 'oci' && isLocalImage(want.reference));
 
 /**
  * The lock beside a recipe, which must pin everything that does not come with the recipe.

@@ -3,14 +3,16 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from '../../cache/store.ts';
-import { UsageError } from '../../core/errors.ts';
+import { FormatError, UsageError } from '../../core/errors.ts';
 import type { Reporter } from '../../core/events.ts';
 import type { Lock, LockedTools } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { digestGuest, findGuest } from '../guest.ts';
 import { inputPath } from '../inputs.ts';
-import { whyNotPinned } from '../lock.ts';
-import { wantsOf } from './wants.ts';
+import { isLocalImage } from '../fetch/oci-reference.ts';
+import { isRequired, whyNotPinned } from '../lock.ts';
+import { resolveLocalImage } from './local-image.ts';
+import { wantsOf, type Want } from './wants.ts';
 
 /** The version in microbuild's package.json. */
 async function microbuildVersion(packageRoot: string): Promise<string> {
@@ -84,27 +86,47 @@ export function toolDifferences(lock: Lock, tools: LockedTools | undefined): Pin
   return differences;
 }
 
-/** Files of the recipe that are not what the lock pins. Those that are not there are told elsewhere. */
+/** Files and layouts of the recipe that are not what the lock pins. Those that are not there are told elsewhere. */
 export async function fileDifferences(recipe: Recipe, lock: Lock): Promise<PinDifference[]> {
   const differences: PinDifference[] = [];
   for (const want of wantsOf(recipe)) {
-    const pinned = want.section === 'files' ? lock.files[want.name] : undefined;
-    if (pinned === undefined) continue;
-    const path = inputPath(recipe, want.name);
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isFile() !== true) continue;
-    const { sha256 } = await digestFile(path);
-    if (sha256 === pinned.sha256) continue;
+    const digests = await digestsOf(recipe, lock, want);
+    if (digests === undefined || digests.present === digests.pinned) continue;
     differences.push({
       name: want.name,
-      message: `${want.name} has the digest ${sha256}, microbuild.lock pins ${pinned.sha256}`,
+      message: `${want.name} has the digest ${digests.present}, microbuild.lock pins ${digests.pinned}`,
     });
   }
   return differences;
 }
 
+/** The digests of what is pinned and of what is there, where both are beside the recipe. */
+async function digestsOf(
+  recipe: Recipe,
+  lock: Lock,
+  want: Want,
+): Promise<{ readonly pinned: string; readonly present: string } | undefined> {
+  if (want.section === 'files') {
+    const pinned = lock.files[want.name]?.sha256;
+    const path = inputPath(recipe, want.name);
+    const found = pinned === undefined ? undefined : await stat(path).catch(() => undefined);
+    if (pinned === undefined || found?.isFile() !== true) return undefined;
+    return { pinned, present: (await digestFile(path)).sha256 };
+  }
+  if (want.section !== 'oci' || !isLocalImage(want.reference)) return undefined;
+  const pinned = lock.oci[want.name]?.manifest.digest;
+  if (pinned === undefined) return undefined;
+  const image = await resolveLocalImage(inputPath(recipe, want.reference), want.platform).catch(
+    (error: unknown) => {
+      if (error instanceof FormatError) return undefined;
+      throw error;
+    },
+  );
+  return image && { pinned, present: image.manifest.digest };
+}
+
 const unpinnedFiles = (recipe: Recipe, lock: Lock): PinDifference[] =>
   wantsOf(recipe).flatMap((want) => {
-    const why = want.section === 'files' ? whyNotPinned(lock, want, recipe) : undefined;
+    const why = isRequired(want) ? undefined : whyNotPinned(lock, want, recipe);
     return why === undefined ? [] : [{ name: want.name, message: `${want.name} ${why}` }];
   });
