@@ -3,13 +3,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { loadCommands } from '../dist/cli/commands.js';
 import { errorReference } from '../dist/cli/explain.js';
-import { cliReference, recipeReference } from '../dist/cli/reference.js';
-import { recipeJsonSchema } from '../dist/recipe/schema.js';
+import { recipeReference } from '../dist/cli/recipe-reference.js';
+import { cliReference } from '../dist/cli/reference.js';
+import { recipeJsonSchema } from '../dist/recipe/json-schema.js';
 
 const schema = recipeJsonSchema();
 const files = {
   'schema/recipe.schema.json': `${JSON.stringify(schema, undefined, 2)}\n`,
-  'docs/recipe.md': recipeReference(schema),
+  'docs/recipe.md': recipeReference(),
   'docs/cli.md': cliReference(await loadCommands()),
   'docs/errors.md': errorReference(),
 };

@@ -22,6 +22,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   avb: async () => (await import('./commands/avb/group.ts')).avbCommands,
   verity: async () => (await import('./commands/verity.ts')).verityCommands,
   fsverity: async () => (await import('./commands/fsverity.ts')).fsverityCommands,
+  lint: async () => (await import('./commands/lint.ts')).lintCommand,
   lock: async () => (await import('./commands/lock.ts')).lockCommand,
   vendor: async () => (await import('./commands/vendor.ts')).vendorCommand,
   cache: async () => (await import('./commands/cache/group.ts')).cacheCommands,

@@ -149,12 +149,3 @@ export const kernelSourceOf = ({
   kernel,
 }: RecipeData): NonNullable<RecipeData['kernel']['source']> =>
   kernel.source ?? { deb: `linux-image-cloud-${ARCHITECTURES[arch].debian}` };
-
-/** The JSON Schema (2020-12) that editors complete and check recipes with. */
-export function recipeJsonSchema(): Record<string, unknown> {
-  return {
-    $id: 'urn:microbuild:recipe:v1',
-    title: 'microbuild recipe',
-    ...z.toJSONSchema(recipeSchema, { io: 'input', unrepresentable: 'any' }),
-  };
-}

@@ -1,4 +1,4 @@
-import { recipeJsonSchema } from '../../recipe/schema.ts';
+import { recipeJsonSchema } from '../../recipe/json-schema.ts';
 import type { CommandDefinition } from '../command.ts';
 
 export const schemaCommand: CommandDefinition = {

@@ -87,7 +87,12 @@ function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string
   return `Cannot ${syscall}${name === undefined ? '' : ` ${name}`}: ${why} (${code})`;
 }
 
-function renderDiagnostic(diagnostic: Diagnostic, label: string, terminal: Terminal): string {
+/** A problem of a recipe, with the line that holds it. */
+export function renderDiagnostic(
+  diagnostic: Diagnostic,
+  label: string,
+  terminal: Terminal,
+): string {
   const { file, line, column, message, hint, source } = diagnostic;
   const lines = [`${file}:${line}:${column}: ${label} ${printable(message)}`];
   if (source !== undefined && source !== '') {
