@@ -240,8 +240,8 @@ const isKnown = (schema: JsonSchema | boolean | undefined): schema is JsonSchema
   typeof schema === 'object' && Object.keys(schema).length > 0;
 
 /** Every source has these; they are written down with the first. */
-const isCommon = (row: string, form: string): boolean =>
-  form !== 'guest' && /^\| `partitions\.system\.contents\[\]\.(?:include|exclude|rules)/.test(row);
+const isCommon = (row: string, kind: string): boolean =>
+  kind !== 'guest' && /^\| `partitions\.system\.contents\[\]\.(?:include|exclude|rules)/.test(row);
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
