@@ -49,6 +49,7 @@ message ActionResult {
 }
 `;
 
+const PROTOC = 'protoc';
 let folder: string;
 beforeEach(() => {
   folder = tmpDir();
@@ -56,7 +57,7 @@ beforeEach(() => {
 });
 
 const protoc = (verb: string, name: string, input: string | Uint8Array): Buffer =>
-  execFileSync('protoc', [`--${verb}=v2.${name}`, '-I', folder, join(folder, 'v2.proto')], {
+  execFileSync(PROTOC, [`--${verb}=v2.${name}`, '-I', folder, join(folder, 'v2.proto')], {
     input,
   });
 
@@ -131,7 +132,7 @@ const samples = {
 } as const;
 
 test('protoc is there', () => {
-  expect(runTool('protoc', ['--version']).stdout).toMatch(/^libprotoc /);
+  expect(runTool(PROTOC, ['--version']).stdout).toMatch(/^libprotoc /);
 });
 
 describe.each(Object.entries(samples))('%s', (name, { message, value, text }) => {

@@ -18,7 +18,7 @@ export const cacheClearCommand: CommandDefinition = {
   },
   examples: [
     ['cache clear', 'when no build is running'],
-    ['cache clear --quarantine', 'after the build command of a payload was mended'],
+    ['cache clear --quarantine', 'after what made them differ was mended'],
   ],
   async run(args, { env }) {
     const directory = defaultCacheDirectory(env);
