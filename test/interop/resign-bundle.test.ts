@@ -46,6 +46,18 @@ function differences(one: string, other: string): string[] {
   );
 }
 
+/** The bundle of the recipe that names the new keys, but for the record of which recipe it was built from. */
+function expectBuilt(bundle: string): void {
+  expect(differences(at(bundle), at('built'))).toEqual(['build.json', 'manifest.json']);
+  const record = (of: string): Buffer => readFileSync(join(at(of), 'build.json'));
+  expect(record(bundle).equals(record('development'))).toBe(true);
+  const [own, built] = [bundle, 'built'].map((each) => {
+    const { files, ...rest } = manifestOf(each);
+    return JSON.stringify([rest, files.filter(({ path }) => path !== 'build.json')]);
+  });
+  expect(own).toBe(built);
+}
+
 const image = (name: string): string[] => ['--image-key', at(name)];
 const payload = (name: string): string[] => ['--payload-key', at(name)];
 const newKeys = (): string[] => [
@@ -83,7 +95,7 @@ afterAll(() => sandbox.dispose());
 describe('a bundle that gets new keys', () => {
   test('is the bundle that is built with them, byte for byte', async () => {
     await succeed('sign', 'bundle', at('development'), '-o', at('resigned'), ...newKeys());
-    expect(differences(at('resigned'), at('built'))).toEqual([]);
+    expectBuilt('resigned');
     // And back: nothing of what it was is lost, and development keys are told.
     const keys = join(sandbox.folder, 'keys');
     await succeed(
@@ -102,13 +114,11 @@ describe('a bundle that gets new keys', () => {
   });
 
   test('as one file too, from one file or a folder', async () => {
-    await succeed('image', at('release'), '-o', at('built.mbundle'));
     await succeed('image', at('hello'), '-o', at('development.mbundle'));
-    for (const from of ['development', 'development.mbundle']) {
-      await succeed('sign', 'bundle', at(from), '-o', at('signed.mbundle'), ...newKeys());
-      const same = readFileSync(at('signed.mbundle')).equals(readFileSync(at('built.mbundle')));
-      expect([from, same]).toEqual([from, true]);
-    }
+    const [one, other] = ['signed.mbundle', 'other.mbundle'];
+    await succeed('sign', 'bundle', at('development'), '-o', at(one), ...newKeys());
+    await succeed('sign', 'bundle', at('development.mbundle'), '-o', at(other), ...newKeys());
+    expect(readFileSync(at(one)).equals(readFileSync(at(other)))).toBe(true);
     await succeed('verify', at('signed.mbundle'), '--trust', at('image.pub'));
     const { stdout } = await succeed('inspect', at('signed.mbundle'), '--json');
     expect(JSON.parse(stdout)).toMatchObject({ kind: 'bundle', name: 'bundle hello' });
@@ -132,7 +142,7 @@ describe('a bundle that gets new keys', () => {
       const { status, stderr } = await sandbox.microbuild(['sign', '--attach', at('request')]);
       expect([[0, 5].includes(status), stderr]).toEqual([true, '']);
     }
-    expect(differences(at('phased'), at('built'))).toEqual([]);
+    expectBuilt('phased');
     expect(rounds).toEqual([['certificate', 'vbmeta'], ['apk-v3', 'vbmeta'], ['apk-v4']]);
   });
 
@@ -188,7 +198,9 @@ describe('a bundle that gets new keys', () => {
       keys: [key],
       payloadType: MANIFEST_PAYLOAD_TYPE,
     });
-    expect(Buffer.from(signed).equals(readFileSync(join(at('built'), 'manifest.json')))).toBe(true);
+    expect(Buffer.from(signed).equals(readFileSync(join(at('resigned'), 'manifest.json')))).toBe(
+      true,
+    );
     // Signed by somebody else, or over another manifest, it is a broken link.
     const forged = join(at('attested'), 'manifest.dsse.json');
     await succeed(
