@@ -19,6 +19,7 @@ export async function checkPayloads(context: CheckContext): Promise<void> {
   for (const payload of context.payloads) {
     checkEntry(context, payload);
     checkNames(context, payload);
+    checkBuild(context, payload);
     checkInterfaces(context, payload);
     await checkConfig(context, payload);
   }
@@ -77,6 +78,20 @@ function checkNames(context: CheckContext, { at, data }: CheckedPayload): void {
   }
   for (const [index, { to }] of data.files.entries()) add(to, ['files', index, 'to']);
   if (data.config !== undefined) add(PAYLOAD_CONFIG_ENTRY, ['config']);
+}
+
+/** A build runs in a copy of the recipe's folder, and reaches nothing above it. */
+function checkBuild(context: CheckContext, { at, data }: CheckedPayload): void {
+  for (const key of ['inputs', 'outputs'] as const) {
+    for (const [index, path] of (data.build?.[key] ?? []).entries()) {
+      if (path !== '..' && !path.startsWith('../')) continue;
+      context.tell(
+        [...at, 'build', key, index],
+        `"${path}" is not below the folder of the recipe, in a copy of which the build runs`,
+        'Write build in the recipe itself, or have the base below it',
+      );
+    }
+  }
 }
 
 /** The files go into one folder of the bundle. */

@@ -159,6 +159,11 @@ describe('checks', () => {
       '/etc is in the image already',
     ],
     [
+      'a build above the recipe',
+      [['  entry:', '  build: { command: [make], inputs: [motd], outputs: [../x.so] }\n  entry:']],
+      '"../x.so" is not below the folder of the recipe',
+    ],
+    [
       'a damaged tar',
       [source('{ tar: motd.zip }')],
       'is a ZIP archive, not a tar archive | Write zip',
