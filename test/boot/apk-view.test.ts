@@ -36,7 +36,9 @@ beforeAll(async () => {
   const folder = join(sandbox.folder, 'view');
   cpSync('test/fixtures/apk-view', join(folder, 'src'), { recursive: true });
   cpSync('recipes/hello/microbuild.lock', join(folder, 'microbuild.lock'));
+  // The start is that of a real library: a recipe may name nothing else.
   large = content(LARGE_SIZE, 0xff);
+  readFileSync('target/guest/x86_64/libvm_payload.so').copy(large);
   packed = content(3_000_000, 0x0f);
   writeFileSync(join(folder, 'liblarge.so'), large);
   writeFileSync(join(folder, 'packed'), packed);
