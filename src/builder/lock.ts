@@ -8,7 +8,7 @@ import { emptyLock, LOCK_FILE, parseLock, type Lock, type LockedDeb } from '../r
 import type { Recipe } from '../recipe/parse.ts';
 import type { Pin } from './fetch.ts';
 import { isLocalImage } from './fetch/oci-reference.ts';
-import { wantsOf, type Want } from './lock/wants.ts';
+import { allWantsOf, wantsOf, type Want } from './lock/wants.ts';
 
 /** The path of the lock file of a recipe, whether it is there or not. */
 export const lockFile = (recipe: { readonly directory: string }): string =>
@@ -33,11 +33,11 @@ export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
 }
 
 /** Why a lock does not pin what a recipe wants; undefined when it does. */
-export function whyNotPinned(lock: Lock, want: Want, recipe: Recipe): string | undefined {
+export function whyNotPinned(lock: Lock, want: Want): string | undefined {
   switch (want.section) {
     case 'debs': {
       const deb = lock.debs[want.name];
-      const wanted = ARCHITECTURES[recipe.data.arch].debian;
+      const wanted = ARCHITECTURES[want.recipe.data.arch].debian;
       if (deb === undefined) return 'is not pinned';
       if (deb.architecture !== 'all' && deb.architecture !== wanted) {
         return `is pinned for ${deb.architecture}, not for ${wanted}`;
@@ -73,7 +73,7 @@ export const isRequired = (want: Want): boolean =>
 export async function requireLock(recipe: Recipe): Promise<Lock> {
   const lock = (await readLock(recipe)) ?? emptyLock;
   const missing = wantsOf(recipe).flatMap((want) => {
-    const why = isRequired(want) ? whyNotPinned(lock, want, recipe) : undefined;
+    const why = isRequired(want) ? whyNotPinned(lock, want) : undefined;
     return why === undefined ? [] : [`${want.name} ${why}`];
   });
   if (missing.length > 0) {
@@ -105,9 +105,28 @@ export interface NamedPin {
   readonly update: string;
 }
 
+/** The packages of the lock that go into what a recipe builds with the profiles that are chosen, each once. */
+export function debsUsed(recipe: Recipe, lock: Lock): LockedDeb[] {
+  const debs = wantsOf(recipe).flatMap((want) =>
+    want.section === 'debs' ? debsOf(lock, want.name, want.dependencies) : [],
+  );
+  return [...new Map(debs.map((deb) => [deb.sha256, deb])).values()];
+}
+
 /** The blobs that a recipe needs of its lock, each once. Files of the recipe are none. */
-export function pinsOf(recipe: Recipe, lock: Lock): NamedPin[] {
-  return wantsOf(recipe).flatMap((want): NamedPin[] => {
+export const pinsOf = (recipe: Recipe, lock: Lock): NamedPin[] =>
+  pinsOfWants(recipe, wantsOf(recipe), lock);
+
+/** The same of all its profiles, as far as the lock pins them. */
+export const allPinsOf = (recipe: Recipe, lock: Lock): NamedPin[] =>
+  pinsOfWants(
+    recipe,
+    allWantsOf(recipe).wants.filter((want) => whyNotPinned(lock, want) === undefined),
+    lock,
+  );
+
+function pinsOfWants(recipe: Recipe, wants: readonly Want[], lock: Lock): NamedPin[] {
+  return wants.flatMap((want): NamedPin[] => {
     const update = `microbuild lock ${recipe.directory} --update ${want.name}`;
     switch (want.section) {
       case 'debs':

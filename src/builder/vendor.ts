@@ -15,7 +15,7 @@ import { makeFolder } from '../io/make-folder.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { pinDigest, pinName, pinSize, type Blobs, type Pin } from './fetch.ts';
-import { pinsOf } from './lock.ts';
+import { allPinsOf } from './lock.ts';
 import { vendorBlobs, VENDOR_FOLDER, VENDOR_LIST, vendoredBlob } from './vendor-layout.ts';
 
 /** One blob of the folder. Size in bytes. */
@@ -48,7 +48,7 @@ export async function vendor(
   lock: Lock,
   { blobs, prune, signal }: { blobs: Blobs; prune: boolean; signal?: AbortSignal | undefined },
 ): Promise<VendorResult> {
-  const pins = pinsOf(recipe, lock);
+  const pins = allPinsOf(recipe, lock);
   const folder = vendorBlobs(recipe.directory);
   await blobs.fetchAll(pins);
   await makeFolder(folder);

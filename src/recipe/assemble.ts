@@ -39,6 +39,8 @@ export interface Assembled {
   readonly root: Located;
   readonly profiles: readonly string[];
   readonly vars: Variables['values'];
+  /** Names of all that can be chosen, and of those that apply by what is chosen or set. */
+  readonly choosable: readonly string[];
   /** For each profile that is not in effect, what the recipe would be with it. */
   readonly others: readonly { readonly patch: LocatedMap; readonly root: Located }[];
 }
@@ -104,7 +106,11 @@ export function assemble(
     if (key.source !== layers.origin.source) continue;
     warnings.push(problemAt(key, `Nothing uses the variable "${name}"`, 'Leave it out'));
   }
-  return { root, profiles: effective, vars: vars.values, others };
+  // What looks at the machine applies when the machine is that one: choosing it makes none of it.
+  const choosable = [...profiles].flatMap(([name, { when }]) =>
+    when?.arch === undefined && when?.runtime === undefined ? [name] : [],
+  );
+  return { root, profiles: effective, vars: vars.values, choosable, others };
 }
 
 function chosenProfiles(choices: RecipeChoices, known: readonly string[]): string[] {

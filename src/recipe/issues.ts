@@ -60,7 +60,16 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
       const known = Object.keys(
         (definition && definitionOf(unwrapped(meant(definition, found))).shape) ?? {},
       );
+      const forms = formKeys(definition);
+      const form = found?.kind === 'map' ? forms.find((key) => found.entries.has(key)) : undefined;
       return issue.keys.slice(0, MAX_UNKNOWN_KEYS).flatMap((key) => {
+        if (form !== undefined && forms.includes(key)) {
+          return one(
+            keyAt(root, [...path, key]) ?? here,
+            `${where} has both "${form}" and "${key}"`,
+            `Leave one out; what a base, a fragment or the recipe of a profile says is taken away with "${form}: null"`,
+          );
+        }
         const suggestion = closest(key, known);
         return one(
           keyAt(root, [...path, key]) ?? here,
@@ -141,15 +150,20 @@ function meant(schema: z.core.$ZodType, value: Located | undefined): z.core.$Zod
   return (options && chosenForm(options, value)) ?? schema;
 }
 
+/** The key that a form of a union begins with: the one that it is known by. */
+const firstKey = (form: z.core.$ZodType): string[] =>
+  Object.keys(definitionOf(unwrapped(form)).shape ?? {}).slice(0, 1);
+
+const formKeys = (schema: z.core.$ZodType | undefined): string[] =>
+  (schema && definitionOf(unwrapped(schema)).options)?.flatMap(firstKey) ?? [];
+
 /** For a union of which no form was found: a key that is nearly the first key of one. */
 function misspelledForm(
   options: readonly z.core.$ZodType[],
   value: Located,
 ): { key: string; suggestion: string; origin: Origin } | undefined {
   if (value.kind !== 'map') return undefined;
-  const firstKeys = options.flatMap(
-    (option) => Object.keys(definitionOf(unwrapped(option)).shape ?? {})[0] ?? [],
-  );
+  const firstKeys = options.flatMap(firstKey);
   for (const [key, { key: origin }] of value.entries) {
     const suggestion = closest(key, firstKeys);
     if (suggestion !== undefined) return { key, suggestion, origin };

@@ -44,6 +44,11 @@ export interface Recipe {
   readonly profiles: readonly string[];
   /** The variables with the values in effect. */
   readonly vars: Readonly<Record<string, VariableValue>>;
+  /**
+   * What else the recipe is, with the same variables: without profiles that are chosen, and with each of them
+   * alone. Those that are not valid are left out, and the one that is in effect.
+   */
+  alternatives(): readonly Recipe[];
   /** What was written, put together: for showing it. */
   readonly written: Located;
   /** Where the value at `path` was written, or the nearest value above it. */
@@ -127,7 +132,7 @@ function draftOf(
   if (data === undefined) return nothing;
   const isSound = (path: RecipePath): boolean =>
     !replaced.some((each) => isPrefix(each, path) || isPrefix(path, each));
-  return { problems, warnings, recipe: recipeOf(data, assembled, layers, file), isSound };
+  return { problems, warnings, recipe: recipeOf(data, assembled, layers, file, choices), isSound };
 }
 
 const isPrefix = (short: RecipePath, long: RecipePath): boolean =>
@@ -135,10 +140,12 @@ const isPrefix = (short: RecipePath, long: RecipePath): boolean =>
 
 function recipeOf(
   data: RecipeData,
-  { root, profiles, vars }: ReturnType<typeof assemble>,
-  { sources }: Layers,
+  { root, profiles, vars, choosable }: ReturnType<typeof assemble>,
+  layers: Layers,
   file: string,
+  choices: RecipeChoices,
 ): Recipe {
+  const { sources } = layers;
   const directory = dirname(file);
   const originOf = (path: RecipePath): Origin => {
     const value = valueAt(root, path);
@@ -156,6 +163,18 @@ function recipeOf(
     })),
     profiles,
     vars,
+    alternatives() {
+      const seen = new Set([profiles.join()]);
+      return [[], ...choosable.map((name) => [name])].flatMap((chosen): Recipe[] => {
+        const problems: Diagnostic[] = [];
+        const draft = draftOf(layers, file, { vars: choices.vars, profiles: chosen }, problems);
+        const other = draft.recipe;
+        if (other === undefined || problems.length > 0) return [];
+        const isKnown = seen.has(other.profiles.join());
+        seen.add(other.profiles.join());
+        return isKnown ? [] : [other];
+      });
+    },
     written: root,
     positionOf(path) {
       const { source, start } = originOf(path);

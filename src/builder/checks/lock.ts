@@ -18,7 +18,7 @@ export async function checkLock(context: CheckContext): Promise<void> {
     return;
   }
   for (const want of wantsOf(recipe)) {
-    const why = isRequired(want) ? whyNotPinned(lock, want, recipe) : undefined;
+    const why = isRequired(want) ? whyNotPinned(lock, want) : undefined;
     if (why === undefined) continue;
     const message = `"${want.name}" ${why} in microbuild.lock`;
     context.tell(want.at, message, `Pin it: microbuild lock ${recipe.directory}`);

@@ -163,7 +163,7 @@ function askedBy(
     seen.add(at);
     const want = wants.find((each) => each.section === section && each.name === at);
     if (want !== undefined) {
-      chain.push(lineOf(recipe, want.at));
+      chain.push(lineOf(want.recipe, want.at));
       return chain;
     }
     const asking: LockedDeb['askedBy'] = section === 'debs' ? lock.debs[at]?.askedBy : undefined;

@@ -4,9 +4,9 @@ import type { Lock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { whyNotPinned } from '../lock.ts';
 import { lineOf, type RecipeLine } from './changes.ts';
-import { kernelDigest } from './kernel-facts.ts';
+import { isKernelOf, kernelDigest } from './kernel-facts.ts';
 import { fileDifferences } from './tool-pins.ts';
-import { wantsOf } from './wants.ts';
+import { allWantsOf } from './wants.ts';
 
 /** One thing that does not fit. */
 export interface LockProblem {
@@ -19,13 +19,13 @@ export interface LockProblem {
 
 /** All that is missing, left over, or another than the lock says; empty when `lock` would change nothing. */
 export async function checkLock(recipe: Recipe, lock: Lock): Promise<LockProblem[]> {
-  const wants = wantsOf(recipe);
+  const { wants } = allWantsOf(recipe);
   const line = (name: string): RecipeLine | undefined => {
     const want = wants.find((each) => each.name === name);
-    return want && lineOf(recipe, want.at);
+    return want && lineOf(want.recipe, want.at);
   };
   const problems = wants.flatMap((want): LockProblem[] => {
-    const why = whyNotPinned(lock, want, recipe);
+    const why = whyNotPinned(lock, want);
     const { name } = want;
     return why === undefined ? [] : [{ name, message: `${name} ${why}`, askedBy: line(name) }];
   });
@@ -43,7 +43,7 @@ export async function checkLock(recipe: Recipe, lock: Lock): Promise<LockProblem
     }
   }
   const kernel = kernelDigest(recipe, lock);
-  if (lock.kernel !== undefined && kernel !== undefined && lock.kernel.sha256 !== kernel) {
+  if (lock.kernel !== undefined && kernel !== undefined && !isKernelOf(recipe, lock, lock.kernel)) {
     const message = 'what the lock says of the kernel is of another one';
     problems.push({ name: 'kernel', message, askedBy: lineOf(recipe, ['kernel', 'source']) });
   }

@@ -2,7 +2,6 @@
 
 import { RecipeError, UsageError } from '../../core/errors.ts';
 import type { Lock, LockedDeb } from '../../recipe/lockfile.ts';
-import type { Recipe } from '../../recipe/parse.ts';
 import { closureOf } from '../debian/closure.ts';
 import type { BinaryPackage, Universe } from '../debian/universe.ts';
 import type { Want } from './wants.ts';
@@ -16,7 +15,6 @@ type DebWant = Extract<Want, { section: 'debs' }>;
  * @throws {RecipeError} at the line that asks for a package that cannot be had, with all such lines.
  */
 export async function lockDebs(
-  recipe: Recipe,
   wants: readonly DebWant[],
   before: Lock,
   isStale: (want: DebWant) => boolean,
@@ -41,13 +39,13 @@ export async function lockDebs(
   const universe = await openIndex();
   const problems = stale.flatMap((want) => {
     const found = resolveDeb(want, universe);
-    if (typeof found === 'string') return [recipe.diagnosticAt(want.at, found, HINT)];
+    if (typeof found === 'string') return [want.recipe.diagnosticAt(want.at, found, HINT)];
     debs[want.name] = found.deb;
     if (!want.dependencies) return [];
     const closure = closureOf([found], universe);
     if (closure.problems.length > 0) {
       return closure.problems.map((problem) =>
-        recipe.diagnosticAt(want.at, `Cannot lock what ${want.name} depends on: ${problem}`),
+        want.recipe.diagnosticAt(want.at, `Cannot lock what ${want.name} depends on: ${problem}`),
       );
     }
     const { package: root } = found.deb;

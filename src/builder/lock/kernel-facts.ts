@@ -9,13 +9,18 @@ import { kernelSourceOf } from '../../recipe/schema.ts';
 import { openBlobs, type BlobsOptions } from '../fetch.ts';
 import { inputPath } from '../inputs.ts';
 import { kernelFromDeb, kernelFromFile } from '../steps/kernel-source.ts';
-import { kernelFiles } from '../steps/kernel.ts';
+import { recallKernelFacts, rememberKernelFacts } from '../kernel-facts.ts';
+import { kernelFiles, kernelModules } from '../steps/kernel.ts';
 
 /** The digest of what the lock pins as the kernel; undefined where it pins none. */
 export function kernelDigest(recipe: Recipe, lock: Lock): string | undefined {
   const source = kernelSourceOf(recipe.data);
   return 'deb' in source ? lock.debs[source.deb]?.sha256 : lock.files[source.file]?.sha256;
 }
+
+/** Whether facts are of a kernel that the recipe has in one of its profiles. */
+export const isKernelOf = (recipe: Recipe, lock: Lock, { sha256 }: LockedKernel): boolean =>
+  [recipe, ...recipe.alternatives()].some((each) => kernelDigest(each, lock) === sha256);
 
 /**
  * The facts of the kernel that a lock pins. The kernel is opened for them; a build takes what is unpacked
@@ -32,7 +37,11 @@ export async function kernelFacts(
 ): Promise<LockedKernel | undefined> {
   const sha256 = kernelDigest(recipe, lock);
   if (sha256 === undefined) return undefined;
-  if (known?.sha256 === sha256) return known;
+  const { cache } = context;
+  const isRemembered = (await recallKernelFacts(cache.directory, sha256)) !== undefined;
+  // The lock knows no modules. That is no reason to fetch a kernel, but one that is here tells them to the first build.
+  const tells = !isRemembered && (await cache.find(sha256)) !== undefined;
+  if (known?.sha256 === sha256 && !tells) return known;
   const named = kernelSourceOf(recipe.data);
   let source;
   if ('deb' in named) {
@@ -45,7 +54,12 @@ export async function kernelFacts(
     const modules = named.modules === undefined ? undefined : inputPath(recipe, named.modules);
     source = await kernelFromFile(recipe, { path: inputPath(recipe, named.file), modules });
   }
-  const { release, erofsConfig } = await kernelFiles(recipe, source, context.cache);
+  const { release, erofsConfig } = await kernelFiles(recipe, source, cache, context.signal);
+  if ((await recallKernelFacts(cache.directory, sha256)) === undefined) {
+    // Its files were in the cache: they were taken out of it without a look at its other modules.
+    const modules = await kernelModules(source);
+    await rememberKernelFacts(cache.directory, sha256, { release, erofs: erofsConfig, modules });
+  }
   return { release, ...(erofsConfig && { erofs: [...erofsConfig] }), sha256 };
 }
 

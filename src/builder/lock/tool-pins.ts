@@ -127,6 +127,6 @@ async function digestsOf(
 
 const unpinnedFiles = (recipe: Recipe, lock: Lock): PinDifference[] =>
   wantsOf(recipe).flatMap((want) => {
-    const why = isRequired(want) ? undefined : whyNotPinned(lock, want, recipe);
+    const why = isRequired(want) ? undefined : whyNotPinned(lock, want);
     return why === undefined ? [] : [{ name: want.name, message: `${want.name} ${why}` }];
   });

@@ -18,9 +18,9 @@ import { lockFile, readLockText, readLock, whyNotPinned } from '../lock.ts';
 import { openPackageIndex } from '../sources/apt.ts';
 import { changesBetween, type LockChange } from './changes.ts';
 import { lockDebs } from './debs.ts';
-import { kernelFacts } from './kernel-facts.ts';
+import { isKernelOf, kernelDigest, kernelFacts } from './kernel-facts.ts';
 import { resolveLocalImage } from './local-image.ts';
-import { wantsOf, type Want } from './wants.ts';
+import { allWantsOf, type Want } from './wants.ts';
 
 /** The most that an archive may have that is pinned for the first time. */
 const MAX_ARCHIVE_BYTES = 64 * 2 ** 30;
@@ -58,7 +58,12 @@ export async function updateLock(
   context: LockContext,
 ): Promise<LockUpdate> {
   const { cache, env, signal, reporter = silentReporter } = context;
-  const wants = wantsOf(recipe);
+  const { wants, foreign } = allWantsOf(recipe);
+  for (const { profiles, data } of foreign) {
+    const message = `The packages of profile ${profiles.join(', ')} are not pinned: it is for ${data.arch}, this lock for ${recipe.data.arch}`;
+    const hint = 'Give it a recipe in a folder of its own that extends this one';
+    reporter.report({ kind: 'warning', message, hint });
+  }
   const textBefore = await readLockText(recipe);
   // A lock that cannot be read is no hindrance when everything is pinned anew.
   const before =
@@ -76,11 +81,10 @@ export async function updateLock(
       before.debs[want.name]?.dependencies?.some(named) === true) ||
     (want.section === 'git' && named(want.git)) ||
     (want.section === 'oci' && named(want.reference)) ||
-    whyNotPinned(before, want, recipe) !== undefined;
+    whyNotPinned(before, want) !== undefined;
 
   const lock: Lock = { ...emptyLock, debs: {}, archives: {}, files: {}, oci: {}, git: {} };
   lock.debs = await lockDebs(
-    recipe,
     wants.flatMap((want) => (want.section === 'debs' ? [want] : [])),
     before,
     isStale,
@@ -145,9 +149,14 @@ export async function updateLock(
         return;
     }
   };
-  for (const want of wants) await atRecipe(recipe, want, () => pin(want));
+  for (const want of wants) await atRecipe(want, () => pin(want));
   const facts = named('kernel') ? undefined : before.kernel;
-  const kernel = await kernelFacts(recipe, lock, facts, context);
+  // A lock tells of one kernel: that of another profile stays, so that choosing profiles changes no lock.
+  const isOther =
+    facts !== undefined &&
+    facts.sha256 !== kernelDigest(recipe, lock) &&
+    isKernelOf(recipe, lock, facts);
+  const kernel = isOther ? facts : await kernelFacts(recipe, lock, facts, context);
   if (kernel !== undefined) lock.kernel = kernel;
 
   const tools = toolsToPin(before, update, textBefore, context.tools);
@@ -192,7 +201,7 @@ function checkNames(update: readonly string[] | 'all', wants: readonly Want[], b
 }
 
 /** What cannot be pinned is told at the line that asks for it. */
-async function atRecipe<T>(recipe: Recipe, want: Want, work: () => Promise<T>): Promise<T> {
+async function atRecipe<T>(want: Want, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -200,12 +209,12 @@ async function atRecipe<T>(recipe: Recipe, want: Want, work: () => Promise<T>): 
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (isAbsent) {
       const message = `Cannot lock ${want.name}: there is no such file`;
-      throw new RecipeError([recipe.diagnosticAt(want.at, message)], { cause: error });
+      throw new RecipeError([want.recipe.diagnosticAt(want.at, message)], { cause: error });
     }
     if (!(error instanceof MicrobuildError)) throw error;
     const said =
       error instanceof ToolError ? `: ${error.stderrTail.trim().split('\n').at(-1)}` : '';
-    const diagnostic = recipe.diagnosticAt(
+    const diagnostic = want.recipe.diagnosticAt(
       want.at,
       `Cannot lock ${want.name}: ${error.message}${said}`,
       error.hint,

@@ -10,6 +10,8 @@ import { kernelSourceOf } from '../../recipe/schema.ts';
 interface Asked {
   /** The key in its section of the lock. */
   readonly name: string;
+  /** What asks for it: the recipe with the profiles that are chosen, or one of its alternatives. */
+  readonly recipe: Recipe;
   /** The first place of the recipe that asks for it. */
   readonly at: RecipePath;
 }
@@ -38,6 +40,39 @@ const isLocal = (text: string): boolean => text.startsWith('.');
 /** The platform whose image is meant where a recipe names none. */
 const platformOf = ({ data }: Recipe): string => `linux/${ARCHITECTURES[data.arch].debian}`;
 
+function addWant(wants: Map<string, Want>, want: Want): void {
+  const key = `${want.section} ${want.name}`;
+  const known = wants.get(key);
+  if (known === undefined) wants.set(key, want);
+  else if (known.section === 'debs' && want.section === 'debs' && want.dependencies) {
+    wants.set(key, { ...known, dependencies: true });
+  }
+}
+
+/** What a lock pins, whatever of the recipe is chosen. */
+export interface AllWants {
+  readonly wants: readonly Want[];
+  /** Profiles for another architecture: a lock holds each package once, so theirs are not in it. */
+  readonly foreign: readonly Recipe[];
+}
+
+/**
+ * All that a recipe needs pinned in any of its profiles, so that one lock serves them all: first what is
+ * chosen, then what the alternatives add.
+ */
+export function allWantsOf(recipe: Recipe): AllWants {
+  const wants = new Map(wantsOf(recipe).map((want) => [`${want.section} ${want.name}`, want]));
+  const foreign: Recipe[] = [];
+  for (const other of recipe.alternatives()) {
+    const isForeign = other.data.arch !== recipe.data.arch;
+    if (isForeign) foreign.push(other);
+    for (const want of wantsOf(other)) {
+      if (!isForeign || want.section !== 'debs') addWant(wants, want);
+    }
+  }
+  return { wants: [...wants.values()], foreign };
+}
+
 /** All that a recipe needs pinned, each once, in the order of the recipe; the kernel is first. */
 export function wantsOf(recipe: Recipe): Want[] {
   const { data } = recipe;
@@ -45,19 +80,12 @@ export function wantsOf(recipe: Recipe): Want[] {
   const made = new Set(
     [data.payload, ...Object.values(data.payloads)].flatMap(({ build }) => build?.outputs ?? []),
   );
-  const add = (want: Want): void => {
-    const key = `${want.section} ${want.name}`;
-    const known = wants.get(key);
-    if (known === undefined) wants.set(key, want);
-    else if (known.section === 'debs' && want.section === 'debs' && want.dependencies) {
-      wants.set(key, { ...known, dependencies: true });
-    }
-  };
+  const add = (want: Want): void => addWant(wants, want);
   const addFile = (name: string, at: RecipePath): void => {
-    if (!made.has(name)) add({ section: 'files', name, at });
+    if (!made.has(name)) add({ section: 'files', name, recipe, at });
   };
   const addArchive = (name: string, at: RecipePath): void => {
-    if (isAddress(name)) add({ section: 'archives', name, at });
+    if (isAddress(name)) add({ section: 'archives', name, recipe, at });
     else addFile(name, at);
   };
 
@@ -65,7 +93,8 @@ export function wantsOf(recipe: Recipe): Want[] {
   const ofKernel = ['kernel', 'source'];
   if ('deb' in kernel) {
     const at = [...ofKernel, 'deb'];
-    add({ section: 'debs', name: kernel.deb, at, follow: 'kernel', dependencies: false });
+    const name = kernel.deb;
+    add({ section: 'debs', name, recipe, at, follow: 'kernel', dependencies: false });
   } else {
     addFile(kernel.file, [...ofKernel, 'file']);
   }
@@ -77,7 +106,14 @@ export function wantsOf(recipe: Recipe): Want[] {
           addFile(source.deb, [...at, 'deb']);
         } else {
           const { deb: name, dependencies } = source;
-          add({ section: 'debs', name, at: [...at, 'deb'], follow: 'exact', dependencies });
+          add({
+            section: 'debs',
+            name,
+            recipe,
+            at: [...at, 'deb'],
+            follow: 'exact',
+            dependencies,
+          });
         }
       } else if ('tar' in source) {
         addArchive(source.tar, [...at, 'tar']);
@@ -91,11 +127,18 @@ export function wantsOf(recipe: Recipe): Want[] {
         } else {
           const platform = source.platform ?? platformOf(recipe);
           const name = ociKey(source);
-          add({ section: 'oci', name, at: [...at, 'oci'], reference: source.oci, platform });
+          add({
+            section: 'oci',
+            name,
+            recipe,
+            at: [...at, 'oci'],
+            reference: source.oci,
+            platform,
+          });
         }
       } else if ('git' in source) {
         const { git, commit, ref } = source;
-        add({ section: 'git', name: gitKey(source), at: [...at, 'git'], git, commit, ref });
+        add({ section: 'git', name: gitKey(source), recipe, at: [...at, 'git'], git, commit, ref });
       }
     }
   }

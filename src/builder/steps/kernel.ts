@@ -131,7 +131,8 @@ async function extract(
   try {
     kernel = await readKernelImage(bytesSource(image, name), { xz: unpackTo, zstd: unpackTo });
   } catch (error) {
-    return error instanceof FormatError ? fail(error.message, error.hint) : fail(String(error));
+    if (!(error instanceof FormatError)) throw error;
+    return fail(`${name}: ${error.message}`, error.hint);
   }
   const { arch } = recipe.data;
   if (kernel.kind !== ARCHITECTURES[arch].kernel) {
@@ -142,31 +143,13 @@ async function extract(
     );
   }
 
-  const found = new Map<string, { info: ModuleInfo; file: string; content: FileContent }>();
-  const builtin = new Set<string>();
-  for (const { path, content } of library === undefined ? [] : filesBelow(library)) {
-    const file = path.replace(/^.*\//, '');
-    if (path === '/modules.builtin') {
-      const text = Buffer.from(await readContent(content)).toString('latin1');
-      for (const line of text.split('\n')) {
-        builtin.add(canonicalModuleName(line.replace(/^.*\/|\.ko$/g, '')));
-      }
-    } else if (file.endsWith('.ko')) {
-      // The file's name is the module's; its content is only read when it is wanted.
-      const module = canonicalModuleName(file.slice(0, -'.ko'.length));
-      found.set(module, {
-        info: { name: module, depends: [], softdepsPre: [] },
-        file,
-        content,
-      });
-    }
-  }
+  const { found, builtin } = await findModules(library);
   const release = releaseOf(kernel.bytes);
   if (release === undefined) return fail(`${name} does not say which version of Linux it is`);
   await rememberKernelFacts(cache.directory, source.digest, {
     release,
     ...(config !== undefined && { erofs: erofsOptions(config) }),
-    modules: [...new Set([...found.keys(), ...builtin])],
+    modules: namesOf({ found, builtin }),
   });
   const infos = await closureInfos(wanted, found);
   let order: string[];
@@ -190,6 +173,39 @@ async function extract(
     ...(config !== undefined && { erofsConfig: erofsOptions(config) }),
     modules,
   };
+}
+
+interface Modules {
+  readonly found: ReadonlyMap<string, { readonly file: string; readonly content: FileContent }>;
+  readonly builtin: ReadonlySet<string>;
+}
+
+async function findModules(library: Directory | undefined): Promise<Modules> {
+  const found = new Map<string, { file: string; content: FileContent }>();
+  const builtin = new Set<string>();
+  for (const { path, content } of library === undefined ? [] : filesBelow(library)) {
+    const file = path.replace(/^.*\//, '');
+    if (path === '/modules.builtin') {
+      const text = Buffer.from(await readContent(content)).toString('latin1');
+      for (const line of text.split('\n')) {
+        if (line !== '') builtin.add(canonicalModuleName(line.replace(/^.*\/|\.ko$/g, '')));
+      }
+    } else if (file.endsWith('.ko')) {
+      // The file's name is the module's; its content is only read when it is wanted.
+      found.set(canonicalModuleName(file.slice(0, -'.ko'.length)), { file, content });
+    }
+  }
+  return { found, builtin };
+}
+
+const namesOf = ({ found, builtin }: Modules): string[] => [
+  ...new Set([...found.keys(), ...builtin]),
+];
+
+/** Canonical names of a kernel's modules, and of what is built in. */
+export async function kernelModules(source: KernelSource): Promise<string[]> {
+  const { library } = await source.open();
+  return namesOf(await findModules(library));
 }
 
 /** The release in the banner that every kernel carries. */

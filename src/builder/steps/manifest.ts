@@ -8,6 +8,7 @@ import type { Recipe } from '../../recipe/parse.ts';
 import { avbPublicKey } from '../../signing/avb/public-key.ts';
 import { certificateDigest } from '../../signing/x509.ts';
 import type { BuildKeys } from '../keys.ts';
+import { debsUsed } from '../lock.ts';
 import type { RecipePayload } from '../payloads.ts';
 import type { OsImage } from './os-image.ts';
 import type { WrittenPayload } from './payload.ts';
@@ -32,7 +33,8 @@ export interface ManifestParts {
 const byName = ({ name: a }: { name: string }, { name: b }: { name: string }): number =>
   a < b ? -1 : a > b ? 1 : 0;
 
-export function describeBundle({ data }: Recipe, parts: ManifestParts): Manifest {
+export function describeBundle(recipe: Recipe, parts: ManifestParts): Manifest {
+  const { data } = recipe;
   const { keys, os, boot } = parts;
   const { system, ...partitions } = os.partitions;
   const [main, ...further] = parts.payloads;
@@ -78,7 +80,7 @@ export function describeBundle({ data }: Recipe, parts: ManifestParts): Manifest
     }),
     inputs: [
       ...parts.kernelInputs,
-      ...Object.values(parts.lock.debs).map((deb) => ({
+      ...debsUsed(recipe, parts.lock).map((deb) => ({
         name: deb.package,
         version: deb.version,
         sha256: deb.sha256,

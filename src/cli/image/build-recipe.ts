@@ -105,7 +105,7 @@ const isCi = ({ CI }: NodeJS.ProcessEnv): boolean => !['', '0', 'false'].include
 async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {
   const lock = (await readLock(recipe)) ?? emptyLock;
   const wants = wantsOf(recipe).filter(isRequired);
-  const unpinned = wants.filter((want) => relock || whyNotPinned(lock, want, recipe) !== undefined);
+  const unpinned = wants.filter((want) => relock || whyNotPinned(lock, want) !== undefined);
   return {
     kind: 'inputs',
     name: recipe.data.name,

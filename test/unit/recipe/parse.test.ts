@@ -58,6 +58,13 @@ describe('parseRecipe()', () => {
 
   test.each([
     ['an unknown key', 'filesystem:', 'filesystm:', 'Unknown key "filesystm"', '"filesystem"'],
+    [
+      'two forms at once',
+      'source: { deb: ',
+      'source: { file: vmlinux, deb: ',
+      '"kernel.source" has both "deb" and "file"',
+      '"deb: null"',
+    ],
     ['a misspelled source', '{ deb: musl', '{ debb: musl', 'Unknown key "debb"', '"deb"'],
     ['a wrong type', 'versionCode: 1', 'versionCode: one', 'write a number', undefined],
     ['a wrong choice', 'arch: x86_64', 'arch: x86', 'cannot be the text "x86"', 'x86_64'],

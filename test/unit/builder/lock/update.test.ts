@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { allPinsOf, debsUsed } from '../../../../src/builder/lock.ts';
 import { checkLock } from '../../../../src/builder/lock/check.ts';
 import { checkPins } from '../../../../src/builder/lock/tool-pins.ts';
 import { updateLock } from '../../../../src/builder/lock/update.ts';
@@ -152,6 +153,84 @@ describe('updateLock()', () => {
     expect((await updateLock(recipe, ['tools'], { ...context, tools: other })).lock.tools).toEqual(
       other,
     );
+  });
+});
+
+describe('a recipe with profiles', () => {
+  const PROFILES = `profiles:
+  more: { partitions: { system: { contents+: [{ tar: more.tar, to: /more }] } } }
+  other: { partitions: { system: { contents: [{ guest: runtime }, { zip: other.zip, to: /other }] } } }
+  small: { when: { arch: aarch64 }, partitions: { system: { contents+: [{ tar: small.tar, to: /s }] } } }
+  arm: { arch: aarch64, partitions: { system: { contents+: [{ deb: musl-dev }] } } }
+`;
+  async function profiled() {
+    const made = await setUp([]);
+    const file = join(made.folder, 'microbuild.yaml');
+    writeFileSync(file, `${readFileSync(file, 'utf8')}\n${PROFILES}`);
+    for (const name of ['more.tar', 'other.zip', 'small.tar']) {
+      writeFileSync(join(made.folder, name), name);
+    }
+    const warnings: string[] = [];
+    const report = (event: BuildEvent) =>
+      void (event.kind === 'warning' && warnings.push(event.message));
+    const context = { ...made.context, reporter: { report } };
+    const choose = (...profiles: string[]) => readRecipe(made.folder, { profiles });
+    return { ...made, context, choose, warnings };
+  }
+
+  test('has one lock for all of them, whichever is chosen when it is made', async () => {
+    const { choose, context } = await profiled();
+    const { lock } = await updateLock(await choose(), [], context);
+    expect(Object.keys(lock.files).sort()).toEqual(['more.tar', 'other.zip', 'small.tar']);
+    for (const names of [[], ['more'], ['other'], ['more', 'other']]) {
+      const recipe = await choose(...names);
+      expect(await checkLock(recipe, lock)).toEqual([]);
+      expect((await updateLock(recipe, [], context)).changes).toEqual([]);
+    }
+  });
+
+  test('takes of the lock what is chosen, and vendors all of it', async () => {
+    const { choose, context } = await profiled();
+    const { lock } = await updateLock(await choose(), [], context);
+    const used = async (...names: string[]) => {
+      const recipe = await choose(...names);
+      return debsUsed(recipe, lock).map((deb) => deb.package.replace(/\d\S*/, ''));
+    };
+    expect(await used()).toEqual(['linux-image-', 'musl']);
+    expect(await used('other')).toEqual(['linux-image-']);
+    const all = allPinsOf(await choose('other'), lock).map(({ update }) => update.split(' ').pop());
+    expect(all).toEqual(['linux-image-cloud-amd64', 'musl']);
+  });
+
+  test('says which profile it leaves out, for another architecture', async () => {
+    const { choose, context, warnings } = await profiled();
+    const { lock } = await updateLock(await choose(), [], context);
+    expect(warnings).toEqual([
+      'The packages of profile small, arm are not pinned: it is for aarch64, this lock for x86_64',
+    ]);
+    expect(lock.debs['musl-dev']).toBeUndefined();
+  });
+
+  test('tells a problem of a profile at its line', async () => {
+    const { choose, context, folder } = await profiled();
+    rmSync(join(folder, 'other.zip'));
+    await expect(updateLock(await choose('more'), [], context)).rejects.toThrow(
+      /microbuild\.yaml:\d+:\d+: Cannot lock other\.zip: there is no such file/,
+    );
+  });
+
+  test('keeps what it says of one kernel, when another profile has another', async () => {
+    const { choose, context, folder } = await profiled();
+    const file = join(folder, 'microbuild.yaml');
+    writeFileSync(
+      file,
+      `${readFileSync(file, 'utf8')}  own: { kernel: { source: { deb: null, file: vmlinux } } }\n`,
+    );
+    writeFileSync(join(folder, 'vmlinux'), 'no kernel at all');
+    const { lock } = await updateLock(await choose('own'), [], context);
+    expect(lock.kernel?.release).toBe('6.1.0');
+    expect(await checkLock(await choose('own'), lock)).toEqual([]);
+    await expect(updateLock(await choose('own'), ['kernel'], context)).rejects.toThrow(/vmlinux/);
   });
 });
 
