@@ -7,8 +7,8 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { EnvironmentError, MicrobuildError, UsageError } from '../../core/errors.ts';
 import { encodeHandover, nextHandover, rootHandover } from '../../dice/chain.ts';
-import { encodeConfigDescriptor } from '../../dice/config-descriptor.ts';
 import { CDI_SIZE, HASH_SIZE, sha512 } from '../../dice/derive.ts';
+import { systemStage, type MeasuredSystem as GuestMeasurements } from '../../dice/stages.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { ensurePrivateFolder } from '../registry.ts';
 import {
@@ -38,20 +38,9 @@ const ROOT_SIZE = 32;
 /** Tells this use of the root key from any other, and this way of deriving from a later one. */
 const UDS_SALT = 'microbuild-uds-v1';
 const ORIGIN_SALT = 'microbuild-origin-v1';
-/** As Android names the stage of a guest's system. */
-const SYSTEM_NAME = 'vm_entry';
 
 /** What the runner proved about the guest's system before it starts it. */
-export interface GuestMeasurements {
-  /** SHA-256 of `vbmeta_a`, as the initrd's bootconfig pins it. */
-  readonly vbmetaDigest: Uint8Array;
-  /** The digest of the kernel's hash descriptor, and of the initrd's that matched. */
-  readonly kernelDigest: Uint8Array;
-  readonly initrdDigest: Uint8Array;
-  /** The trusted AVB public key in AVB's encoding. */
-  readonly publicKey: Uint8Array;
-  readonly rollbackIndex: bigint;
-}
+export type { GuestMeasurements };
 
 type MeasuredSystem = Pick<InstanceOptions, 'measurements' | 'debuggable'>;
 
@@ -202,20 +191,9 @@ function systemHandover(
   { root, id }: HostSecrets,
   { measurements, debuggable }: MeasuredSystem,
 ): Uint8Array {
-  const { vbmetaDigest, kernelDigest, initrdDigest, publicKey, rollbackIndex } = measurements;
   const uds = new Uint8Array(hkdfSync('sha512', root, UDS_SALT, id, CDI_SIZE));
-  const descriptor = encodeConfigDescriptor({
-    componentName: SYSTEM_NAME,
-    securityVersion: rollbackIndex,
-    instanceHash: sha512(id),
-  });
-  const system = nextHandover(rootHandover(uds), {
-    codeHash: sha512(vbmetaDigest, kernelDigest, initrdDigest),
-    config: { descriptor },
-    authorityHash: sha512(publicKey),
-    mode: debuggable ? 'debug' : 'normal',
-    hidden: new Uint8Array(HASH_SIZE),
-  });
+  const stage = systemStage(measurements, { debuggable, instanceHash: sha512(id) });
+  const system = nextHandover(rootHandover(uds), { ...stage, hidden: new Uint8Array(HASH_SIZE) });
   const handover = encodeHandover(system);
   for (const secret of [root, id, uds, system.attest, system.seal]) secret.fill(0);
   return handover;
