@@ -4,14 +4,14 @@
  * The bundle is written into a folder beside the final one and renamed when it is whole.
  */
 
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
 import type { Audit } from '../cache/audit.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { sizeBound } from '../cache/prune.ts';
-import { digestFile, openCache } from '../cache/store.ts';
+import { digestFile, openCache, type Cache } from '../cache/store.ts';
 import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import type { Manifest } from '../bundle/manifest.ts';
@@ -110,7 +110,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   await reviewBuild(recipe, keys, options.review);
 
   const path = resolve(options.output);
-  const scratch = await cache.temporaryFolder();
+  const scratch = await scratchFolder(cache, env);
   const remember = stampWriter(options, { cache, guest, keys });
   try {
     await remember.forget();
@@ -155,6 +155,14 @@ async function reportOutputs(path: string, manifest: Manifest, reporter: Reporte
   for (const file of manifest.files) {
     reporter.report({ kind: 'output', ...file, path: join(path, file.path) });
   }
+}
+
+/** `check` names the folder: else no two builds would have one of the same name, in which paths may show. */
+async function scratchFolder(cache: Cache, env: NodeJS.ProcessEnv): Promise<string> {
+  const named = env['MICROBUILD_SCRATCH'];
+  if (named === undefined) return cache.temporaryFolder();
+  await mkdir(named, { mode: 0o700 });
+  return named;
 }
 
 /** The output replaces what was there: that must be a bundle, or nothing, or an empty folder. */

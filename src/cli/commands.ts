@@ -16,6 +16,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   instance: async () => (await import('./commands/instance/group.ts')).instanceCommands,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
+  check: async () => (await import('./commands/check.ts')).checkCommand,
   diff: async () => (await import('./commands/diff.ts')).diffCommand,
   sign: async (verb) => (await import('./commands/sign/group.ts')).loadSignGroup(verb),
   keys: async () => (await import('./commands/keys/group.ts')).keysCommands,

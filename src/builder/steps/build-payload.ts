@@ -63,6 +63,7 @@ export async function buildPayload(
         SOURCE_DATE_EPOCH: String(context.sourceDate),
         MICROBUILD_INCLUDE: context.includeFolder,
         MICROBUILD_LIB: context.libraryFolder,
+        ...preloaded(context.env),
       },
     });
     const made = new Set(await listFiles(folder));
@@ -87,6 +88,21 @@ export async function buildPayload(
     );
     throw new RecipeError([problem], { cause });
   }
+}
+
+/** How `check` varies the clock: commands see the same one as the build. Nothing where it does not. */
+function preloaded(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (env['MICROBUILD_SCRATCH'] === undefined) return {};
+  const names = [
+    'LD_PRELOAD',
+    'FAKETIME',
+    'FAKETIME_FMT',
+    'FAKETIME_DONT_FAKE_MONOTONIC',
+    'NO_FAKE_STAT',
+  ];
+  return Object.fromEntries(
+    names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
+  );
 }
 
 /** Gives every file one time, so that nothing of the checkout shows in what is built from it. */
