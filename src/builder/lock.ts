@@ -26,10 +26,18 @@ export async function readLockText(recipe: {
   }
 }
 
+/** What was read last of a recipe: a run asks several times, and a lock may have half a megabyte. */
+const parsed = new WeakMap<Recipe, { readonly text: string; readonly lock: Lock }>();
+
 /** The lock beside a recipe, or undefined where there is none. */
 export async function readLock(recipe: Recipe): Promise<Lock | undefined> {
   const text = await readLockText(recipe);
-  return text === undefined ? undefined : parseLock(text, lockFile(recipe));
+  if (text === undefined) return undefined;
+  const known = parsed.get(recipe);
+  if (known?.text === text) return known.lock;
+  const lock = parseLock(text, lockFile(recipe));
+  parsed.set(recipe, { text, lock });
+  return lock;
 }
 
 /** Why a lock does not pin what a recipe wants; undefined when it does. */

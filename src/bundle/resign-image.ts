@@ -23,7 +23,7 @@ import { computeHashDescriptor } from '../signing/avb/sign.ts';
 import type { Signer } from '../signing/signer.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import type { Bundle } from './open.ts';
-import { settleBoth } from './settle.ts';
+import { settleAll } from './settle.ts';
 
 export interface ImageResigning {
   readonly signer: Signer;
@@ -132,14 +132,16 @@ async function resignOs(
   const vbmetaPlace = partitions.find(({ label }) => label === LABELS.vbmeta);
   if (vbmetaPlace === undefined) throw new TypeError('There is a vbmeta_a: it was verified');
   const alone = sliceSource(source, vbmetaPlace.offset, vbmetaPlace.size, LABELS.vbmeta);
-  const [top, ...behind] = await Promise.all([
+  const [top, behind] = await settleAll([
     resignOne(alone, options, false),
-    ...partitions
-      .filter((place) => place !== vbmetaPlace)
-      .map(async ({ label, offset, size }) => {
-        const image = sliceSource(source, offset, size, label);
-        return { image, offset, signed: await resignOne(image, options, true) };
-      }),
+    settleAll(
+      partitions
+        .filter((place) => place !== vbmetaPlace)
+        .map(async ({ label, offset, size }) => {
+          const image = sliceSource(source, offset, size, label);
+          return { image, offset, signed: await resignOne(image, options, true) };
+        }),
+    ),
   ]);
   await copyAndChange(
     source,
@@ -220,10 +222,10 @@ export async function resignImages(
   options: ImageResigning,
 ): Promise<ResignedImages> {
   const os = bundle.config.disks[0]?.image ?? BUNDLE_FILES.os;
-  const [{ vbmeta, rollbackIndex }, certificates] = await settleBoth(
+  const [{ vbmeta, rollbackIndex }, certificates] = await settleAll([
     resignOs(bundle, pathOf(os), options),
     accepted,
-  );
+  ]);
   const kernel = decodeVbmeta((await readVbmeta(bundle.kernel)).bytes);
   const initrd = async (name: string): Promise<readonly [HashDescriptor, HashDescriptor]> => {
     const old = await descriptorOf(await bundle.open(name), kernel);

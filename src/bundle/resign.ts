@@ -14,12 +14,13 @@ import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
-import { streamOf, type ByteSource } from '../io/byte-source.ts';
+import { digestOfSource, type ByteSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink } from '../io/image-sink.ts';
 import { avbPublicKey } from '../signing/avb/public-key.ts';
 import type { Signer } from '../signing/signer.ts';
 import { certificateDigest } from '../signing/x509.ts';
+import { readBootconfigPins } from './bootconfig-pins.ts';
 import { openBundleFiles } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
 import { formatManifest, type Manifest, type ManifestFile } from './manifest.ts';
@@ -35,7 +36,7 @@ import { kernelKey, requireTrusted, requireWhole, reviewAll } from './resign-che
 import { resignImages, type ResignedImages } from './resign-image.ts';
 import type { ResignBundleOptions } from './resign-options.ts';
 import { readPayloadDisks, resignPayload, type PayloadDisk } from './resign-payload.ts';
-import { settleBoth } from './settle.ts';
+import { settleAll } from './settle.ts';
 import { checkBundleOutput, writeBundle } from './write.ts';
 
 /** Asks once for what is signed twice: a signature may cost a second of a token, or a person. */
@@ -51,12 +52,6 @@ function askOnce(signer: Signer): Signer {
       return known;
     },
   };
-}
-
-async function hashOf(source: ByteSource): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of streamOf(source)) hash.update(chunk);
-  return hash.digest('hex');
 }
 
 /** Copies a file of the bundle as it is. */
@@ -77,7 +72,7 @@ async function listFiles(folder: string, names: readonly string[]): Promise<Mani
     const listed: ManifestFile[] = [];
     for (const path of names) {
       const source = await files.open(path);
-      listed.push({ path, size: source.size, sha256: await hashOf(source) });
+      listed.push({ path, size: source.size, sha256: await digestOfSource(source) });
     }
     return listed;
   } finally {
@@ -183,8 +178,7 @@ export async function resignBundle(
   const [{ facts }] = disks;
   await reviewAll(bundle, options, imageSigning, disks);
   const { bootconfig } = await decodeInitrd(bundle.initrd);
-  const present =
-    bootconfig.find(({ key }) => key === 'microbuild.payload.certificates')?.values ?? [];
+  const { certificates: present } = readBootconfigPins(bootconfig);
 
   const fill = async (folder: string): Promise<Manifest> => {
     const pathOf = (file: string): string => join(folder, file);
@@ -205,7 +199,7 @@ export async function resignBundle(
       checkAccepted(accepted, disks, signer, image === undefined);
       return { renewed, certificates: accepted };
     });
-    const [images, apkRoots] = await settleBoth(
+    const [images, apkRoots] = await settleAll([
       imageSigning === undefined
         ? Promise.resolve(undefined)
         : resignImages(
@@ -224,7 +218,7 @@ export async function resignBundle(
               { hasher: options.hasher, signal },
             ),
       ),
-    );
+    ]);
     const { renewed, certificates } = await renewing;
     const [os] = config.disks.map(({ image: file }) => file);
     const written = new Set<string | undefined>([

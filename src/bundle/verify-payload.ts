@@ -2,7 +2,12 @@
 
 import { ARCHITECTURES } from '../core/arch.ts';
 import { toHex } from '../core/digest.ts';
-import { FormatError, VerificationError, type VerificationCode } from '../core/errors.ts';
+import {
+  FormatError,
+  MicrobuildError,
+  VerificationError,
+  type VerificationCode,
+} from '../core/errors.ts';
 import { decodePayloadMetadata, type PayloadStart } from '../formats/payload-metadata/metadata.ts';
 import { readEntry } from '../formats/zip/read-entry.ts';
 import { readZip } from '../formats/zip/read.ts';
@@ -64,19 +69,7 @@ async function naming<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    const message = cause instanceof Error ? `payload ${name}: ${cause.message}` : '';
-    if (cause instanceof VerificationError) {
-      const { link, code, expected, actual } = cause;
-      const about = {
-        cause,
-        ...(expected !== undefined && { expected }),
-        ...(actual !== undefined && { actual }),
-      };
-      throw new VerificationError(link, code, message, about);
-    }
-    if (cause instanceof FormatError) {
-      throw new FormatError(cause.format, cause.code, message, { cause });
-    }
+    if (cause instanceof MicrobuildError) cause.message = `In payload ${name}: ${cause.message}`;
     throw cause;
   }
 }

@@ -6,23 +6,24 @@
  * check by itself, so that a broken bundle is refused before it starts.
  */
 
-import { createHash } from 'node:crypto';
-import { fromHex, toHex } from '../core/digest.ts';
+import { toHex } from '../core/digest.ts';
 import { FormatError, VerificationError } from '../core/errors.ts';
 import { decodeInitrd } from '../formats/boot-image/initrd.ts';
 import type { HashtreeDescriptor } from '../formats/avb/descriptor.ts';
-import type { BootconfigEntry } from '../formats/boot-image/bootconfig.ts';
-import { streamOf, type ByteSource } from '../io/byte-source.ts';
+import { digestOfSource } from '../io/byte-source.ts';
 import { verifyKernelAndInitrd, type VerifiedBoot } from '../signing/avb/policy.ts';
-import { verifyPinnedPartition, verifyPinnedVbmeta } from '../signing/avb/verify-pinned.ts';
+import {
+  verifyOwnVbmeta,
+  verifyPinnedPartition,
+  verifyPinnedVbmeta,
+  type PinnedPartition,
+} from '../signing/avb/verify-pinned.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
+import { readBootconfigPins } from './bootconfig-pins.ts';
 import { BUNDLE_FILES, LABELS, partitionLabel } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
-import type { Bundle } from './open.ts';
+import type { Bundle, Disk } from './open.ts';
 import { verifyPayloads, type Prove } from './verify-payload.ts';
-
-/** In front of a partition's name. */
-const MOUNT_KEY = 'microbuild.mount.';
 
 /** One link that holds. */
 export interface ChainLink {
@@ -125,25 +126,10 @@ async function verifyGuestSide(
   { hasher, signal }: VerifyBundleOptions,
 ): Promise<void> {
   const pins = await prove('bootconfig', 'initrd → bootconfig', async () => {
-    const { bootconfig } = await decodeInitrd(bundle.initrd);
-    const value = (key: string): string => single(bootconfig, key);
-    const vbmetaDigest = value('androidboot.vbmeta.digest');
-    if (value('androidboot.vbmeta.hash_alg') !== 'sha256' || !/^[0-9a-f]{64}$/.test(vbmetaDigest)) {
-      throw new FormatError(
-        'bootconfig',
-        'bad-value',
-        'Cannot use bootconfig: no SHA-256 of vbmeta',
-      );
-    }
-    const certificates =
-      bootconfig.find(({ key }) => key === 'microbuild.payload.certificates')?.values ?? [];
-    const vbmetaSize = Number(value('androidboot.vbmeta.size'));
-    const mounts = mountsOf(bootconfig);
+    const read = readBootconfigPins((await decodeInitrd(bundle.initrd)).bootconfig);
+    const { mounts, certificates } = read;
     const places = mounts.size === 0 ? '' : `, the places of ${[...mounts.keys()].join(', ')}`;
-    return [
-      `pins vbmeta${places} and ${certificates.length} payload certificates`,
-      { vbmetaDigest: fromHex(vbmetaDigest), vbmetaSize, mounts, certificates },
-    ];
+    return [`pins vbmeta${places} and ${certificates.length} payload certificates`, read];
   });
   const title = 'bootconfig → vbmeta_a → every block of system_a';
   const { partitions } = await prove('system', title, async () => {
@@ -152,13 +138,17 @@ async function verifyGuestSide(
     const pinned = verifyPinnedVbmeta({ ...pins, vbmeta });
     const system = await bundle.os.partition(LABELS.system);
     await verifyPinnedPartition(system, pinned.system, 'system', { hasher, signal });
+    await verifyOwnVbmeta(system, pinned.system, 'system');
+    await requireDescribed(bundle.os, [LABELS.system, ...pinned.partitions.map(labelOf)]);
     return [describeTree(pinned.system), pinned];
   });
-  for (const { name, mountPoint, descriptor } of partitions) {
-    const label = partitionLabel(name);
+  for (const partition of partitions) {
+    const label = labelOf(partition);
+    const { mountPoint, descriptor } = partition;
     await prove('partition', `vbmeta_a → every block of ${label}`, async () => {
       const image = await bundle.os.partition(label);
       await verifyPinnedPartition(image, descriptor, 'partition', { hasher, signal });
+      await verifyOwnVbmeta(image, descriptor, 'partition');
       return [`${describeTree(descriptor)}, mounted at ${mountPoint}`, undefined];
     });
   }
@@ -167,32 +157,30 @@ async function verifyGuestSide(
   await prove('manifest', 'manifest.json → every file of the bundle', () => checkManifest(bundle));
 }
 
+const labelOf = ({ name }: PinnedPartition): string => partitionLabel(name);
+
+/** Nothing is on the disk that the chain does not vouch for: who signs the bundle anew would sign that, too. */
+async function requireDescribed(os: Disk, labels: readonly string[]): Promise<void> {
+  const { partitions } = await os.table();
+  const strange = partitions.find(({ label }) => ![LABELS.vbmeta, ...labels].includes(label));
+  if (strange === undefined) return;
+  throw new VerificationError(
+    'partition',
+    'InvalidDescriptors',
+    `Cannot verify ${os.source.name}: vbmeta_a does not describe its partition "${strange.label}"`,
+  );
+}
+
 const describeTree = (tree: HashtreeDescriptor): string => {
   const fec = tree.fecSize === 0 ? '' : `, error correction with ${tree.fecNumRoots} roots`;
   return `${tree.hashAlgorithm} root digest ${toHex(tree.rootDigest)}${fec}`;
 };
 
-/** Where the bootconfig has partitions mounted, by name. */
-function mountsOf(bootconfig: readonly BootconfigEntry[]): ReadonlyMap<string, string> {
-  const keys = bootconfig.map(({ key }) => key).filter((key) => key.startsWith(MOUNT_KEY));
-  return new Map(keys.map((key) => [key.slice(MOUNT_KEY.length), single(bootconfig, key)]));
-}
-
-function single(bootconfig: readonly BootconfigEntry[], key: string): string {
-  const values = bootconfig.find((entry) => entry.key === key)?.values;
-  if (values?.length !== 1 || values[0] === undefined) {
-    throw new FormatError('bootconfig', 'bad-value', `Cannot use bootconfig: ${key} is missing`, {
-      field: key,
-    });
-  }
-  return values[0];
-}
-
 /** The manifest vouches for nothing, but a bundle that contradicts its own manifest is not whole. */
 async function checkManifest(bundle: Bundle): Promise<readonly [string, undefined]> {
   for (const file of bundle.manifest.files) {
     const source = await bundle.open(file.path);
-    const actual = await hashSource(source);
+    const actual = await digestOfSource(source);
     if (actual !== file.sha256) {
       throw new VerificationError(
         'manifest',
@@ -203,12 +191,6 @@ async function checkManifest(bundle: Bundle): Promise<readonly [string, undefine
     }
   }
   return [`${bundle.manifest.files.length} files`, undefined];
-}
-
-async function hashSource(source: ByteSource): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of streamOf(source)) hash.update(chunk);
-  return hash.digest('hex');
 }
 
 /** Malformed bytes on the way down the chain are a broken link, too. */

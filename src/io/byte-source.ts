@@ -1,5 +1,6 @@
 /** Random-access input of known size: what every reader and parser takes. */
 
+import { createHash } from 'node:crypto';
 import { constants, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { FormatError, UsageError } from '../core/errors.ts';
@@ -135,4 +136,11 @@ export async function* streamOf(
   for (let done = 0; done < length; done += STREAM_CHUNK) {
     yield await source.read(offset + done, Math.min(STREAM_CHUNK, length - done));
   }
+}
+
+/** SHA-256 of all its bytes, in hex. */
+export async function digestOfSource(source: ByteSource): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of streamOf(source)) hash.update(chunk);
+  return hash.digest('hex');
 }

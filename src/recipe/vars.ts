@@ -125,9 +125,19 @@ export function openVariables(
             : 'Write it below vars, or $${ for ${ itself',
       );
     };
+    /** Counts what stands for a reference. @returns whether that is too much. */
+    const grows = (reference: string, by: string): boolean => {
+      growth += by.length;
+      if (growth <= MAX_GROWTH) return false;
+      if (growth - by.length <= MAX_GROWTH) {
+        fail(reference, `Variables make the recipe grow by more than ${MAX_GROWTH} characters`);
+      }
+      return true;
+    };
     const [whole] = text.matchAll(REFERENCE);
     if (whole?.[0] === text && whole[1] !== undefined) {
       const value = replace(text, whole[1], whole[2] ?? '');
+      if (grows(text, String(value))) return { ...scalar, isBroken: true };
       return failed ? { ...scalar, isBroken: true } : { ...scalar, value };
     }
     const parts: string[] = [];
@@ -135,13 +145,7 @@ export function openVariables(
     for (const match of text.matchAll(REFERENCE)) {
       const replaced = replace(match[0], match[1], match[2] ?? '');
       const value = texts.get(match[1] ?? '') ?? String(replaced);
-      growth += value.length;
-      if (growth > MAX_GROWTH) {
-        if (growth - value.length <= MAX_GROWTH) {
-          fail(match[0], `Variables make the recipe grow by more than ${MAX_GROWTH} characters`);
-        }
-        return { ...scalar, isBroken: true };
-      }
+      if (grows(match[0], value)) return { ...scalar, isBroken: true };
       parts.push(text.slice(at, match.index), value);
       at = match.index + match[0].length;
     }

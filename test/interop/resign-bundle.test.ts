@@ -20,7 +20,12 @@ import { MANIFEST_PAYLOAD_TYPE } from '../../src/bundle/manifest-signature.ts';
 import { verifyDsse } from '../../src/signing/verify-dsse.ts';
 import { openSandbox, type CliResult, type Sandbox } from '../support/cli.ts';
 import { copyHello } from '../support/recipes.ts';
-import { flipByte, payloadPlaces } from '../support/tamper.ts';
+import {
+  describeForeignKernel,
+  duplicatePartition,
+  flipByte,
+  payloadPlaces,
+} from '../support/tamper.ts';
 
 let sandbox: Sandbox;
 const at = (name: string): string => join(sandbox.folder, name);
@@ -260,6 +265,34 @@ describe('a bundle is not signed', () => {
     ]);
     expect([run.status, existsSync(at('none'))]).toEqual([3, false]);
     expect(run.stderr).toContain('idsig');
+  });
+
+  test.each([
+    [
+      'the vbmeta behind its system describes a foreign kernel, too',
+      (os: string) => describeForeignKernel(os, 'system_a'),
+      'the vbmeta behind it',
+    ],
+    [
+      'its disk has a partition that nothing vouches for',
+      (os: string) => duplicatePartition(os, 'system_a', 'x_a'),
+      'does not describe its partition "x_a"',
+    ],
+  ])('when %s: the signature would vouch for it', async (_title, change, said) => {
+    const broken = at('undescribed');
+    rmSync(broken, { recursive: true, force: true });
+    cpSync(at('development'), broken, { recursive: true });
+    await change(join(broken, 'os.img'));
+    const run = await sandbox.microbuild([
+      'sign',
+      'bundle',
+      broken,
+      '-o',
+      at('none'),
+      ...newKeys(),
+    ]);
+    expect(run.stderr).toContain(said);
+    expect([run.status, existsSync(at('none'))]).toEqual([3, false]);
   });
 
   test('when another key must have signed it until now', async () => {

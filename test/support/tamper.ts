@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { BUNDLE_FILES, LABELS } from '../../src/bundle/layout.ts';
 import { findApkSections } from '../../src/formats/apk/signing-block.ts';
 import { readIdsig } from '../../src/formats/apk/idsig.ts';
-import { decodeVbmeta } from '../../src/formats/avb/vbmeta.ts';
+import { avbAlgorithm } from '../../src/formats/avb/algorithm.ts';
+import { encodeFooter, readVbmeta } from '../../src/formats/avb/footer.ts';
+import { decodeVbmeta, encodeUnsignedVbmeta, encodeVbmeta } from '../../src/formats/avb/vbmeta.ts';
 import { layoutGpt, writeGpt } from '../../src/formats/gpt/gpt.ts';
-import { readGpt } from '../../src/formats/gpt/reader.ts';
+import { readGpt, type Gpt } from '../../src/formats/gpt/reader.ts';
 import { openFileSource, sliceSource } from '../../src/io/byte-source.ts';
 import { createFileSink } from '../../src/io/image-sink.ts';
 
@@ -100,26 +102,72 @@ export async function fillPartition(file: string, label: string, value: number):
   closeSync(handle);
 }
 
-/** Writes the disk anew with another label for one partition: a valid table without the old one. */
-export async function relabel(file: string, from: string, to: string): Promise<void> {
+/** A partition of a disk that is written anew. */
+type Part = Gpt['partitions'][number] & { readonly content: Uint8Array };
+
+/** Writes the disk anew with other partitions: a valid table. */
+async function rewriteDisk(file: string, change: (parts: Part[]) => Part[]): Promise<void> {
   const source = await openFileSource(file);
   const { diskGuid, partitions } = await readGpt(source);
-  const contents = await Promise.all(
-    partitions.map(({ offset, size }) => source.read(offset, size)),
+  const parts = change(
+    await Promise.all(
+      partitions.map(async (each) => ({
+        ...each,
+        content: await source.read(each.offset, each.size),
+      })),
+    ),
   );
   await source.close();
   rmSync(file);
-  const layout = layoutGpt({
-    diskGuid,
-    partitions: partitions.map((each) => ({
-      ...each,
-      label: each.label === from ? to : each.label,
-    })),
-  });
+  const layout = layoutGpt({ diskGuid, partitions: parts });
   const sink = await createFileSink(file);
   await writeGpt(sink, layout);
   for (const [index, { offset }] of layout.partitions.entries()) {
-    await sink.write(offset, contents[index] ?? new Uint8Array(0));
+    await sink.write(offset, parts[index]?.content ?? new Uint8Array(0));
   }
   await sink.close();
+}
+
+/** Another label for one partition: there is none of the old one. */
+export const relabel = (file: string, from: string, to: string): Promise<void> =>
+  rewriteDisk(file, (parts) =>
+    parts.map((each) => ({ ...each, label: each.label === from ? to : each.label })),
+  );
+
+/** One more partition, with the bytes of another. */
+export const duplicatePartition = (file: string, from: string, to: string): Promise<void> =>
+  rewriteDisk(file, (parts) => [
+    ...parts,
+    ...parts
+      .filter(({ label }) => label === from)
+      .map((each) => ({ ...each, label: to, guid: each.guid.map((byte) => byte ^ 1) })),
+  ]);
+
+/** The vbmeta behind a partition, made to describe a foreign kernel beside what it describes. */
+export async function describeForeignKernel(file: string, label: string): Promise<void> {
+  const { offset, size } = await partitionOf(file, label);
+  const source = await openFileSource(file);
+  const { bytes, footer } = await readVbmeta(sliceSource(source, offset, size));
+  await source.close();
+  if (footer === undefined) throw new Error(`${label} has no footer`);
+  const old = decodeVbmeta(bytes);
+  const foreign = {
+    kind: 'hash',
+    imageSize: 4096,
+    hashAlgorithm: 'sha256',
+    partitionName: 'boot',
+    salt: new Uint8Array(32),
+    digest: new Uint8Array(32).fill(7),
+    flags: 0,
+  } as const;
+  const changed = encodeVbmeta(
+    encodeUnsignedVbmeta({ ...old, descriptors: [...old.descriptors, foreign] }),
+    new Uint8Array(avbAlgorithm(old.algorithm).hashSize),
+    new Uint8Array(avbAlgorithm(old.algorithm).signatureSize),
+  );
+  const handle = openSync(file, 'r+');
+  writeSync(handle, changed, 0, changed.length, offset + footer.vbmetaOffset);
+  const end = encodeFooter({ ...footer, vbmetaSize: changed.length });
+  writeSync(handle, end, 0, end.length, offset + size - end.length);
+  closeSync(handle);
 }

@@ -5,7 +5,8 @@
 
 import { equalBytes, sha256, toHex } from '../../core/digest.ts';
 import { FormatError, UsageError, VerificationError } from '../../core/errors.ts';
-import type { HashtreeDescriptor } from '../../formats/avb/descriptor.ts';
+import { encodeDescriptor, type HashtreeDescriptor } from '../../formats/avb/descriptor.ts';
+import { readVbmeta } from '../../formats/avb/footer.ts';
 import { decodeVbmeta, type Vbmeta } from '../../formats/avb/vbmeta.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
 import { fecLayout } from '../../verity/fec/layout.ts';
@@ -198,4 +199,30 @@ export async function verifyPinnedPartition(
 ): Promise<void> {
   checkFecGeometry(image, descriptor, link);
   await verifyHashtreeImage(image, descriptor, link, options);
+}
+
+/**
+ * Checks that the vbmeta behind a partition describes what the pinned one does, and beside properties nothing else.
+ * No guest reads it; but a signer of the whole image signs it, and must not sign what nobody has checked.
+ *
+ * @param descriptor That of the pinned vbmeta.
+ * @throws {VerificationError} with the given link.
+ */
+export async function verifyOwnVbmeta(
+  image: ByteSource,
+  descriptor: HashtreeDescriptor,
+  link: string,
+): Promise<void> {
+  const { descriptors } = decodeVbmeta((await readVbmeta(image)).bytes);
+  const [own, ...others] = descriptors.filter(({ kind }) => kind !== 'property');
+  const isSame =
+    own !== undefined &&
+    others.length === 0 &&
+    equalBytes(encodeDescriptor(own), encodeDescriptor(descriptor));
+  if (isSame) return;
+  throw new VerificationError(
+    link,
+    'InvalidDescriptors',
+    `Cannot verify ${descriptor.partitionName}: the vbmeta behind it does not describe what vbmeta_a does`,
+  );
 }

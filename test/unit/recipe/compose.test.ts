@@ -241,6 +241,14 @@ describe('variables', () => {
     expect(performance.now() - started).toBeLessThan(2000);
     expect(found.join('\n')).toContain('grow by more than');
   });
+
+  test('growth is bounded where values are nothing but one variable, too', async () => {
+    const many = Array.from({ length: 2000 }, (_, index) => `  v${index}: '\${big}'`).join('\n');
+    const found = await problems({
+      'app/microbuild.yaml': recipe(`vars:\n  big: ${'x'.repeat(100_000)}\n${many}`, "'${v7}'"),
+    });
+    expect(found.join('\n')).toContain('grow by more than');
+  });
 });
 
 describe('profiles', () => {
