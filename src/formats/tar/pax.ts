@@ -30,7 +30,7 @@ export interface Pending {
 }
 
 /** Throws. */
-export type Refuse = (code: FormatErrorCode, why: string) => never;
+export type Refuse = (code: FormatErrorCode, why: string, hint?: string) => never;
 
 /** `length key=value\n`, the length counting all of it. */
 export function decodeRecords(data: Uint8Array, refuse: Refuse): Map<string, Uint8Array> {

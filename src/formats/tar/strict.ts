@@ -49,6 +49,20 @@ export interface EntryFacts {
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
+/** Of a name in messages, in characters. */
+const MAX_SHOWN = 200;
+const PACKERS = 'Pack it with gzip, xz or zstd, or not at all';
+
+/** A name as messages have it: one line, quoted, of bounded length. */
+const shownName = (name: string): string =>
+  JSON.stringify(name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}...` : name);
+
+/** Bytes that are not UTF-8: what is not ASCII stands as `\xe9`. */
+const escapedText = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) =>
+    byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`,
+  ).join('');
+
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 class Gate {
@@ -63,6 +77,11 @@ class Gate {
   #sparse: { map: SparseMap; stored: number; header: Uint8Array; before?: number } | undefined;
   #zeroBlocks = 0;
   #xattrBytes = 0;
+  /** The entry that messages name: quoted, and as it is. */
+  #entryName: string | undefined;
+  #field: string | undefined;
+  /** Whether that entry has been read to its end. */
+  #isBetween = false;
   /** Of all entries up to now, in order. */
   readonly facts: EntryFacts[];
 
@@ -110,10 +129,26 @@ class Gate {
     return { looked: at, passed };
   }
 
+  /** What went wrong before bytes came here happened in the entry that is being read. */
+  located(error: unknown): unknown {
+    if (!(error instanceof FormatError) || this.#entryName === undefined) return error;
+    const { format, code, message, hint } = error;
+    const where = `${this.#isBetween ? 'after' : 'in'} entry ${this.#entryName}`;
+    return new FormatError(format, code, `${message} (${where})`, {
+      cause: error,
+      ...(this.#field !== undefined && { field: this.#field }),
+      ...(hint !== undefined && { hint }),
+    });
+  }
+
   /** What is left when the archive has ended. */
   end(rest: number): void {
+    // What is no archive at all is shorter than one.
+    if (this.#offset === 0 && rest > 0) this.#refuse('truncated', 'it is no tar archive', PACKERS);
+    if (rest > 0 && this.#data === 0) this.#isBetween = true;
     if (rest > 0 || this.#data > 0 || this.#sparse !== undefined)
       this.#refuse('truncated', 'it is cut off');
+    this.#isBetween = true;
     // Two zero blocks end an archive; some writers leave it at one, which is no less an end.
     if (this.#zeroBlocks < 1) this.#refuse('truncated', 'its end is missing');
   }
@@ -122,27 +157,52 @@ class Gate {
     this.#offset += length;
   }
 
-  readonly #refuse: Refuse = (code, why) => {
-    throw new FormatError('tar', code, `Cannot read ${this.#name}: ${why}`, {
+  /** Names the entry, unless the reason does: the one that is being read, else the one before. */
+  readonly #refuse: Refuse = (code, why, hint) => {
+    const entry = this.#entryName;
+    const where =
+      entry === undefined || why.includes(entry)
+        ? ''
+        : `${this.#isBetween ? 'after entry' : 'entry'} ${entry}: `;
+    throw new FormatError('tar', code, `Cannot read ${this.#name}: ${where}${why}`, {
       offset: this.#offset,
+      ...(this.#field !== undefined && { field: this.#field }),
+      ...(hint !== undefined && { hint }),
     });
   };
+
+  /** What messages call an entry whose header has been seen. */
+  #setEntry(name: Uint8Array | string): string {
+    const text = typeof name === 'string' ? name : (decodeUtf8(name) ?? escapedText(name));
+    this.#field = text.slice(0, MAX_SHOWN);
+    this.#entryName = shownName(text);
+    this.#isBetween = false;
+    return this.#entryName;
+  }
 
   #header(block: Uint8Array): void {
     if (block.every((byte) => byte === 0)) {
       if (Object.keys(this.#pending).length > 0) {
         this.#refuse('truncated', 'an extended header has no entry');
       }
+      this.#isBetween = true;
       this.#zeroBlocks++;
       return;
     }
     if (this.#zeroBlocks > 0) this.#refuse('trailing-data', 'bytes follow its end');
     const raw = posixHeader.decode(block);
     const name = decodeUtf8(textOf(raw.name));
-    const label = JSON.stringify(this.#pending.path ?? name ?? '(not UTF-8)').slice(0, 200);
-    if (decodeNumber(raw.chksum) !== headerChecksum(block))
-      this.#refuse('bad-checksum', 'a header has another checksum');
     const magic = Buffer.from(raw.magic_version).toString('latin1');
+    const isSound = decodeNumber(raw.chksum) === headerChecksum(block);
+    if (!isSound && this.#offset === 0 && !magic.startsWith('ustar')) {
+      this.#refuse('bad-magic', 'it is no tar archive', PACKERS);
+    }
+    const prefix = magic === 'ustar\x0000' ? textOf(raw.prefix) : raw.prefix.subarray(0, 0);
+    const slash = prefix.length > 0 ? '/' : '';
+    const label = this.#setEntry(
+      this.#pending.path ?? Buffer.concat([prefix, Buffer.from(slash), textOf(raw.name)]),
+    );
+    if (!isSound) this.#refuse('bad-checksum', `the header of ${label} has another checksum`);
     // Version 7 archives have no magic: the same fields, but no prefix.
     if (magic !== 'ustar\x0000' && magic !== 'ustar  \0' && magic !== '\0'.repeat(8)) {
       this.#refuse('bad-magic', `entry ${label} is neither of POSIX nor of GNU tar`);
@@ -313,11 +373,19 @@ export async function* strictTar(
 ): AsyncGenerator<Uint8Array> {
   const gate = new Gate(name, facts);
   let rest: Uint8Array = new Uint8Array(0);
-  for await (const chunk of input) {
+  for await (const chunk of located(input, gate)) {
     const data = rest.length === 0 ? chunk : new Uint8Array(Buffer.concat([rest, chunk]));
     const { looked, passed } = gate.look(data);
     yield* passed;
     rest = data.slice(looked);
   }
   gate.end(rest.length);
+}
+
+async function* located(input: AsyncIterable<Uint8Array>, gate: Gate): AsyncGenerator<Uint8Array> {
+  try {
+    yield* input;
+  } catch (error) {
+    throw gate.located(error);
+  }
 }

@@ -10,7 +10,7 @@ import {
   METHOD_DEFLATED,
   METHOD_STORED,
 } from './layout.ts';
-import { zipError, type ZipEntry } from './read.ts';
+import { shownName, zipError, type ZipEntry } from './read.ts';
 
 export interface LocalHeader {
   readonly header: ReturnType<typeof LocalFileHeader.decode>;
@@ -27,16 +27,16 @@ export async function readLocalHeader(source: ByteSource, entry: ZipEntry): Prom
   const offset = entry.localHeaderOffset;
   const where = { offset, field: entry.name };
   if (offset + LocalFileHeader.size > source.size) {
-    throw zipError('out-of-range', `entry "${entry.name}" starts beyond the file`, where);
+    throw zipError('out-of-range', `entry ${shownName(entry.name)} starts beyond the file`, where);
   }
   let bytes = await source.read(offset, Math.min(FIRST_READ, source.size - offset));
   const header = LocalFileHeader.decode(bytes);
   if (header.signature !== LOCAL_FILE_HEADER_SIGNATURE) {
-    throw zipError('bad-magic', `entry "${entry.name}" has no local header`, where);
+    throw zipError('bad-magic', `entry ${shownName(entry.name)} has no local header`, where);
   }
   const size = LocalFileHeader.size + header.nameLength + header.extraLength;
   if (offset + size > source.size) {
-    throw zipError('truncated', `the local header of "${entry.name}" is cut off`, where);
+    throw zipError('truncated', `the local header of ${shownName(entry.name)} is cut off`, where);
   }
   if (size > bytes.length) bytes = await source.read(offset, size);
   const extraAt = LocalFileHeader.size + header.nameLength;
@@ -65,7 +65,7 @@ async function* inflateSmall(
       info: true,
     }) as unknown as typeof result;
   } catch (cause) {
-    throw zipError('bad-value', `the deflated data of "${entry.name}" is broken`, {
+    throw zipError('bad-value', `the deflated data of ${shownName(entry.name)} is broken`, {
       ...where,
       cause,
     });
@@ -73,7 +73,7 @@ async function* inflateSmall(
   if (result.engine.bytesWritten !== entry.compressedSize) {
     throw zipError(
       'trailing-data',
-      `the deflated data of "${entry.name}" ends before its size`,
+      `the deflated data of ${shownName(entry.name)} ends before its size`,
       where,
     );
   }
@@ -99,7 +99,7 @@ async function* inflate(
   try {
     for await (const chunk of zlib) yield chunk as Uint8Array;
   } catch (cause) {
-    throw zipError('bad-value', `the deflated data of "${entry.name}" is broken`, {
+    throw zipError('bad-value', `the deflated data of ${shownName(entry.name)} is broken`, {
       ...where,
       cause,
     });
@@ -109,7 +109,7 @@ async function* inflate(
   if (zlib.bytesWritten !== entry.compressedSize) {
     throw zipError(
       'trailing-data',
-      `the deflated data of "${entry.name}" ends before its size`,
+      `the deflated data of ${shownName(entry.name)} ends before its size`,
       where,
     );
   }
@@ -124,10 +124,12 @@ async function* inflate(
 export async function openEntry(source: ByteSource, entry: ZipEntry): Promise<FileContent> {
   const { dataOffset } = await readLocalHeader(source, entry);
   if (entry.method !== METHOD_STORED && entry.method !== METHOD_DEFLATED) {
-    throw zipError('unsupported', `entry "${entry.name}" uses method ${entry.method}`);
+    throw zipError('unsupported', `entry ${shownName(entry.name)} uses method ${entry.method}`);
   }
   if (dataOffset + entry.compressedSize > source.size) {
-    throw zipError('truncated', `the data of "${entry.name}" is cut off`, { offset: dataOffset });
+    throw zipError('truncated', `the data of ${shownName(entry.name)} is cut off`, {
+      offset: dataOffset,
+    });
   }
   const where = { offset: dataOffset, field: entry.name };
   return {
@@ -149,12 +151,16 @@ export async function openEntry(source: ByteSource, entry: ZipEntry): Promise<Fi
       if (size !== entry.size) {
         throw zipError(
           'bad-value',
-          `the data of "${entry.name}" is not ${entry.size} bytes long`,
+          `the data of ${shownName(entry.name)} is not ${entry.size} bytes long`,
           where,
         );
       }
       if (crc !== entry.crc32) {
-        throw zipError('bad-checksum', `the CRC-32 of "${entry.name}" does not match`, where);
+        throw zipError(
+          'bad-checksum',
+          `the CRC-32 of ${shownName(entry.name)} does not match`,
+          where,
+        );
       }
     },
   };

@@ -41,6 +41,13 @@ const MAX_PADDING = 4095;
 
 const NO_BYTES = new Uint8Array(0);
 
+/** Of a name in messages, in characters. */
+const MAX_SHOWN = 200;
+
+/** A name as messages have it: one line, quoted, of bounded length. */
+export const shownName = (name: string): string =>
+  JSON.stringify(name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}...` : name);
+
 export const zipError = (
   code: FormatErrorCode,
   message: string,
@@ -127,15 +134,20 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
   const entries: ZipEntry[] = [];
   for (let at = 0; at < size;) {
     const recordOffset = offset + at;
-    if (size - at < CentralFileHeader.size) {
-      throw zipError('truncated', 'a central directory record is cut off', {
+    const before = entries.at(-1);
+    const place =
+      before === undefined ? 'the first' : `after that of ${shownName(before.name)}, the`;
+    const isCutOff = (): FormatError =>
+      zipError('truncated', `${place} central directory record is cut off`, {
         offset: recordOffset,
       });
+    if (size - at < CentralFileHeader.size) {
+      throw isCutOff();
     }
     const record = CentralFileHeader.decode(directory, at);
     const { signature, nameLength, extraLength, commentLength } = record;
     if (signature !== CENTRAL_FILE_HEADER_SIGNATURE) {
-      throw zipError('bad-magic', 'a central directory record has another signature', {
+      throw zipError('bad-magic', `${place} central directory record has another signature`, {
         offset: recordOffset,
       });
     }
@@ -143,15 +155,14 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
     const extraAt = nameAt + nameLength;
     const next = extraAt + extraLength + commentLength;
     if (next > size) {
-      throw zipError('truncated', 'a central directory record is cut off', {
-        offset: recordOffset,
-      });
+      throw isCutOff();
     }
     let name: string;
     try {
       name = utf8.decode(directory.subarray(nameAt, extraAt));
     } catch (cause) {
-      throw zipError('bad-value', 'an entry name is not UTF-8', {
+      const shown = shownName(Buffer.from(directory.subarray(nameAt, extraAt)).toString('latin1'));
+      throw zipError('bad-value', `the name of entry ${shown} is not UTF-8`, {
         offset: offset + nameAt,
         field: 'name',
         cause,

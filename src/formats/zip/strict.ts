@@ -29,7 +29,7 @@ import {
   ZIP64_LOCATOR_SIZE,
 } from './layout.ts';
 import { nameProblem, nameSet } from './names.ts';
-import type { ZipDirectory, ZipEntry } from './read.ts';
+import { shownName, type ZipDirectory, type ZipEntry } from './read.ts';
 import { windowSource } from './window-source.ts';
 
 export interface StrictZipOptions {
@@ -122,13 +122,17 @@ function checkExtra(extra: Uint8Array, entry: ZipEntry): void {
   const { fields, rest } = decodeExtra(extra);
   const where = { offset: entry.recordOffset, field: entry.name };
   if (rest.some((byte) => byte !== 0)) {
-    throw refuse('bad-value', `the extra data of "${entry.name}" holds a broken field`, where);
+    throw refuse(
+      'bad-value',
+      `the extra data of ${shownName(entry.name)} holds a broken field`,
+      where,
+    );
   }
   for (const { id } of fields) {
     if (id === EXTRA_ZIP64 || id === EXTRA_UNICODE_PATH) {
       throw refuse(
         'unsupported',
-        `entry "${entry.name}" has the extra field 0x${id.toString(16).padStart(4, '0')}`,
+        `entry ${shownName(entry.name)} has the extra field 0x${id.toString(16).padStart(4, '0')}`,
         where,
       );
     }
@@ -145,7 +149,7 @@ function checkSameFields(localExtra: Uint8Array, entry: ZipEntry): void {
     if (ONE_SIDED_FIELDS.has(id) || (local.has(id) && central.has(id))) continue;
     throw refuse(
       'bad-value',
-      `only one header of "${entry.name}" has the extra field 0x${id.toString(16).padStart(4, '0')}`,
+      `only one header of ${shownName(entry.name)} has the extra field 0x${id.toString(16).padStart(4, '0')}`,
       { offset: entry.localHeaderOffset, field: entry.name },
     );
   }
@@ -156,7 +160,7 @@ function checkRecord(entry: ZipEntry, allowed: Allowed): void {
   const problem = recordProblem(entry, allowed);
   if (problem !== undefined) {
     const [code, message] = problem;
-    throw refuse(code, `entry ${JSON.stringify(entry.name)} ${message}`, {
+    throw refuse(code, `entry ${shownName(entry.name)} ${message}`, {
       offset: entry.recordOffset,
       field: entry.name,
     });
@@ -207,7 +211,7 @@ async function checkLocal(source: ByteSource, entry: ZipEntry, next: number): Pr
   const { header, nameBytes, extra, dataOffset } = await readLocalHeader(source, entry);
   const where = { offset: entry.localHeaderOffset, field: entry.name };
   const disagree = (field: string): FormatError =>
-    refuse('bad-value', `the two headers of "${entry.name}" disagree on ${field}`, where);
+    refuse('bad-value', `the two headers of ${shownName(entry.name)} disagree on ${field}`, where);
   if (!equalBytes(nameBytes, entry.nameBytes)) throw disagree('the name');
   for (const field of SAME_IN_BOTH) if (header[field] !== entry[field]) throw disagree(field);
   const described = (entry.flags & FLAG_DATA_DESCRIPTOR) !== 0;
@@ -219,7 +223,7 @@ async function checkLocal(source: ByteSource, entry: ZipEntry, next: number): Pr
   checkSameFields(extra, entry);
   const dataEnd = dataOffset + entry.compressedSize;
   if (dataEnd > next)
-    throw refuse('out-of-range', `entry "${entry.name}" overlaps what follows`, where);
+    throw refuse('out-of-range', `entry ${shownName(entry.name)} overlaps what follows`, where);
   return described ? dataEnd + (await descriptorSize(source, entry, dataEnd, next)) : dataEnd;
 }
 
@@ -239,19 +243,33 @@ async function descriptorSize(
     const descriptor = DataDescriptor.decode(bytes, signed ? 4 : 0);
     if (SIZES.every((field) => descriptor[field] === entry[field])) return size;
   }
-  throw refuse('bad-value', `the data descriptor of "${entry.name}" is missing or disagrees`, {
-    offset,
-    field: entry.name,
-  });
+  throw refuse(
+    'bad-value',
+    `the data descriptor of ${shownName(entry.name)} is missing or disagrees`,
+    {
+      offset,
+      field: entry.name,
+    },
+  );
 }
 
-async function checkZeros(source: ByteSource, from: number, to: number): Promise<void> {
+async function checkZeros(
+  source: ByteSource,
+  from: number,
+  to: number,
+  last: ZipEntry | undefined,
+): Promise<void> {
   for await (const chunk of streamOf(source, from, to - from)) {
     if (chunk.some((byte) => byte !== 0)) {
-      throw refuse('trailing-data', 'bytes that belong to no entry', { offset: from });
+      throw refuse('trailing-data', `${after(last)}bytes that belong to no entry`, {
+        offset: from,
+      });
     }
   }
 }
+
+const after = (last: ZipEntry | undefined): string =>
+  last === undefined ? '' : `after entry ${shownName(last.name)}: `;
 
 /** All that the central directory says: each record by itself, and their names and sizes together. */
 function checkRecords(
@@ -260,19 +278,25 @@ function checkRecords(
 ): void {
   const names = nameSet();
   let totalSize = 0;
+  let largest: ZipEntry | undefined;
   for (const entry of entries) {
     checkRecord(entry, allowed);
     const problem = names.add(entry.name);
     if (problem !== undefined) {
-      throw refuse('duplicate', `entry ${JSON.stringify(entry.name)} ${problem}`, {
+      throw refuse('duplicate', `entry ${shownName(entry.name)} ${problem}`, {
         offset: entry.recordOffset,
         field: entry.name,
       });
     }
     totalSize += entry.size;
+    if (largest === undefined || entry.size > largest.size) largest = entry;
   }
-  if (totalSize > maxTotalSize) {
-    throw refuse('too-large', `its entries hold ${totalSize} bytes, ${maxTotalSize} are allowed`);
+  if (largest !== undefined && totalSize > maxTotalSize) {
+    throw refuse(
+      'too-large',
+      `its entries hold ${totalSize} bytes, ${maxTotalSize} are allowed; the largest is entry ${shownName(largest.name)}`,
+      { offset: largest.recordOffset, field: largest.name },
+    );
   }
 }
 
@@ -302,16 +326,24 @@ export async function checkStrictZip(
   let at = 0;
   for (const [index, entry] of byOffset.entries()) {
     if (entry.localHeaderOffset !== at) {
-      throw refuse('bad-value', `entry "${entry.name}" does not start where the one before ends`, {
-        offset: at,
-        field: entry.name,
-      });
+      throw refuse(
+        'bad-value',
+        `entry ${shownName(entry.name)} does not start where the one before ends`,
+        {
+          offset: at,
+          field: entry.name,
+        },
+      );
     }
     const next = byOffset[index + 1]?.localHeaderOffset ?? entriesEnd;
     at = await checkLocal(headers, entry, next);
   }
   if (options.entriesEnd === undefined && at !== entriesEnd) {
-    throw refuse('trailing-data', 'bytes stand before the central directory', { offset: at });
+    throw refuse(
+      'trailing-data',
+      `${after(byOffset.at(-1))}bytes stand before the central directory`,
+      { offset: at },
+    );
   }
   if (entriesEnd - at > MAX_PADDING) {
     throw refuse(
@@ -322,7 +354,7 @@ export async function checkStrictZip(
       },
     );
   }
-  await checkZeros(source, at, entriesEnd);
+  await checkZeros(source, at, entriesEnd, byOffset.at(-1));
 
   if (!contents) return;
   for (const entry of byOffset) {

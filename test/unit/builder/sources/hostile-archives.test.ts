@@ -24,6 +24,19 @@ const verdictsOf = (family: string): [string, Verdict][] =>
         ).files,
       ).filter(([name]) => existsSync(corpusPath(family, name)));
 
+/** What the archives try to write. */
+const OUTSIDE = [
+  '/tmp/pwn',
+  '/tmp/evil.txt',
+  '/etc/cron.d/pwn',
+  '/pwn',
+  '/etc/pwn',
+  '/xt',
+  '/atxt',
+];
+/** More than the sources of a build may hold of any archive; some claim terabytes. In bytes. */
+const MAX_MEMORY = 512 << 20;
+
 /** What a recipe that names the file gets. */
 async function outcomeOf(family: string, name: string, isApk = false): Promise<string> {
   const folder = tmpDir();
@@ -39,10 +52,21 @@ async function outcomeOf(family: string, name: string, isApk = false): Promise<s
     outcome = error.message;
   }
   expect(namesBelow(folder)).toEqual([]);
+  expect(OUTSIDE.filter((each) => existsSync(each))).toEqual([]);
   // A second is asked for; the machine may be busy with other tests.
   expect(performance.now() - started).toBeLessThan(10_000);
   return outcome;
 }
+
+/** What is wrong with the stream or the archive as a whole, before any entry of it could be read. */
+const BEFORE_ENTRIES =
+  /is no tar archive|stream is damaged or cut off: (?!.*entry)|end of central directory|end record|ZIP64|the first central directory record|one disk of several|archive comment|APK|signature|is not signed|META-INF/i;
+
+/** Whoever made the archive finds the entry by its name. */
+const NAMES_ENTRY = new RegExp(
+  `(?:entry|of|in|after|a link|named?) ?"|/opt/|${BEFORE_ENTRIES.source}`,
+  'iu',
+);
 
 /** Readers take these in more than one way, or need a password: what a build makes of them would be a guess. */
 const NOT_FOR_A_TREE: Readonly<Record<string, RegExp>> = {
@@ -52,21 +76,28 @@ const NOT_FOR_A_TREE: Readonly<Record<string, RegExp>> = {
 };
 
 describe.skipIf(corpus === undefined)('hostile archives as sources', () => {
+  const memoryBefore = process.resourceUsage().maxRSS * 1024;
   test.each(verdictsOf('sig-tar-attacks'))('tar: %s', async (name, verdict) => {
     const outcome = await outcomeOf('sig-tar-attacks', name);
     const isAccepted = outcome === 'accepted';
     // Of the rest, an answer in time is all that is asked for.
     const wanted = { accept: true, reject: false }[verdict.expect] ?? isAccepted;
     expect([outcome, isAccepted]).toEqual([outcome, wanted]);
+    if (!isAccepted) expect(outcome).toMatch(NAMES_ENTRY);
   });
 
   test.each(verdictsOf('sig-zip-attacks'))('zip: %s', async (name, verdict) => {
     // What is wrong with an archive that is not signed shows where a signature is asked for.
     const outcome = await outcomeOf('sig-zip-attacks', name, verdict.class === 'unsigned');
     const isAccepted = outcome === 'accepted';
+    if (!isAccepted) expect(outcome).toMatch(NAMES_ENTRY);
     const why = NOT_FOR_A_TREE[name];
     const wanted = { accept: why === undefined, reject: false }[verdict.expect] ?? isAccepted;
     expect([outcome, isAccepted]).toEqual([outcome, wanted]);
     if (why !== undefined) expect(outcome).toMatch(why);
+  });
+
+  test('take bounded memory, all of them', () => {
+    expect(process.resourceUsage().maxRSS * 1024 - memoryBefore).toBeLessThan(MAX_MEMORY);
   });
 });
