@@ -15,6 +15,7 @@ import { checkStrictZip } from '../../formats/zip/strict.ts';
 import { unixEntry } from '../../formats/zip/unix.ts';
 import type { ArchiveEntry } from '../../io/archive-entry.ts';
 import { openFileSource, type ByteSource } from '../../io/byte-source.ts';
+import { windowSource } from '../../formats/zip/window-source.ts';
 import { isTextOf } from '../../io/disk-tree.ts';
 import { verifyApk } from '../../signing/apk/verifier/verify-apk.ts';
 import { readEntries, unpackedLimit, writeEntries, type Archive, type Unpacked } from './unpack.ts';
@@ -23,6 +24,8 @@ import { readEntries, unpackedLimit, writeEntries, type Archive, type Unpacked }
 const NO_TIME = Number.MAX_SAFE_INTEGER;
 /** Android 13, which knows all schemes: it is not asked whether old releases would take the APK, too. */
 const NEWEST_SDK = 33;
+/** Of writes, in bytes. */
+const GATHER_SIZE = 1 << 20;
 /** Longest target of a link that Linux takes, without its NUL. */
 const MAX_TARGET = 4095;
 
@@ -33,8 +36,10 @@ const MAX_TARGET = 4095;
  */
 export function unpackZip(cache: Cache, archive: Archive): Promise<Unpacked> {
   return unpack(cache, archive, 'unpack-zip/1', async (source) => {
-    const zip = await readZip(source);
+    const zip = await readZip(source, { zip64: true });
     await checkStrictZip(source, zip, {
+      zip64: true,
+      storedDescriptors: true,
       contents: false,
       entryComments: true,
       archiveComment: true,
@@ -89,12 +94,11 @@ async function unpack(
       try {
         const { entries } = await check(source);
         const known: ArchiveEntry[] = [];
-        let offset = 0;
-        for (const entry of entries) {
-          const copied = await copyEntry(source, entry, data, offset);
-          known.push(copied);
-          if (copied.kind === 'file') offset += copied.size;
-        }
+        // Archives may have 60,000 small entries: neither reads nor writes are worth a call each.
+        const near = windowSource(source);
+        const out = gather(data);
+        for (const entry of entries) known.push(await copyEntry(near, entry, out));
+        await out.flush();
         await writeEntries(join(folder, 'entries'), known);
         return { value: null };
       } catch (error) {
@@ -122,11 +126,43 @@ function named(error: unknown, name: string): unknown {
   });
 }
 
+/** Writes of a file, one after the other, in large pieces. */
+interface Gathered {
+  /** Where the next byte goes. */
+  readonly offset: () => number;
+  readonly write: (chunk: Uint8Array) => Promise<void>;
+  readonly flush: () => Promise<void>;
+}
+
+function gather(file: FileHandle): Gathered {
+  const buffer = Buffer.allocUnsafe(GATHER_SIZE);
+  let used = 0;
+  let flushed = 0;
+  const flush = async (): Promise<void> => {
+    if (used > 0) await file.writeFile(buffer.subarray(0, used));
+    flushed += used;
+    used = 0;
+  };
+  return {
+    offset: () => flushed + used,
+    async write(chunk) {
+      if (used + chunk.length > buffer.length) await flush();
+      if (chunk.length > buffer.length) {
+        await file.writeFile(chunk);
+        flushed += chunk.length;
+        return;
+      }
+      buffer.set(chunk, used);
+      used += chunk.length;
+    },
+    flush,
+  };
+}
+
 async function copyEntry(
   source: ByteSource,
   entry: ZipEntry,
-  data: FileHandle,
-  offset: number,
+  data: Gathered,
 ): Promise<ArchiveEntry> {
   const { kind, mode, mtime = NO_TIME } = unixEntry(entry);
   const path = `/${entry.name.replace(/\/$/, '')}`;
@@ -135,7 +171,8 @@ async function copyEntry(
   const content = await openEntry(source, entry);
   if (kind === 'symlink')
     return { ...base, kind, target: await readTarget(entry, content.stream()) };
-  for await (const chunk of content.stream()) await data.writeFile(chunk);
+  const offset = data.offset();
+  for await (const chunk of content.stream()) await data.write(chunk);
   return { ...base, kind, size: entry.size, offset };
 }
 

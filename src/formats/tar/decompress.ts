@@ -5,6 +5,7 @@ import { createGunzip } from 'node:zlib';
 import xzDecompress from 'xz-decompress';
 import { FormatError } from '../../core/errors.ts';
 import { bytesSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { xzStreams } from './xz-streams.ts';
 import { unzstd } from '../../compression/zstd/decode-stream.ts';
 
 export type Compression = 'gzip' | 'xz' | 'zstd' | 'none';
@@ -13,6 +14,11 @@ const MAGICS: readonly (readonly [Compression, string])[] = [
   ['gzip', '1f8b'],
   ['xz', 'fd377a585a00'],
   ['zstd', '28b52ffd'],
+  // A frame to skip: parallel compressors put their table of frames there.
+  ...Array.from({ length: 16 }, (_, kind): readonly ['zstd', string] => [
+    'zstd',
+    `5${kind.toString(16)}2a4d18`,
+  ]),
 ];
 
 /** How a source is compressed, by its first bytes. */
@@ -21,11 +27,12 @@ export async function detectCompression(source: ByteSource): Promise<Compression
   return MAGICS.find(([, magic]) => head.startsWith(magic))?.[0] ?? 'none';
 }
 
-async function* gunzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** All members of a stream; zeros may fill what is behind them, as tapes do it. */
+async function* gunzip(source: ByteSource): AsyncGenerator<Uint8Array> {
   const decoder = createGunzip();
   const stop = new AbortController();
   const feed = async (): Promise<void> => {
-    for await (const chunk of input) {
+    for await (const chunk of streamOf(source)) {
       if (!decoder.write(chunk)) await once(decoder, 'drain', { signal: stop.signal });
     }
     decoder.end();
@@ -36,6 +43,14 @@ async function* gunzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
   });
   try {
     yield* decoder as AsyncIterable<Uint8Array>;
+    // Node's decoder passes over whatever follows the last member.
+    await feeding;
+    const end = decoder.bytesWritten;
+    for await (const chunk of streamOf(source, end, source.size - end)) {
+      if (chunk.some((byte) => byte !== 0)) {
+        throw new FormatError('gzip', 'trailing-data', 'other bytes follow its end');
+      }
+    }
   } finally {
     stop.abort();
     decoder.destroy();
@@ -48,13 +63,20 @@ const XZ_OPTIONS_ERROR = /error code 6$/;
 
 function xzError(error: unknown): unknown {
   if (!(error instanceof Error && XZ_OPTIONS_ERROR.test(error.message))) return error;
-  return new FormatError('xz', 'unsupported', 'It uses a filter other than LZMA2', {
+  return new FormatError('xz', 'unsupported', 'it uses a filter other than LZMA2', {
     cause: error,
-    hint: 'Linux packs x86 kernels so: unpack them with the program xz',
+    hint: 'Unpack it with the program xz: kernels for x86 are packed so, too',
   });
 }
 
-async function* unxz(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** The decoder reads one stream; a file may have several. */
+async function* unxz(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for (const { offset, size } of await xzStreams(source)) {
+    yield* unxzStream(streamOf(source, offset, size));
+  }
+}
+
+async function* unxzStream(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const stream = new xzDecompress.XzReadableStream(ReadableStream.from(input));
   const reader = stream.getReader();
   try {
@@ -74,16 +96,25 @@ async function* decode(
   source: ByteSource,
   compression: Exclude<Compression, 'none'>,
 ): AsyncGenerator<Uint8Array> {
-  const decoders = { gzip: gunzip, xz: unxz, zstd: unzstd };
+  const decoders = {
+    gzip: gunzip,
+    xz: unxz,
+    zstd: (from: ByteSource) => unzstd(streamOf(from)),
+  };
   try {
-    yield* decoders[compression](streamOf(source));
+    yield* decoders[compression](source);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
+    const code = cause instanceof FormatError ? cause.code : 'bad-value';
+    const problem = code === 'unsupported' ? 'cannot be read' : 'is damaged or cut off';
     throw new FormatError(
       compression,
-      cause instanceof FormatError ? cause.code : 'bad-value',
-      `Cannot decompress ${source.name}: its ${compression} stream is damaged or cut off: ${why}`,
-      { cause },
+      code,
+      `Cannot decompress ${source.name}: its ${compression} stream ${problem}: ${why}`,
+      {
+        cause,
+        ...(cause instanceof FormatError && cause.hint !== undefined && { hint: cause.hint }),
+      },
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
- * ZIP records as APKs use them: 32-bit sizes, one disk, no encryption.
+ * ZIP records as APKs use them: 32-bit sizes, one disk, no encryption. ZIP64 is for other archives.
  *
- * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT sections 4.3.7, 4.3.12, 4.3.16
+ * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16
  */
 
 import { le, struct } from '../struct.ts';
@@ -12,6 +12,8 @@ export const CENTRAL_FILE_HEADER_SIGNATURE = 0x02014b50;
 export const END_OF_CENTRAL_DIRECTORY_SIGNATURE = 0x06054b50;
 export const ZIP64_LOCATOR_SIGNATURE = 0x07064b50;
 export const ZIP64_LOCATOR_SIZE = 20;
+
+export const ZIP64_END_SIGNATURE = 0x06064b50;
 
 export const METHOD_STORED = 0;
 export const METHOD_DEFLATED = 8;
@@ -80,6 +82,36 @@ export const EndOfCentralDirectory = struct('end of central directory record', 2
   centralDirectoryOffset: le.u32,
   commentLength: le.u16,
 });
+
+/** The record that replaces the former where its fields are too narrow. */
+export const Zip64EndOfCentralDirectory = struct('ZIP64 end of central directory record', 56, {
+  signature: le.u32,
+  /** Of what follows this field, in bytes. */
+  recordSize: le.u64,
+  versionMadeBy: le.u16,
+  versionNeeded: le.u16,
+  diskNumber: le.u32,
+  centralDirectoryDisk: le.u32,
+  entriesOnDisk: le.u64,
+  entryCount: le.u64,
+  centralDirectorySize: le.u64,
+  centralDirectoryOffset: le.u64,
+});
+
+export const Zip64Locator = struct('ZIP64 end of central directory locator', ZIP64_LOCATOR_SIZE, {
+  signature: le.u32,
+  endDisk: le.u32,
+  endOffset: le.u64,
+  diskCount: le.u32,
+});
+
+/** What follows the signature of a data descriptor where the entry has the ZIP64 extra field. */
+export const WideDataDescriptor = struct('ZIP64 data descriptor', 20, {
+  crc32: le.u32,
+  compressedSize: le.u64,
+  size: le.u64,
+});
+
 /** Where the CD offset stands inside the EOCD: APK content digests replace it. */
 export const EOCD_CENTRAL_DIRECTORY_OFFSET_AT = 16;
 

@@ -8,6 +8,7 @@ import {
   END_OF_CENTRAL_DIRECTORY_SIGNATURE,
   EndOfCentralDirectory,
 } from './layout.ts';
+import { readWideEnd, widened } from './zip64.ts';
 
 export type EndRecord = ReturnType<typeof EndOfCentralDirectory.decode>;
 
@@ -31,6 +32,13 @@ export interface ZipDirectory {
   readonly end: EndRecord;
   /** Where the EOCD stands. */
   readonly endOffset: number;
+  /** Where the central directory must end: at the EOCD, or at the ZIP64 record before that. */
+  readonly directoryEnd: number;
+}
+
+export interface ReadZipOptions {
+  /** Whether ZIP64 is understood. Default false: it is no part of APKs. */
+  readonly zip64?: boolean;
 }
 
 /** 65535 records of 300 bytes and a little: more is not an APK but an attack on memory. */
@@ -118,10 +126,19 @@ export function zipEntry(
  *
  * @throws {FormatError} when the directory is not inside the file or a record does not parse.
  */
-export async function readZip(source: ByteSource): Promise<ZipDirectory> {
-  const { end, endOffset } = await findEndOfCentralDirectory(source);
+export async function readZip(
+  source: ByteSource,
+  { zip64 = false }: ReadZipOptions = {},
+): Promise<ZipDirectory> {
+  const { end: narrow, endOffset } = await findEndOfCentralDirectory(source);
+  const wide = zip64
+    ? await readWideEnd(source, narrow, endOffset, (code, message, at) =>
+        zipError(code, message, { offset: at }),
+      )
+    : undefined;
+  const { end, directoryEnd } = wide ?? { end: narrow, directoryEnd: endOffset };
   const { centralDirectoryOffset: offset, centralDirectorySize: size } = end;
-  if (offset + size > endOffset) {
+  if (offset + size > directoryEnd) {
     throw zipError('out-of-range', 'the central directory reaches beyond its end record', {
       offset: endOffset,
     });
@@ -135,10 +152,10 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
   for (let at = 0; at < size;) {
     const recordOffset = offset + at;
     const before = entries.at(-1);
-    const place =
+    const place = (): string =>
       before === undefined ? 'the first' : `after that of ${shownName(before.name)}, the`;
     const isCutOff = (): FormatError =>
-      zipError('truncated', `${place} central directory record is cut off`, {
+      zipError('truncated', `${place()} central directory record is cut off`, {
         offset: recordOffset,
       });
     if (size - at < CentralFileHeader.size) {
@@ -147,7 +164,7 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
     const record = CentralFileHeader.decode(directory, at);
     const { signature, nameLength, extraLength, commentLength } = record;
     if (signature !== CENTRAL_FILE_HEADER_SIGNATURE) {
-      throw zipError('bad-magic', `${place} central directory record has another signature`, {
+      throw zipError('bad-magic', `${place()} central directory record has another signature`, {
         offset: recordOffset,
       });
     }
@@ -168,8 +185,16 @@ export async function readZip(source: ByteSource): Promise<ZipDirectory> {
         cause,
       });
     }
-    entries.push(zipEntry(record, directory, at, { name, offset }));
+    const whole = zip64
+      ? widened(record, directory.subarray(extraAt, extraAt + extraLength), (message) =>
+          zipError('bad-value', `entry ${shownName(name)} ${message}`, {
+            offset: recordOffset,
+            field: name,
+          }),
+        )
+      : record;
+    entries.push(zipEntry(whole, directory, at, { name, offset }));
     at = next;
   }
-  return { entries, end, endOffset };
+  return { entries, end, endOffset, directoryEnd };
 }

@@ -26,11 +26,13 @@ import {
   METHOD_DEFLATED,
   METHOD_STORED,
   ZIP64_LOCATOR_SIGNATURE,
+  WideDataDescriptor,
   ZIP64_LOCATOR_SIZE,
 } from './layout.ts';
 import { nameProblem, nameSet } from './names.ts';
 import { shownName, type ZipDirectory, type ZipEntry } from './read.ts';
 import { windowSource } from './window-source.ts';
+import { widened } from './zip64.ts';
 
 export interface StrictZipOptions {
   /**
@@ -48,6 +50,10 @@ export interface StrictZipOptions {
   readonly archiveComment?: boolean;
   /** Whether entries may be symbolic links, by their Unix modes. Default false. */
   readonly symlinks?: boolean;
+  /** Whether the archive may be of ZIP64; it was read so. Default false. */
+  readonly zip64?: boolean;
+  /** Whether a stored entry may have its sizes behind its data, too, as streaming writers do it. Default false. */
+  readonly storedDescriptors?: boolean;
 }
 
 /** What decompresses to more than that of itself is made to exhaust who reads it. */
@@ -80,9 +86,9 @@ const refuse = (
 async function checkEnd(
   source: ByteSource,
   zip: ZipDirectory,
-  allowsComment: boolean,
+  { allowsComment, zip64 }: { readonly allowsComment: boolean; readonly zip64: boolean },
 ): Promise<void> {
-  const { end, endOffset, entries } = zip;
+  const { end, endOffset, directoryEnd, entries } = zip;
   const where = { offset: endOffset };
   if (end.commentLength !== 0) {
     const comment = await source.read(endOffset + EndOfCentralDirectory.size, end.commentLength);
@@ -104,10 +110,10 @@ async function checkEnd(
       where,
     );
   }
-  if (end.centralDirectoryOffset + end.centralDirectorySize !== endOffset) {
+  if (end.centralDirectoryOffset + end.centralDirectorySize !== directoryEnd) {
     throw refuse('bad-value', 'the central directory does not end at its end record', where);
   }
-  if (endOffset >= ZIP64_LOCATOR_SIZE) {
+  if (!zip64 && endOffset >= ZIP64_LOCATOR_SIZE) {
     const locator = await source.read(endOffset - ZIP64_LOCATOR_SIZE, 4);
     if (
       new DataView(locator.buffer, locator.byteOffset).getUint32(0, true) ===
@@ -118,7 +124,7 @@ async function checkEnd(
   }
 }
 
-function checkExtra(extra: Uint8Array, entry: ZipEntry): void {
+function checkExtra(extra: Uint8Array, entry: ZipEntry, zip64: boolean): void {
   const { fields, rest } = decodeExtra(extra);
   const where = { offset: entry.recordOffset, field: entry.name };
   if (rest.some((byte) => byte !== 0)) {
@@ -129,7 +135,7 @@ function checkExtra(extra: Uint8Array, entry: ZipEntry): void {
     );
   }
   for (const { id } of fields) {
-    if (id === EXTRA_ZIP64 || id === EXTRA_UNICODE_PATH) {
+    if ((id === EXTRA_ZIP64 && !zip64) || id === EXTRA_UNICODE_PATH) {
       throw refuse(
         'unsupported',
         `entry ${shownName(entry.name)} has the extra field 0x${id.toString(16).padStart(4, '0')}`,
@@ -146,7 +152,9 @@ function checkSameFields(localExtra: Uint8Array, entry: ZipEntry): void {
     (extra) => new Set(decodeExtra(extra).fields.map(({ id }) => id)),
   ) as [Set<number>, Set<number>];
   for (const id of [...local, ...central]) {
-    if (ONE_SIDED_FIELDS.has(id) || (local.has(id) && central.has(id))) continue;
+    // Which of both needs it is their own affair: the sizes themselves have been compared.
+    if (id === EXTRA_ZIP64 || ONE_SIDED_FIELDS.has(id) || (local.has(id) && central.has(id)))
+      continue;
     throw refuse(
       'bad-value',
       `only one header of ${shownName(entry.name)} has the extra field 0x${id.toString(16).padStart(4, '0')}`,
@@ -165,14 +173,19 @@ function checkRecord(entry: ZipEntry, allowed: Allowed): void {
       field: entry.name,
     });
   }
-  checkExtra(entry.extra, entry);
+  checkExtra(entry.extra, entry, allowed.zip64);
 }
 
 type Problem = readonly [code: Parameters<typeof refuse>[0], message: string];
 
-type Allowed = Required<Pick<StrictZipOptions, 'entryComments' | 'symlinks'>>;
+type Allowed = Required<
+  Pick<StrictZipOptions, 'entryComments' | 'symlinks' | 'zip64' | 'storedDescriptors'>
+>;
 
-function recordProblem(entry: ZipEntry, { entryComments, symlinks }: Allowed): Problem | undefined {
+function recordProblem(
+  entry: ZipEntry,
+  { entryComments, symlinks, storedDescriptors }: Allowed,
+): Problem | undefined {
   const { name, method, flags } = entry;
   const problem = nameProblem(name);
   if (problem !== undefined) return ['bad-value', `has a name that ${problem}`];
@@ -187,7 +200,7 @@ function recordProblem(entry: ZipEntry, { entryComments, symlinks }: Allowed): P
   if (flags & ~KNOWN_FLAGS) {
     return ['unsupported', `has reserved flags: 0x${flags.toString(16)}`];
   }
-  if (flags & FLAG_DATA_DESCRIPTOR && method !== METHOD_DEFLATED) {
+  if (flags & FLAG_DATA_DESCRIPTOR && method !== METHOD_DEFLATED && !storedDescriptors) {
     return ['bad-value', 'is stored and has a data descriptor'];
   }
   if (method === METHOD_STORED && entry.compressedSize !== entry.size) {
@@ -207,11 +220,22 @@ const SAME_IN_BOTH = ['flags', 'method', 'time', 'date'] as const;
 const SIZES = ['crc32', 'compressedSize', 'size'] as const;
 
 /** The local header against the record; returns where the entry's bytes end. */
-async function checkLocal(source: ByteSource, entry: ZipEntry, next: number): Promise<number> {
-  const { header, nameBytes, extra, dataOffset } = await readLocalHeader(source, entry);
+async function checkLocal(
+  source: ByteSource,
+  entry: ZipEntry,
+  next: number,
+  zip64: boolean,
+): Promise<number> {
+  const local = await readLocalHeader(source, entry);
+  const { nameBytes, extra, dataOffset } = local;
   const where = { offset: entry.localHeaderOffset, field: entry.name };
   const disagree = (field: string): FormatError =>
     refuse('bad-value', `the two headers of ${shownName(entry.name)} disagree on ${field}`, where);
+  const header = zip64
+    ? widened(local.header, extra, (message) =>
+        refuse('bad-value', `the local header of ${shownName(entry.name)} ${message}`, where),
+      )
+    : local.header;
   if (!equalBytes(nameBytes, entry.nameBytes)) throw disagree('the name');
   for (const field of SAME_IN_BOTH) if (header[field] !== entry[field]) throw disagree(field);
   const described = (entry.flags & FLAG_DATA_DESCRIPTOR) !== 0;
@@ -219,29 +243,32 @@ async function checkLocal(source: ByteSource, entry: ZipEntry, next: number): Pr
     if (header[field] !== entry[field] && !(described && header[field] === 0))
       throw disagree(field);
   }
-  checkExtra(extra, entry);
+  checkExtra(extra, entry, zip64);
   checkSameFields(extra, entry);
   const dataEnd = dataOffset + entry.compressedSize;
   if (dataEnd > next)
     throw refuse('out-of-range', `entry ${shownName(entry.name)} overlaps what follows`, where);
-  return described ? dataEnd + (await descriptorSize(source, entry, dataEnd, next)) : dataEnd;
+  return described
+    ? dataEnd + (await descriptorSize(source, entry, { offset: dataEnd, next, zip64 }))
+    : dataEnd;
 }
 
 async function descriptorSize(
   source: ByteSource,
   entry: ZipEntry,
-  offset: number,
-  next: number,
+  { offset, next, zip64 }: { offset: number; next: number; zip64: boolean },
 ): Promise<number> {
-  const bytes = await source.read(offset, Math.min(4 + DataDescriptor.size, next - offset));
-  // The signature is optional, so both readings are tried; a CRC may look like the signature.
-  for (const size of [4 + DataDescriptor.size, DataDescriptor.size]) {
-    if (bytes.length < size) continue;
-    const signed = size > DataDescriptor.size;
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    if (signed && view.getUint32(0, true) !== DATA_DESCRIPTOR_SIGNATURE) continue;
-    const descriptor = DataDescriptor.decode(bytes, signed ? 4 : 0);
-    if (SIZES.every((field) => descriptor[field] === entry[field])) return size;
+  const kinds = zip64 ? [WideDataDescriptor, DataDescriptor] : [DataDescriptor];
+  const bytes = await source.read(offset, Math.min(4 + WideDataDescriptor.size, next - offset));
+  // The signature is optional, and so is the width: all readings are tried; a CRC may look like the signature.
+  for (const kind of kinds) {
+    for (const at of [4, 0]) {
+      if (bytes.length < at + kind.size) continue;
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      if (at > 0 && view.getUint32(0, true) !== DATA_DESCRIPTOR_SIGNATURE) continue;
+      const descriptor = kind.decode(bytes, at);
+      if (SIZES.every((field) => Number(descriptor[field]) === entry[field])) return at + kind.size;
+    }
   }
   throw refuse(
     'bad-value',
@@ -315,11 +342,12 @@ export async function checkStrictZip(
   zip: ZipDirectory,
   options: StrictZipOptions = {},
 ): Promise<void> {
-  const { contents = true, entryComments = false, symlinks = false } = options;
+  const { contents = true, entryComments = false, symlinks = false, zip64 = false } = options;
+  const { storedDescriptors = false, archiveComment = false } = options;
   const maxTotalSize = options.maxTotalSize ?? Math.max(USUAL_TOTAL_SIZE, source.size * MAX_RATIO);
   const entriesEnd = options.entriesEnd ?? zip.end.centralDirectoryOffset;
-  await checkEnd(source, zip, options.archiveComment ?? false);
-  checkRecords(zip, { maxTotalSize, entryComments, symlinks });
+  await checkEnd(source, zip, { allowsComment: archiveComment, zip64 });
+  checkRecords(zip, { maxTotalSize, entryComments, symlinks, zip64, storedDescriptors });
 
   const headers = windowSource(source);
   const byOffset = [...zip.entries].sort((a, b) => a.localHeaderOffset - b.localHeaderOffset);
@@ -336,7 +364,7 @@ export async function checkStrictZip(
       );
     }
     const next = byOffset[index + 1]?.localHeaderOffset ?? entriesEnd;
-    at = await checkLocal(headers, entry, next);
+    at = await checkLocal(headers, entry, next, zip64);
   }
   if (options.entriesEnd === undefined && at !== entriesEnd) {
     throw refuse(
