@@ -301,7 +301,12 @@ describe('dumpGpt', () => {
       'partition 0 "vbmeta_a"',
       'partition 1 "system_a"',
     ]);
-    expect(node.children[0]?.fields).toContainEqual({ name: 'my_lba', value: 1n, offset: 536 });
+    expect(node.children[0]?.fields).toContainEqual({
+      name: 'my_lba',
+      value: 1n,
+      offset: 536,
+      size: 8,
+    });
     expect(node.children[3]?.fields).toContainEqual({
       name: 'size',
       value: 12288,
