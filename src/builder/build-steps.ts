@@ -88,7 +88,6 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
           keys: keys.payload,
           certificates,
           library,
-          scratch: context.scratch,
           signal,
         });
         const extra = written.extraApkRoots.length;

@@ -1,8 +1,9 @@
 /** Random-access input of known size: what every reader and parser takes. */
 
 import { createHash } from 'node:crypto';
-import { constants, readSync } from 'node:fs';
+import { constants, read as readCallback, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { FormatError, UsageError } from '../core/errors.ts';
 
 /** Bytes that can be read at any offset. Offsets and lengths are bytes. */
@@ -100,19 +101,32 @@ export async function openFileSource(path: string, name = path): Promise<ByteSou
     await handle.close();
     throw error;
   }
-  const source: ByteSource = {
+  return { ...fileRange({ fd: handle.fd, offset: 0 }, size, name), close: () => handle.close() };
+}
+
+const readAsync = promisify(readCallback);
+
+/** Part of an open file, which somebody else closes. */
+export function fileRange(
+  file: { readonly fd: number; readonly offset: number },
+  size: number,
+  name: string,
+): ByteSource {
+  const { fd, offset: start } = file;
+  return {
     name,
     size,
-    file: { fd: handle.fd, offset: 0 },
+    file,
     async read(offset, length) {
-      checkRange(source, offset, length);
+      checkRange(this, offset, length);
       const buffer = new Uint8Array(length);
       for (let done = 0; done < length;) {
         const left = length - done;
+        const at = start + offset + done;
         const bytesRead =
           length <= SYNC_READ
-            ? readSync(handle.fd, buffer, done, left, offset + done)
-            : (await handle.read(buffer, done, left, offset + done)).bytesRead;
+            ? readSync(fd, buffer, done, left, at)
+            : (await readAsync(fd, buffer, done, left, at)).bytesRead;
         if (bytesRead === 0) {
           throw new FormatError('file', 'truncated', `${name} became shorter while it was read`, {
             offset: offset + done,
@@ -122,9 +136,8 @@ export async function openFileSource(path: string, name = path): Promise<ByteSou
       }
       return buffer;
     },
-    close: () => handle.close(),
+    close: () => Promise.resolve(),
   };
-  return source;
 }
 
 /** The bytes `[offset, offset + length)` of a source, in chunks of at most 1 MiB. */

@@ -6,8 +6,8 @@
  * reads extended attributes. What becomes of it is decided here for both.
  */
 
-import { closeSync, createReadStream, openSync, readSync, type BigIntStats } from 'node:fs';
-import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { closeSync, openSync, readSync, type BigIntStats } from 'node:fs';
+import { lstat, open, readdir, readlink, stat, type FileHandle } from 'node:fs/promises';
 import { FormatError, UsageError } from '../core/errors.ts';
 import {
   device,
@@ -29,6 +29,7 @@ export function fileContent(path: string, size: number): FileContent {
 
 /** Smaller files are read at once, in bytes. */
 const SMALL_FILE = 64 << 10;
+const CHUNK_SIZE = 1 << 20;
 
 /** A class, as there are as many as files: each is one small object. */
 class DiskFile implements FileContent {
@@ -50,13 +51,40 @@ class DiskFile implements FileContent {
       yield this.#readSmall();
       return;
     }
+    const handle = await open(this.#path);
+    try {
+      yield* this.#chunks(handle);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Into two buffers by turns: one is filled while the other is used. */
+  async *#chunks(handle: FileHandle): AsyncGenerator<Uint8Array> {
+    let buffer = Buffer.allocUnsafeSlow(CHUNK_SIZE);
+    let spare = Buffer.allocUnsafeSlow(CHUNK_SIZE);
+    const start = (at: number): Promise<{ readonly bytesRead: number }> => {
+      // One byte more than expected shows a file that has grown.
+      const reading = handle.read(spare, 0, Math.min(CHUNK_SIZE, this.size + 1 - at), at);
+      // Its error counts when it is awaited; until then it must not count as unhandled.
+      reading.catch(() => undefined);
+      return reading;
+    };
     let done = 0;
-    // One byte more than expected shows a file that has grown.
-    const options = { end: this.size, highWaterMark: 1 << 20 };
-    for await (const chunk of createReadStream(this.#path, options)) {
-      done += (chunk as Buffer).length;
-      if (done > this.size) break;
-      yield chunk as Uint8Array;
+    let next = start(0);
+    try {
+      for (;;) {
+        const { bytesRead } = await next;
+        if (bytesRead === 0) break;
+        done += bytesRead;
+        if (done > this.size) break;
+        [buffer, spare] = [spare, buffer];
+        next = start(done);
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      // The file must not be closed under it.
+      await next.catch(() => undefined);
     }
     if (done !== this.size) throw this.#changed();
   }

@@ -74,7 +74,6 @@ async function build(folder: string): Promise<{ readonly apk: string; readonly i
       { apk, idsig },
       {
         config: undefined,
-        unsigned: join(folder, 'unsigned.apk'),
         keys: { signer, certificateDer, development: false },
         hasher: undefined,
         signal: new AbortController().signal,

@@ -9,10 +9,9 @@ import { buildApk } from '../../formats/apk/build.ts';
 import { encodeManifest, type Manifest } from '../../formats/axml/manifest.ts';
 import { nameProblem, nameSet } from '../../formats/zip/names.ts';
 import type { ZipInput } from '../../formats/zip/write.ts';
-import { openFileSource } from '../../io/byte-source.ts';
-import { fileContent, readDiskTree } from '../../io/disk-tree.ts';
+import { fileRange } from '../../io/byte-source.ts';
+import { fileContent, readDiskTree, type DiskScanner } from '../../io/disk-tree.ts';
 import { bytesContent, walk } from '../../io/file-tree.ts';
-import { createFileSink } from '../../io/image-sink.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { ApkHasher } from '../../signing/apk/content-digests.ts';
@@ -26,45 +25,41 @@ import type { ApkPlace } from './payload-disk.ts';
 export interface PayloadApkOptions {
   /** Content of the configuration file, if it has one. */
   readonly config: Uint8Array | undefined;
-  /** Path for the unsigned APK; the caller removes it. */
-  readonly unsigned: string;
+  /** What finds the files of folders; default: Node's functions. */
+  readonly scan?: DiskScanner | undefined;
   readonly keys: BuildKeys['payload'];
   readonly hasher: ApkHasher | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Writes the signed APK and its idsig. @returns what is in it, too. */
+/**
+ * Writes the signed APK and its idsig: the APK is written in its place, which is in a file, and signed there.
+ *
+ * @returns what is in it, too.
+ */
 export async function writePayloadApk(
   recipe: Recipe,
   payload: BuiltPayload,
   place: ApkPlace,
-  { config, unsigned: path, keys, hasher, signal }: PayloadApkOptions,
+  { config, scan, keys, hasher, signal }: PayloadApkOptions,
 ): Promise<SignedApk & { readonly entries: readonly RecordedEntry[] }> {
   const { signing } = recipe.data;
+  const { apk } = place;
+  if (apk.file === undefined) throw new TypeError('A payload APK is made in a file');
   const manifest = encodeManifest(manifestOf(recipe, payload));
-  const entries = await payloadEntries(recipe, payload, config);
-  const unsigned = await createFileSink(path);
-  try {
-    await buildApk({ manifest, entries }, unsigned);
-  } finally {
-    await unsigned.close({ flush: false });
-  }
-  const input = await openFileSource(path);
-  try {
-    const signed = await signApk({
-      input,
-      output: place.apk,
-      idsig: place.idsig,
-      signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
-      schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
-      hasher,
-      signal,
-    });
-    const recorded = entries.map(({ name, at }) => ({ name, input: formatRecipePath(at) }));
-    return { ...signed, entries: recorded };
-  } finally {
-    await input.close();
-  }
+  const entries = await payloadEntries(recipe, payload, { config, scan });
+  const unsigned = await buildApk({ manifest, entries }, apk);
+  const signed = await signApk({
+    input: fileRange(apk.file, unsigned.size, payload.data.package),
+    output: apk,
+    idsig: place.idsig,
+    signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
+    schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
+    hasher,
+    signal,
+  });
+  const recorded = entries.map(({ name, at }) => ({ name, input: formatRecipePath(at) }));
+  return { ...signed, entries: recorded };
 }
 
 function manifestOf({ data: { vm } }: Recipe, { data: payload }: BuiltPayload): Manifest {
@@ -95,7 +90,7 @@ interface PlannedEntry extends ZipInput {
 async function payloadEntries(
   recipe: Recipe,
   payload: BuiltPayload,
-  config: Uint8Array | undefined,
+  { config, scan }: Pick<PayloadApkOptions, 'config' | 'scan'>,
 ): Promise<readonly PlannedEntry[]> {
   const { data, at: payloadAt, place } = payload;
   const entryOf = async (name: string, path: string, at: RecipePath): Promise<PlannedEntry> => {
@@ -112,7 +107,7 @@ async function payloadEntries(
   for (const [index, { file, to }] of data.files.entries()) {
     entries.push(await entryOf(to, file, [...payloadAt, 'files', index, 'to']));
   }
-  entries.push(...(await assets(recipe, payload)));
+  entries.push(...(await assets(recipe, payload, scan)));
   if (config !== undefined) {
     const at = [...payloadAt, 'config'];
     entries.push({ name: PAYLOAD_CONFIG_ENTRY, content: bytesContent(config), at });
@@ -132,12 +127,16 @@ function checkNames(recipe: Recipe, entries: readonly PlannedEntry[]): void {
   if (problems.length > 0) throw new RecipeError(problems);
 }
 
-async function assets(recipe: Recipe, payload: BuiltPayload): Promise<PlannedEntry[]> {
+async function assets(
+  recipe: Recipe,
+  payload: BuiltPayload,
+  scan: DiskScanner | undefined,
+): Promise<PlannedEntry[]> {
   const at = [...payload.at, 'assets'];
   const folder = payload.data.assets;
   if (folder === undefined) return [];
   const entries: PlannedEntry[] = [];
-  const tree = await readDiskTree(inputPath(recipe, folder), 0);
+  const tree = await readDiskTree(inputPath(recipe, folder), 0, scan);
   walk(tree, (path, inode) => {
     if (inode.kind === 'file') {
       entries.push({ name: `assets${path}`, content: inode.content, at });

@@ -1,9 +1,9 @@
 /** A payload, from what its build command made to its disk. */
 
-import { join } from 'node:path';
 import type { RecordedEntry } from '../../bundle/build-record.ts';
 import { createNativeApkHasher } from '../../native/apk-hasher.ts';
 import type { NativeLibrary } from '../../native/library.ts';
+import { createNativeScanner } from '../../native/scan-tree.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { BuildKeys } from '../keys.ts';
 import type { BuiltPayload } from '../payloads.ts';
@@ -17,8 +17,6 @@ interface PayloadContext {
   /** Digests of the certificates that the guest accepts. */
   readonly certificates: readonly string[];
   readonly library: NativeLibrary | undefined;
-  /** For temporary files. */
-  readonly scratch: string;
   readonly signal: AbortSignal;
 }
 
@@ -40,16 +38,16 @@ export async function writePayload(
   recipe: Recipe,
   payload: BuiltPayload,
   path: string,
-  { keys, certificates, library, scratch, signal }: PayloadContext,
+  { keys, certificates, library, signal }: PayloadContext,
 ): Promise<WrittenPayload> {
   const hasher = library && createNativeApkHasher(library);
+  const scan = library && createNativeScanner(library);
   const { start, command, config } = await planStart(recipe, payload);
   // The default payload's names are as they were before there were others.
   const name = [recipe.data.name, ...(payload.name === undefined ? [] : [payload.name])].join(' ');
   return writePayloadDisk(path, { name, start }, async (disk) => {
-    const unsigned = join(scratch, `${payload.step}.unsigned.apk`);
     const signed = await disk.addApk((place) =>
-      writePayloadApk(recipe, payload, place, { config, unsigned, keys, hasher, signal }),
+      writePayloadApk(recipe, payload, place, { config, scan, keys, hasher, signal }),
     );
     if (signed.idsig === undefined) throw new TypeError('The payload was signed without an idsig');
     signal.throwIfAborted();

@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { constants, crc32, createDeflateRaw } from 'node:zlib';
 import { FormatError } from '../../core/errors.ts';
+import { appendWriter, type AppendWriter } from '../../io/append-writer.ts';
 import type { FileContent } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { alignedExtra } from './extra.ts';
@@ -99,10 +100,10 @@ interface Written {
 
 async function writeEntry(
   entry: ZipInput,
-  sink: ImageSink,
-  offset: number,
+  out: AppendWriter,
   libraryAlignment: number,
-): Promise<{ readonly written: Written; readonly end: number }> {
+): Promise<Written> {
+  const offset = out.position;
   const nameBytes = new TextEncoder().encode(entry.name);
   const compressed = entry.compress === true;
   const extraOffset = offset + LocalFileHeader.size + nameBytes.length;
@@ -111,6 +112,8 @@ async function writeEntry(
     ? new Uint8Array(0)
     : alignedExtra(new Uint8Array(0), extraOffset, alignment);
   const dataOffset = extraOffset + extra.length;
+  // It is written over when it is known what it says.
+  await out.append(new Uint8Array(dataOffset - offset));
 
   let crc = 0;
   let size = 0;
@@ -121,11 +124,9 @@ async function writeEntry(
       yield chunk;
     }
   })();
-  let end = dataOffset;
   for await (const chunk of compressed ? deflate(plain) : plain) {
-    if (end + chunk.length > MAX_ZIP_SIZE) throw tooLarge();
-    await sink.write(end, chunk);
-    end += chunk.length;
+    if (out.position + chunk.length > MAX_ZIP_SIZE) throw tooLarge();
+    await out.append(chunk);
   }
   if (size !== entry.content.size) {
     throw new RangeError(
@@ -140,7 +141,7 @@ async function writeEntry(
     time: FIXED_TIME,
     date: FIXED_DATE,
     crc32: crc,
-    compressedSize: end - dataOffset,
+    compressedSize: out.position - dataOffset,
     size,
     nameLength: nameBytes.length,
   };
@@ -154,7 +155,7 @@ async function writeEntry(
   );
   prefix.set(nameBytes, LocalFileHeader.size);
   prefix.set(extra, LocalFileHeader.size + nameBytes.length);
-  await sink.write(offset, prefix);
+  await out.patch(offset, prefix);
   const header = {
     ...common,
     signature: CENTRAL_FILE_HEADER_SIGNATURE,
@@ -166,7 +167,7 @@ async function writeEntry(
     externalAttributes: 0,
     localHeaderOffset: offset,
   };
-  return { written: { nameBytes, header }, end };
+  return { nameBytes, header };
 }
 
 const tooLarge = (): FormatError =>
@@ -210,17 +211,16 @@ export async function writeZip(
   }
   checkSize(entries);
   const written: Written[] = [];
-  let at = 0;
+  const out = appendWriter(sink);
   for (const entry of [...entries].sort(compareNames)) {
-    const result = await writeEntry(entry, sink, at, options.libraryAlignment ?? 4096);
-    written.push(result.written);
-    at = result.end;
+    written.push(await writeEntry(entry, out, options.libraryAlignment ?? 4096));
   }
-  const centralDirectoryOffset = at;
+  const centralDirectoryOffset = out.position;
   const directory = Buffer.concat(
     written.flatMap(({ header, nameBytes }) => [CentralFileHeader.encode(header), nameBytes]),
   );
-  if (at + directory.length + EndOfCentralDirectory.size > MAX_ZIP_SIZE) throw tooLarge();
+  const size = centralDirectoryOffset + directory.length + EndOfCentralDirectory.size;
+  if (size > MAX_ZIP_SIZE) throw tooLarge();
   const end = EndOfCentralDirectory.encode({
     signature: END_OF_CENTRAL_DIRECTORY_SIGNATURE,
     diskNumber: 0,
@@ -231,8 +231,9 @@ export async function writeZip(
     centralDirectoryOffset,
     commentLength: 0,
   });
-  await sink.write(at, Buffer.concat([directory, end]));
-  const size = at + directory.length + end.length;
+  await out.append(directory);
+  await out.append(end);
+  await out.flush();
   await sink.truncate(size);
   return { size, centralDirectoryOffset };
 }

@@ -30,7 +30,7 @@ export interface EntriesPassOptions extends DigestOptions {
   readonly pieces: readonly SectionPiece[];
   /** Size of the section in bytes: at least that of the pieces, the rest is zeros. */
   readonly entriesSize: number;
-  /** Must not be the input's file. */
+  /** The input's own file only where all entries stand in their places already: then they are only hashed. */
   readonly output: ImageSink;
 }
 
@@ -97,13 +97,14 @@ async function* entryChunks(
 async function streamEntries(
   { input, output, pieces, entriesSize }: EntriesPassOptions,
   digester: ApkDigester,
+  isThere: boolean,
 ): Promise<void> {
   digester.startSection(entriesSize);
   let offset = 0;
   let writing: Promise<void> = Promise.resolve();
   for await (const chunk of entryChunks(input, pieces, entriesSize)) {
     await writing;
-    writing = output.write(offset, chunk);
+    if (!isThere) writing = output.write(offset, chunk);
     // Its error counts when it is awaited; until then it must not count as unhandled.
     writing.catch(() => undefined);
     offset += chunk.length;
@@ -114,20 +115,46 @@ async function streamEntries(
 }
 
 /** The same from file to file. @returns false where there are no files, or nobody who can do it. */
-async function passFiles(options: EntriesPassOptions, digester: ApkDigester): Promise<boolean> {
+async function passFiles(
+  options: EntriesPassOptions,
+  digester: ApkDigester,
+  isThere: boolean,
+): Promise<boolean> {
   const { hasher, pieces, entriesSize: size } = options;
   const [input, output] = [options.input.file, options.output.file];
   if (hasher?.hashSection === undefined || !input || !output) return false;
   const digests = digester.takeEntries(size);
   if (digests === undefined) return false;
-  await hasher.hashSection({ ...digests, input, output, pieces, size });
+  await hasher.hashSection({
+    ...digests,
+    input,
+    output: isThere ? undefined : output,
+    pieces,
+    size,
+  });
+  return true;
+}
+
+/**
+ * Whether the entries stand in the output already.
+ *
+ * @throws {RangeError} when they would have to be moved inside of it.
+ */
+function areInPlace({ input, output, pieces }: EntriesPassOptions): boolean {
+  const [from, to] = [input.file, output.file];
+  if (from === undefined || from.fd !== to?.fd) return false;
+  const [piece] = pieces;
+  const isOne = pieces.length === 1 && piece?.kind === 'input' && piece.offset === 0;
+  if (!isOne || from.offset !== to.offset) {
+    throw new RangeError('Entries cannot be moved inside of their own file');
+  }
   return true;
 }
 
 /**
  * Copies and hashes the entries of an APK.
  *
- * @throws {RangeError} when the pieces do not fit into the section.
+ * @throws {RangeError} when the pieces do not fit into the section, or the output is the input and they would move.
  * @throws what the input and the output throw.
  */
 export async function runEntriesPass(options: EntriesPassOptions): Promise<EntriesPass> {
@@ -141,7 +168,10 @@ export async function runEntriesPass(options: EntriesPassOptions): Promise<Entri
   }
   const digester = createApkDigester(options, entriesSize);
   const { tree } = digester;
-  if (!(await passFiles(options, digester))) await streamEntries(options, digester);
+  const isThere = areInPlace(options);
+  if (!(await passFiles(options, digester, isThere))) {
+    await streamEntries(options, digester, isThere);
+  }
 
   return {
     async contentDigests(centralDirectory, end) {
@@ -153,6 +183,8 @@ export async function runEntriesPass(options: EntriesPassOptions): Promise<Entri
     },
     async finish(tail) {
       const bytes = Buffer.concat(tail);
+      // What stood behind the entries of the input is not the zeros that are hashed.
+      if (isThere) await output.write(piecesSize, new Uint8Array(entriesSize - piecesSize));
       await output.write(entriesSize, bytes);
       const size = entriesSize + bytes.length;
       await output.truncate(size);

@@ -47,7 +47,7 @@ export type { ApkSigner } from './sign-key.ts';
 export interface SignApkOptions {
   /** The APK, unsigned or with signatures that are to be replaced. */
   readonly input: ByteSource;
-  /** Must not be the input's file. */
+  /** The input's own file only when every entry stands there where it would be put, as in one just built. */
   readonly output: ImageSink;
   /** At least one; several sign v1 and v2 together, or v3 for releases of their own. */
   readonly signers: readonly ApkSigner[];

@@ -169,8 +169,9 @@ describe('writeZip', () => {
     },
   });
 
-  /** Keeps what is small, and sees that large data comes chunk by chunk. */
+  /** Keeps what is not zero, and sees that large data comes chunk by chunk. */
   function keepingHeaders() {
+    const nothing = new Uint8Array(1 << 20);
     const kept: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
     let [size, writing, mostAtOnce, total] = [0, 0, 0, 0];
     return {
@@ -178,7 +179,9 @@ describe('writeZip', () => {
         writing += chunk.length;
         total += chunk.length;
         mostAtOnce = Math.max(mostAtOnce, writing);
-        if (chunk.length < 65_536) kept.push({ offset, bytes: chunk.slice() });
+        if (Buffer.compare(chunk, nothing.subarray(0, chunk.length)) !== 0) {
+          kept.push({ offset, bytes: chunk.slice() });
+        }
         await Promise.resolve();
         writing -= chunk.length;
       },

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FormatError } from '../../../../src/core/errors.ts';
 import type { ContentDigestAlgorithm } from '../../../../src/formats/apk/algorithms.ts';
 import type { SectionPiece } from '../../../../src/formats/apk/section-hasher.ts';
-import { bytesSource, openFileSource } from '../../../../src/io/byte-source.ts';
-import { createFileSink, MemorySink } from '../../../../src/io/image-sink.ts';
+import { bytesSource, fileRange, openFileSource } from '../../../../src/io/byte-source.ts';
+import { createFileSink, MemorySink, offsetSink } from '../../../../src/io/image-sink.ts';
 import { createNativeApkHasher } from '../../../../src/native/apk-hasher.ts';
 import { loadNativeLibrary, type NativeLibrary } from '../../../../src/native/library.ts';
 import type { Sha256Engine } from '../../../../src/native/sha256-engine.ts';
@@ -243,6 +243,36 @@ describe.skipIf(built === undefined)('createNativeApkHasher()', () => {
       await Promise.all([input.close(), output.close()]);
     }
   };
+
+  it('signs entries where they stand, with and without the library', async () => {
+    const start = 8192;
+    const size = 3 * MIB + 4000;
+    const any: Job = {
+      pieces: [{ kind: 'input', offset: 0, size }],
+      entriesSize: 3 * MIB + 4096,
+      digests: ALL,
+      tree: true,
+    };
+    const wanted = await expected(any);
+    for (const hasher of [undefined, ...hashers()]) {
+      const path = join(dir, `output-${count++}`);
+      const sink = await createFileSink(path);
+      try {
+        // What stands behind the entries is written over.
+        await sink.write(start, INPUT.subarray(0, size + 50));
+        const input = fileRange({ fd: sink.file.fd, offset: start }, size + 50, 'built');
+        const output = offsetSink(sink, start);
+        const pass = await runEntriesPass({ ...any, input, output, hasher });
+        expectSame(await made(pass, () => readFileSync(path).subarray(start)), wanted);
+        const moved = { ...any, pieces: [{ kind: 'input', offset: 1, size: 9 }] } as const;
+        await expect(runEntriesPass({ ...moved, input, output })).rejects.toThrow(RangeError);
+        const beside = offsetSink(sink, start + 4096);
+        await expect(runEntriesPass({ ...any, input, output: beside })).rejects.toThrow(RangeError);
+      } finally {
+        await sink.close();
+      }
+    }
+  });
 
   it('copies and hashes what streams do, with any instructions', { timeout: 60_000 }, async () => {
     let index = 0;
