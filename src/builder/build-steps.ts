@@ -19,6 +19,7 @@ import type { FileReader } from '../io/file-signatures.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import type { Graph, Step } from './graph.ts';
 import { digestGuest, guestTree, type GuestFiles } from './guest.ts';
+import { digestInputs } from './input-digests.ts';
 import { isLocalDeb } from './inputs.ts';
 import type { BuildKeys } from './keys.ts';
 import type { KnownImages } from './known-images.ts';
@@ -135,13 +136,21 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     });
     await writeFileSynced(at(BUNDLE_FILES.vmConfig), `${JSON.stringify(vm, undefined, 2)}\n`);
   });
+  const local = graph.step({ name: 'inputs', needs: [] }, () =>
+    digestInputs(recipe, context.inputs.lock(), {
+      cacheDirectory: context.cache.directory,
+      reader: context.reader,
+      scan: library && createNativeScanner(library),
+    }),
+  );
   const record = graph.step(
-    { name: 'record', needs: [kernel, ...disks, ...trees] },
-    async ([files]) => {
+    { name: 'record', needs: [kernel, local, ...disks, ...trees] },
+    async ([files, digests]) => {
       const described = await describeBuild(recipe, {
         packageRoot: options.packageRoot,
         sourceDate,
         lock: context.inputs.lock(),
+        local: digests,
         kernel: files,
         guest: await digestGuest(context.guest),
         partitions: Object.fromEntries(

@@ -3,9 +3,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BuildInput, BuildRecord, OriginRuns, RecordedEntry } from '../bundle/build-record.ts';
-import { formatLock, type Lock } from '../recipe/lockfile.ts';
+import { emptyLock, formatLock, type Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { recipeInputs } from './recipe-inputs.ts';
+import type { InputDigests } from './input-digests.ts';
 import { formatRecipePath } from './recipe-path.ts';
 import type { KernelFiles } from './steps/kernel.ts';
 
@@ -14,6 +15,8 @@ export interface RecordParts {
   readonly packageRoot: string;
   readonly sourceDate: number;
   readonly lock: Lock;
+  /** Of the recipe's own files and folders. */
+  readonly local: InputDigests;
   readonly kernel: KernelFiles;
   /** SHA-256 of the guest's files. */
   readonly guest: string;
@@ -31,7 +34,7 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
   ) as { version: string };
   const { kernel, lock } = parts;
   const [main, ...further] = parts.payloads;
-  const pins = Object.keys(lock.debs).length > 0;
+  const text = formatLock(lock);
   return {
     schemaVersion: 1,
     microbuild: version,
@@ -41,7 +44,7 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
       vars: recipe.vars,
       data: recipe.data,
     },
-    lock: pins ? formatLock(lock) : null,
+    lock: text === formatLock(emptyLock) ? null : text,
     sourceDate: parts.sourceDate,
     inputs: namedInputs(recipe, parts),
     partitions: parts.partitions,
@@ -56,10 +59,11 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
   };
 }
 
-function namedInputs(recipe: Recipe, { lock, guest }: RecordParts): BuildInput[] {
+function namedInputs(recipe: Recipe, { lock, guest, local }: RecordParts): BuildInput[] {
   return recipeInputs(recipe, lock).map(({ at, kind, name, pinned }) => {
     const { file, line } = recipe.positionOf(at);
-    const digest = kind === 'guest' ? { digest: `sha256:${guest}` } : {};
-    return { at: formatRecipePath(at), file, line, kind, name, ...digest, ...pinned };
+    const place = formatRecipePath(at);
+    const own = kind === 'guest' ? `sha256:${guest}` : local.get(place);
+    return { at: place, file, line, kind, name, ...(own && { digest: own }), ...pinned };
   });
 }
