@@ -2,7 +2,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatBuildRecord } from '../bundle/build-record.ts';
+import { formatBuildRecord, type RecordedPackage } from '../bundle/build-record.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { formatManifest, type Manifest } from '../bundle/manifest.ts';
 import { signManifest } from '../bundle/manifest-signature.ts';
@@ -13,19 +13,22 @@ import { writeFileSynced } from '../io/atomic-output.ts';
 import type { NativeLibrary } from '../native/library.ts';
 import { createNativeScanner } from '../native/scan-tree.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
+import type { Signer } from '../signing/signer.ts';
 import { certificateDigest } from '../signing/x509.ts';
+import type { AttestationFile } from './attest/attest.ts';
+import { attestStep, type BuildAttestation } from './attest/attest-step.ts';
 import type { BuildOptions } from './build.ts';
 import type { FileReader } from '../io/file-signatures.ts';
 import type { BuildInputs } from './build-inputs.ts';
 import type { Graph, Step } from './graph.ts';
-import { digestGuest, guestTree, type GuestFiles } from './guest.ts';
+import { digestGuest, guestTree, readGuestCrates, type GuestFiles } from './guest.ts';
 import { digestInputs } from './input-digests.ts';
 import { isLocalDeb } from './inputs.ts';
 import type { BuildKeys } from './keys.ts';
 import type { KnownImages } from './known-images.ts';
 import { osStep, type WrittenOs } from './os-step.ts';
 import { builtPayload, payloadsOf, type BuiltPayload, type RecipePayload } from './payloads.ts';
-import { describeBuild } from './record-build.ts';
+import { describeBuild, recordedPackage } from './record-build.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
 import { buildPayload } from './steps/build-payload.ts';
 import { copyInterfaces } from './steps/interfaces.ts';
@@ -43,6 +46,8 @@ export interface BuildContext {
   readonly guest: GuestFiles;
   readonly inputs: BuildInputs;
   readonly keys: BuildKeys;
+  /** Undefined when nothing is attested. */
+  readonly attester: (BuildAttestation & { readonly signer: Signer }) | undefined;
   readonly library: NativeLibrary | undefined;
   /** Of earlier builds. */
   readonly images: KnownImages;
@@ -57,6 +62,8 @@ export interface BuildSteps {
   /** The last one. */
   readonly manifest: Step<Manifest>;
   readonly os: Step<WrittenOs>;
+  /** Undefined when nothing is attested. */
+  readonly attested: Step<readonly AttestationFile[]> | undefined;
 }
 
 /** Adds all steps of a build. */
@@ -152,7 +159,11 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
         lock: context.inputs.lock(),
         local: digests,
         kernel: files,
-        guest: await digestGuest(context.guest),
+        guest: {
+          sha256: await digestGuest(context.guest),
+          crates: await readGuestCrates(context.guest),
+        },
+        packages: trees.flatMap((tree) => tree.result().packages),
         partitions: Object.fromEntries(
           trees.map((tree, index) => [
             Object.keys(data.partitions)[index] ?? '',
@@ -165,6 +176,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
         })),
       });
       await writeFileSynced(at(BUNDLE_FILES.buildRecord), formatBuildRecord(described));
+      return described;
     },
   );
 
@@ -216,7 +228,10 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
       return manifest;
     },
   );
-  return { manifest: last, os };
+  const attested =
+    context.attester &&
+    attestStep(graph, context, context.attester, { payloads, disks, record, manifest: last });
+  return { manifest: last, os, attested };
 }
 
 function kernelStep(graph: Graph, { options: { recipe }, inputs, cache }: BuildContext) {
@@ -273,7 +288,11 @@ function payloadBuildStep(
   );
 }
 
-function treeStep(graph: Graph, context: BuildContext, name: string): Step<PartitionTree> {
+interface StepTree extends PartitionTree {
+  readonly packages: readonly RecordedPackage[];
+}
+
+function treeStep(graph: Graph, context: BuildContext, name: string): Step<StepTree> {
   const { options, guest, inputs, cache, library } = context;
   const { recipe, sourceDate, env, reporter } = options;
   return graph.step(
@@ -287,6 +306,7 @@ function treeStep(graph: Graph, context: BuildContext, name: string): Step<Parti
       for (const source of recipe.data.partitions[name]?.contents ?? []) {
         if ('deb' in source && !isLocalDeb(source.deb)) await inputs.pinned(source.deb);
       }
+      const packages: RecordedPackage[] = [];
       const made = await partitionTree(recipe, name, {
         lock: inputs.lock(),
         cache,
@@ -296,13 +316,14 @@ function treeStep(graph: Graph, context: BuildContext, name: string): Step<Parti
         sourceDate,
         env,
         signal,
-        note(event) {
+        note(event, at) {
           if (event.kind === 'warning') reporter.report(event);
+          else packages.push(recordedPackage(event, at));
         },
       });
       const count = made.origins.reduce((sum, [run]) => sum + run, 0);
       note.detail = `${count} inodes`;
-      return made;
+      return { ...made, packages };
     },
   );
 }

@@ -21,12 +21,20 @@ import { createNativeFileReader } from '../native/hash-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { openBuildInputs } from './build-inputs.ts';
-import { addBuildSteps, type BuildSteps } from './build-steps.ts';
+import { removeAttestations, writeAttestations } from './attest/attest.ts';
+import type { BuildAttestation } from './attest/attest-step.ts';
+import { addBuildSteps, type BuildContext, type BuildSteps } from './build-steps.ts';
 import { createGraph, type Schedule } from './graph.ts';
 import { findGuest } from './guest.ts';
 import { openKnownImages, type KnownImages } from './known-images.ts';
 import { checkInputs } from './inputs.ts';
-import { keyOpener, resolveKeys, type ChosenKeys, type OpenBuildKey } from './keys.ts';
+import {
+  keyOpener,
+  resolveKeys,
+  type BuildKeys,
+  type ChosenKeys,
+  type OpenBuildKey,
+} from './keys.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
 import { stampWriter } from './stamp.ts';
 
@@ -58,6 +66,8 @@ export interface BuildOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly reporter: Reporter;
   readonly signal?: AbortSignal | undefined;
+  /** How it is attested; default: not at all. */
+  readonly attestations?: BuildAttestation | undefined;
   /** Remembers the build, so that the next one may find that there is nothing to do. */
   readonly stamp?: BuildStamp | undefined;
   /** Runs steps again whose results are kept, and compares. */
@@ -107,6 +117,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const inputs = await openBuildInputs(recipe, { ...options, cache });
   const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
   reportKeys(keys, options);
+  const attester = await attesterOf(options, keys, open);
   await reviewBuild(recipe, keys, options.review);
 
   const path = resolve(options.output);
@@ -115,7 +126,18 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   try {
     await remember.forget();
     const images = openKnownImages(cache);
-    const shared = { options, cache, guest, inputs, keys, library, images, reader, scratch };
+    const shared = {
+      options,
+      cache,
+      guest,
+      inputs,
+      keys,
+      attester,
+      library,
+      images,
+      reader,
+      scratch,
+    };
     const build = async (folder: string): Promise<BuildSteps> => {
       const graph = createGraph(options, options.schedule);
       const steps = addBuildSteps(graph, { ...shared, folder });
@@ -124,6 +146,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     };
     const steps = await writeBundle(path, build, signal);
     const manifest = steps.manifest.result();
+    if (isArchiveName(path)) await attestArchive(path, steps);
     await rememberImages(images, path, steps);
     await remember.write(path, manifest, inputs.lock());
     await reportOutputs(path, manifest, reporter);
@@ -132,6 +155,25 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     await rm(scratch, { recursive: true, force: true });
     await cache.close();
   }
+}
+
+/** Who signs the attestations: a key of its own, or that of the images. */
+async function attesterOf(
+  { recipe, attestations, keys: chosen }: BuildOptions,
+  keys: BuildKeys,
+  open: OpenBuildKey,
+): Promise<BuildContext['attester']> {
+  if (attestations === undefined) return undefined;
+  const { reference, ...access } = chosen?.attestations ?? {};
+  if (reference === undefined) return { ...attestations, signer: keys.image.signer };
+  const { signer } = await open(reference, `${recipe.data.name} attestations`, access);
+  return { ...attestations, signer };
+}
+
+/** The attestations of a bundle in one file are beside it; those of an older one go. */
+async function attestArchive(path: string, { attested }: BuildSteps): Promise<void> {
+  if (attested === undefined) await removeAttestations(path);
+  else await writeAttestations(path, attested.result(), { isNew: false });
 }
 
 async function rememberImages(

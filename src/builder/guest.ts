@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { isRecordedCrate, type RecordedCrate } from '../bundle/build-record.ts';
 import { ARCHITECTURES, type Arch, type Runtime } from '../core/arch.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import { bytesContent, directory, regularFile, type Directory } from '../io/file-tree.ts';
@@ -18,6 +19,8 @@ export interface GuestFiles {
   /** Folder of libvm_payload.so. */
   readonly libraryFolder: string;
   readonly includeFolder: string;
+  /** Says which crates the programs are made of; a folder of programs may lack it. */
+  readonly crateList: string;
 }
 
 /**
@@ -54,6 +57,7 @@ export async function findGuest(
     ...files,
     libraryFolder,
     includeFolder: join(packageRoot, 'guest', 'vm-payload', 'include'),
+    crateList: join(folder, 'crates.json'),
   };
 }
 
@@ -71,6 +75,36 @@ export async function digestGuest(guest: GuestFiles): Promise<string> {
     digest.update(`${basename(path)}\0${bytes.length}\0`).update(bytes);
   }
   return digest.digest('hex');
+}
+
+/**
+ * The crates that its programs are made of; undefined where there is no list.
+ *
+ * @throws {EnvironmentError} when the list is none.
+ */
+export async function readGuestCrates(
+  guest: Pick<GuestFiles, 'crateList'>,
+): Promise<readonly RecordedCrate[] | undefined> {
+  const text = await readFile(guest.crateList, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  const refuse = (cause?: unknown): never => {
+    throw new EnvironmentError('guest', `Cannot use ${guest.crateList}: it is no list of crates`, {
+      cause,
+      hint: 'Write it anew with sh scripts/build-guest',
+    });
+  };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    return refuse(cause);
+  }
+  return Array.isArray(value) && value.every(isRecordedCrate)
+    ? (value as RecordedCrate[])
+    : refuse();
 }
 
 /** Folders that the guest mounts on, or that programs expect. */

@@ -57,6 +57,8 @@ export type OpenBuildKey = (
 export interface ChosenKeys {
   readonly image?: ChosenKey | undefined;
   readonly payload?: ChosenKey | undefined;
+  /** Of the attestations; default: that of the images. */
+  readonly attestations?: ChosenKey | undefined;
 }
 
 export interface ResolveKeysOptions extends ChosenKeys {

@@ -2,12 +2,21 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BuildInput, BuildRecord, OriginRuns, RecordedEntry } from '../bundle/build-record.ts';
+import type {
+  BuildInput,
+  BuildRecord,
+  OriginRuns,
+  RecordedCrate,
+  RecordedEntry,
+  RecordedPackage,
+} from '../bundle/build-record.ts';
 import { emptyLock, formatLock, type Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
+import type { RecipePath } from '../recipe/issues.ts';
 import { recipeInputs } from './recipe-inputs.ts';
 import type { InputDigests } from './input-digests.ts';
 import { formatRecipePath } from './recipe-path.ts';
+import type { SourceNote } from './sources/source-tree.ts';
 import type { KernelFiles } from './steps/kernel.ts';
 
 export interface RecordParts {
@@ -18,8 +27,12 @@ export interface RecordParts {
   /** Of the recipe's own files and folders. */
   readonly local: InputDigests;
   readonly kernel: KernelFiles;
-  /** SHA-256 of the guest's files. */
-  readonly guest: string;
+  /** SHA-256 of the guest's files, and what they are made of. */
+  readonly guest: {
+    readonly sha256: string;
+    readonly crates: readonly RecordedCrate[] | undefined;
+  };
+  readonly packages: readonly RecordedPackage[];
   readonly partitions: Readonly<Record<string, { readonly origins: OriginRuns }>>;
   /** The default one first. */
   readonly payloads: readonly {
@@ -32,7 +45,7 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
   const { version } = JSON.parse(
     await readFile(join(parts.packageRoot, 'package.json'), 'utf8'),
   ) as { version: string };
-  const { kernel, lock } = parts;
+  const { kernel, lock, guest, packages } = parts;
   const [main, ...further] = parts.payloads;
   const text = formatLock(lock);
   return {
@@ -47,6 +60,7 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
     lock: text === formatLock(emptyLock) ? null : text,
     sourceDate: parts.sourceDate,
     inputs: namedInputs(recipe, parts),
+    ...(packages.length > 0 && { packages }),
     partitions: parts.partitions,
     payload: { entries: main?.entries ?? [] },
     payloads: Object.fromEntries(further.map(({ name = '', entries }) => [name, { entries }])),
@@ -55,7 +69,7 @@ export async function describeBuild(recipe: Recipe, parts: RecordParts): Promise
       sha256: kernel.sha256,
       modules: kernel.modules.map(({ name, sha256 }) => ({ name, sha256 })),
     },
-    guest: { sha256: parts.guest },
+    guest: { sha256: guest.sha256, ...(guest.crates && { crates: guest.crates }) },
   };
 }
 
@@ -63,7 +77,19 @@ function namedInputs(recipe: Recipe, { lock, guest, local }: RecordParts): Build
   return recipeInputs(recipe, lock).map(({ at, kind, name, pinned }) => {
     const { file, line } = recipe.positionOf(at);
     const place = formatRecipePath(at);
-    const own = kind === 'guest' ? `sha256:${guest}` : local.get(place);
+    const own = kind === 'guest' ? `sha256:${guest.sha256}` : local.get(place);
     return { at: place, file, line, kind, name, ...(own && { digest: own }), ...pinned };
   });
 }
+
+/** What the record tells of a package that was unpacked. @param at Where the recipe asks for it. */
+export const recordedPackage = (
+  found: Extract<SourceNote, { kind: 'package' }>,
+  at: RecipePath,
+): RecordedPackage => ({
+  name: found.package,
+  version: found.version,
+  architecture: found.architecture,
+  ...(found.license !== null && { license: found.license }),
+  input: formatRecipePath(at),
+});

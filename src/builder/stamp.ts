@@ -2,6 +2,8 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ATTESTATION_FILES, attestationPath } from '../bundle/attest/files.ts';
+import { isArchiveName } from '../bundle/files.ts';
 import type { Manifest } from '../bundle/manifest.ts';
 import { dropStamp, writeStamp } from '../cache/build-stamp.ts';
 import type { Json } from '../cache/canonical-json.ts';
@@ -52,7 +54,7 @@ export function stampWriter(
       if (paths === undefined) return;
       await inputs.add(paths);
       // Keys that were made by this build are as new as its output.
-      const outputs = [...(await filesOf(path)), ...made];
+      const outputs = [...(await filesOf(path, options)), ...made];
       const value = { path, manifest } satisfies StampedResult;
       await writeStamp(cache, subject, { inputs, outputs, value: value as unknown as Json });
     },
@@ -67,21 +69,24 @@ const developmentKeys = ({ keyFolder }: BuildOptions, { image, payload }: BuildK
 /** All that the signatures depend on, as references to keys; a certificate is a file like a key. */
 function keyReferences(options: BuildOptions, keys: BuildKeys): string[] {
   const { signing } = options.recipe.data;
-  const named = [options.keys?.image, options.keys?.payload];
+  const { image, payload, attestations } = options.keys ?? {};
+  const named = [image, payload, attestations];
   return [
     ...developmentKeys(options, keys),
     named[0]?.reference ?? signing.image.key,
     named[1]?.reference ?? signing.payload.key,
+    attestations?.reference,
     ...named.map((key) => key?.certificate),
     signing.payload.certificate,
   ].filter((each) => each !== undefined);
 }
 
-/** The output with all that is in it. */
-async function filesOf(path: string): Promise<string[]> {
-  const below = await readdir(path, { recursive: true }).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
-    throw error;
-  });
+/** The output with all that is in it, or belongs to it. */
+async function filesOf(path: string, { attestations }: BuildOptions): Promise<string[]> {
+  if (isArchiveName(path)) {
+    const beside = attestations === undefined ? [] : ATTESTATION_FILES;
+    return [path, ...beside.map((file) => attestationPath(path, file))];
+  }
+  const below = await readdir(path, { recursive: true });
   return [path, ...below.map((name) => join(path, name))];
 }

@@ -32,6 +32,7 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
     ...recipe.files.map(({ path }) => join(recipe.directory, path)),
     lockFile(recipe),
     ...guestPaths(guest),
+    guest.crateList,
     join(packageRoot, 'package.json'),
   ]);
   for (const reference of build.keys) {

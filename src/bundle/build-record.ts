@@ -32,6 +32,30 @@ export interface BuildInput {
  */
 export type OriginRuns = readonly (readonly [count: number, source: number])[];
 
+/** A Debian package of a partition. */
+export interface RecordedPackage {
+  readonly name: string;
+  readonly version: string;
+  /** Debian's name, or `all`. */
+  readonly architecture: string;
+  /** SPDX expression, where its copyright file tells. */
+  readonly license?: string;
+  /** `at` of the input that brought it. */
+  readonly input: string;
+}
+
+/** A library in the programs of the guest. */
+export interface RecordedCrate {
+  readonly name: string;
+  readonly version: string;
+  /** SPDX expression. */
+  readonly license?: string;
+  /** SHA-256 of its archive in the registry; none for what is part of microbuild. */
+  readonly sha256?: string;
+  /** `NAME VERSION` of the crates that it uses. */
+  readonly dependencies: readonly string[];
+}
+
 /** One entry of an APK. */
 export interface RecordedEntry {
   readonly name: string;
@@ -65,6 +89,8 @@ export interface BuildRecord {
   /** Seconds since 1970: the one time in the output. */
   readonly sourceDate: number;
   readonly inputs: readonly BuildInput[];
+  /** In the order in which they were merged; absent where there are none. */
+  readonly packages?: readonly RecordedPackage[];
   /** By name, as in the recipe. */
   readonly partitions: Readonly<Record<string, { readonly origins: OriginRuns }>>;
   /** The default payload, and further ones by name. */
@@ -78,7 +104,11 @@ export interface BuildRecord {
     readonly modules: readonly { readonly name: string; readonly sha256: string }[];
   };
   /** Over the names and bytes of the guest's own files. */
-  readonly guest: { readonly sha256: string };
+  readonly guest: {
+    readonly sha256: string;
+    /** Absent where those who built the programs did not tell. */
+    readonly crates?: readonly RecordedCrate[];
+  };
 }
 
 /** Canonical text: fixed key order, two spaces, one newline at the end. */
@@ -119,6 +149,21 @@ const isOrigin: Check = (value) =>
   isCount(value[0]) &&
   Number.isSafeInteger(value[1]) &&
   (value[1] as number) >= -1;
+const isPackage = shape({
+  name: isText,
+  version: isText,
+  architecture: isText,
+  license: optional(isText),
+  input: isText,
+});
+/** Those who build the guest's programs write it as the record has it. */
+export const isRecordedCrate: Check = shape({
+  name: isText,
+  version: isText,
+  license: optional(isText),
+  sha256: optional(isHexDigest),
+  dependencies: listOf(isText),
+});
 const isPayload = shape({ entries: listOf(shape({ name: isText, input: isText })) });
 
 const FIELDS: Readonly<Record<keyof BuildRecord, Check>> = {
@@ -144,6 +189,7 @@ const FIELDS: Readonly<Record<keyof BuildRecord, Check>> = {
       license: optional(isText),
     }),
   ),
+  packages: optional(listOf(isPackage)),
   partitions: recordOf(shape({ origins: listOf(isOrigin) })),
   payload: isPayload,
   payloads: recordOf(isPayload),
@@ -152,7 +198,7 @@ const FIELDS: Readonly<Record<keyof BuildRecord, Check>> = {
     sha256: isHexDigest,
     modules: listOf(shape({ name: isText, sha256: isHexDigest })),
   }),
-  guest: shape({ sha256: isHexDigest }),
+  guest: shape({ sha256: isHexDigest, crates: optional(listOf(isRecordedCrate)) }),
 };
 
 /** @throws {FormatError} naming the field that is not as it must be. */

@@ -171,7 +171,8 @@ function checkMembers({ names, path }: BundleFiles, manifest: Manifest): void {
   );
 }
 
-function openDisk(source: ByteSource): Disk {
+/** @param source Stays the caller's to close. */
+export function openDisk(source: ByteSource): Disk {
   let table: Promise<Gpt> | undefined;
   const read = (): Promise<Gpt> => (table ??= readGpt(source));
   return {

@@ -50,7 +50,7 @@ beforeAll(async () => {
   chmodSync(at('apk.p12'), 0o600);
   writeFileSync(
     at('helper'),
-    `#!/bin/sh\ncat > "$0.in"\nopenssl pkeyutl -sign -inkey ${at('plain.pem')} -in "$0.in" -pkeyopt digest:$2\n`,
+    `#!/bin/sh\ncat > "$0.$$"\nopenssl pkeyutl -sign -inkey ${at('plain.pem')} -in "$0.$$" -pkeyopt digest:$2\n`,
     { mode: 0o755 },
   );
 });
@@ -100,7 +100,7 @@ describe('microbuild image', () => {
       .trim()
       .split('\n')
       .map((line) => (JSON.parse(line) as { purpose: string }).purpose);
-    expect(new Set(purposes)).toEqual(new Set(['vbmeta', 'apk-v3', 'apk-v4']));
+    expect(new Set(purposes)).toEqual(new Set(['vbmeta', 'apk-v3', 'apk-v4', 'dsse']));
     for (const secret of Object.values(secrets)) {
       expect(audit + built.stdout + built.stderr).not.toContain(secret);
     }

@@ -30,6 +30,8 @@ function digests(bundle: string): Record<string, string> {
   return Object.fromEntries(
     readdirSync(bundle, { recursive: true, encoding: 'utf8' })
       .filter((name) => statSync(join(bundle, name)).isFile())
+      // It tells when it was built, and under which number.
+      .filter((name) => name !== 'attestations/provenance.dsse.json')
       .sort()
       .map((name) => [
         name,

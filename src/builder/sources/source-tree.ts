@@ -54,6 +54,8 @@ export type SourceNote =
       readonly conffiles: readonly string[];
       /** Not run. */
       readonly scripts: readonly string[];
+      /** SPDX expression, where the package tells. */
+      readonly license: string | null;
     };
 
 /** What the sources of a recipe need. */

@@ -11,6 +11,7 @@ import { UsageError } from '../../core/errors.ts';
 import { runAction, type InputDigest } from '../../cache/action.ts';
 import { digestFile, type Cache } from '../../cache/store.ts';
 import { decompress, detectCompression } from '../../formats/tar/decompress.ts';
+import { licenseOfCopyright, MAX_COPYRIGHT_SIZE } from '../../formats/tar/deb-copyright.ts';
 import { md5Checker, openDeb, type DebControl } from '../../formats/tar/deb.ts';
 import { indexTar } from '../../formats/tar/tree.ts';
 import {
@@ -91,8 +92,11 @@ export async function unpackTar(cache: Cache, archive: Archive): Promise<Unpacke
   return { entries, path, value: undefined };
 }
 
-/** What is kept of a package's control file. */
-export type PackageFacts = Omit<DebControl, 'md5sums'>;
+/** What is kept of a package's control file, and what its copyright file tells. */
+export type PackageFacts = Omit<DebControl, 'md5sums'> & {
+  /** SPDX expression. */
+  readonly license: string | null;
+};
 
 /**
  * Unpacks a Debian package.
@@ -100,12 +104,43 @@ export type PackageFacts = Omit<DebControl, 'md5sums'>;
  * @throws {FormatError} `bad-checksum` when a file is not as the package's own list of digests says.
  */
 export function unpackDeb(cache: Cache, archive: Archive): Promise<Unpacked<PackageFacts>> {
-  return unpack(cache, archive, 'unpack-deb/1', async (deb) => {
+  return unpack(cache, archive, 'unpack-deb/2', async (deb) => {
     const { control, data } = await openDeb(deb);
     const checker = md5Checker(deb.name, control);
-    const { md5sums: _, ...value } = control;
-    return { source: data, value, onData: checker.onData, check: checker.finish };
+    const copyright = collect(`/usr/share/doc/${control.package}/copyright`, MAX_COPYRIGHT_SIZE);
+    const { md5sums: _, ...facts } = control;
+    const value: { license: string | null } & typeof facts = { ...facts, license: null };
+    return {
+      source: data,
+      value,
+      onData(path, chunk) {
+        checker.onData(path, chunk);
+        copyright.onData(path, chunk);
+      },
+      check(entries) {
+        checker.finish(entries);
+        value.license = licenseOfCopyright(copyright.bytes()) ?? null;
+      },
+    };
   });
+}
+
+/** Keeps the bytes of one file that passes, up to a size. */
+function collect(
+  wanted: string,
+  maxSize: number,
+): { onData(path: string, chunk: Uint8Array | undefined): void; bytes(): Uint8Array } {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  return {
+    onData(path, chunk) {
+      if (path !== wanted || chunk === undefined) return;
+      size += chunk.length;
+      // What is passed may be overwritten later.
+      if (size <= maxSize) chunks.push(chunk.slice());
+    },
+    bytes: () => (size <= maxSize ? new Uint8Array(Buffer.concat(chunks)) : new Uint8Array(0)),
+  };
 }
 
 /** A layer of a container image; the digest is that of what it decompresses to. */

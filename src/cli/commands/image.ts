@@ -46,6 +46,25 @@ const keyOptions = {
     default: false,
     describe: 'Sign manifest.json with the image key, too: manifest.dsse.json',
   },
+  attestations: {
+    type: 'boolean',
+    default: true,
+    describe: 'Write a signed bill of materials and provenance: attestations/',
+  },
+  'attestation-key': {
+    ...text,
+    describe: 'Key of the attestations instead of the image key',
+  },
+  'attestation-key-pass': { ...text, describe: 'Its pass phrase or PIN' },
+  'attestation-cert': {
+    ...text,
+    describe: 'Certificate that tells the public key of --attestation-key',
+  },
+  'builder-id': {
+    ...text,
+    describe:
+      'URI of who builds, for the provenance; default: urn:microbuild:builder:local, of which nothing is known',
+  },
   ...recipeOptions,
   profile: {
     ...recipeOptions.profile,

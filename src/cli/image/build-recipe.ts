@@ -1,6 +1,9 @@
 /** The build behind `microbuild image`, once it is known that there is something to do. */
 
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import type { BuildAttestation } from '../../builder/attest/attest-step.ts';
+import { LOCAL_BUILDER } from '../../builder/attest/provenance.ts';
 import { buildImage, type BuildResult, type BuildStamp } from '../../builder/build.ts';
 import type { ChosenKey } from '../../builder/keys.ts';
 import { isRequired, readLock, whyNotPinned } from '../../builder/lock.ts';
@@ -45,14 +48,19 @@ export async function buildRecipe(
       output: args.optionalText('output') ?? join('out', recipe.data.name),
       packageRoot,
       keyFolder,
-      keys: { image: chosenKey(args, 'image'), payload: chosenKey(args, 'payload') },
+      keys: {
+        image: chosenKey(args, 'image'),
+        payload: chosenKey(args, 'payload'),
+        attestations: chosenKey(args, 'attestation'),
+      },
       openKey: (reference, artefact, access) => session.key(reference, artefact, access),
       review: (subject) => session.review(subject),
       manifestSignature: args.flag('manifest-signature'),
+      attestations: attestationOf(args, context),
       cacheDirectory: defaultCacheDirectory(env),
       sourceDate: sourceDate(env),
       relockMissing: args.flag('relock'),
-      locked: args.optionalFlag('locked') ?? (isCi(env) && !args.flag('relock')),
+      locked: isLocked(args, env),
       offline: args.flag('offline'),
       stamp,
       force: args.flag('force'),
@@ -89,7 +97,7 @@ function withAudit(result: CommandResult, audit: Audit | undefined): CommandResu
   };
 }
 
-function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKey {
+function chosenKey(args: CommandArguments, which: 'image' | 'payload' | 'attestation'): ChosenKey {
   return {
     reference: lastText(args, `${which}-key`),
     certificate: lastText(args, `${which}-cert`),
@@ -97,6 +105,41 @@ function chosenKey(args: CommandArguments, which: 'image' | 'payload'): ChosenKe
     storePassphrase: lastText(args, 'store-pass'),
   };
 }
+
+/** Options that decide the output, beside profiles and variables, which the recipe's own record has. */
+const DECIDING = ['force', 'manifest-signature', 'offline', 'relock'] as const;
+
+/** What the provenance tells of this run. @throws {UsageError} when the builder's id is no URI. */
+function attestationOf(
+  args: CommandArguments,
+  { env }: CommandContext,
+): BuildAttestation | undefined {
+  if (args.optionalFlag('attestations') === false) return undefined;
+  const builderId = args.optionalText('builder-id') ?? LOCAL_BUILDER;
+  if (!/^[a-z][a-z0-9+.-]*:\S+$/i.test(builderId)) {
+    throw new UsageError('usage', `Cannot use --builder-id ${builderId}: it is no URI`, {
+      hint: 'Write one that says who builds, such as https://ci.example.com/builders/1',
+    });
+  }
+  const given = DECIDING.flatMap((name) => {
+    const value = args.any(name);
+    return typeof value === 'boolean' ? [[name, value] as const] : [];
+  });
+  const now = (): Date => new Date();
+  return {
+    now,
+    run: {
+      builderId,
+      options: { ...Object.fromEntries(given), locked: isLocked(args, env) },
+      invocationId: `urn:uuid:${randomUUID()}`,
+      startedOn: now(),
+    },
+  };
+}
+
+/** Whether what is not pinned is refused. */
+const isLocked = (args: CommandArguments, env: NodeJS.ProcessEnv): boolean =>
+  args.optionalFlag('locked') ?? (isCi(env) && !args.flag('relock'));
 
 /** Pipelines say that they are one. */
 const isCi = ({ CI }: NodeJS.ProcessEnv): boolean => !['', '0', 'false'].includes(CI ?? '');

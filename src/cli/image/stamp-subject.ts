@@ -15,6 +15,10 @@ import { packageRoot } from '../package-root.ts';
 const VARIABLES = ['CI', 'HOME', 'MICROBUILD_GUEST', 'MICROBUILD_NATIVE', 'SOURCE_DATE_EPOCH'];
 /** What decides besides the files: all that can be written on the command line, but for how much it prints. */
 const OPTIONS = [
+  'attestation-cert',
+  'attestation-key',
+  'attestations',
+  'builder-id',
   'image-cert',
   'image-key',
   'locked',
@@ -30,6 +34,7 @@ const OPTIONS = [
 /** Signatures for these are more than files: each is logged, reviewed, or unlocked. */
 const UNSTAMPED = [
   'attach',
+  'attestation-key-pass',
   'audit-cache',
   'audit-log',
   'image-key-pass',
