@@ -24,7 +24,7 @@ export async function parseWithYargs(
   version: string,
   invoke: Invoke,
 ): Promise<void> {
-  const parser: Argv = yargs([...argv])
+  const parser: Argv = yargs(withoutNegation(argv, commands))
     .scriptName('microbuild')
     .usage(
       '$0 <command>\n\nOne recipe in; a signed, verified, reproducible, bootable micro-VM bundle out.',
@@ -55,6 +55,31 @@ export async function parseWithYargs(
     parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
   }
   await parser.parseAsync();
+}
+
+/**
+ * The parser takes `--no-X` for the opposite of `--X`, even where an option is called so: such words get a value, which it
+ * then reads as it is written.
+ */
+function withoutNegation(argv: readonly string[], commands: readonly Command[]): string[] {
+  const [name, verb] = wordsOf(argv, commands);
+  const found = commands.find((each) => each.name === name);
+  const command =
+    found !== undefined && 'commands' in found
+      ? found.commands.find((each) => each.name === verb)
+      : found;
+  const words: string[] = [];
+  for (let at = 0; at < argv.length; at += 1) {
+    const word = argv[at] ?? '';
+    if (word === '--') return [...words, ...argv.slice(at)];
+    const isNamed =
+      word.startsWith('--no-') && Object.hasOwn(command?.options ?? {}, word.slice(2));
+    const next = argv[at + 1] ?? '';
+    const hasValue = isNamed && (next === 'true' || next === 'false');
+    words.push(isNamed ? `${word}=${hasValue ? next : 'true'}` : word);
+    if (hasValue) at += 1;
+  }
+  return words;
 }
 
 /** Commands whose first word is the name of a machine, and which of them are meant. */

@@ -105,7 +105,10 @@ describe('a recipe with a kernel of its own', () => {
     ]);
     const run = await sandbox.microbuild(['image', recipe, '-o', join(sandbox.folder, 'none')]);
     expect(run.status).toBe(2);
-    expect(run.stderr).toContain('microbuild.yaml:17:45');
+    const lines = readFileSync(join(recipe, 'microbuild.yaml'), 'utf8').split('\n');
+    const line = lines.findIndex((each) => each.includes('compression: zstd')) + 1;
+    const column = (lines[line - 1] ?? '').indexOf('zstd') + 1;
+    expect(run.stderr).toContain(`microbuild.yaml:${line}:${column}`);
     expect(run.stderr).toContain('Linux 6.10 and later do');
   });
 

@@ -3,6 +3,7 @@ import type { Asking, LockChange } from '../../builder/lock/changes.ts';
 import { checkLock } from '../../builder/lock/check.ts';
 import { presentTools, toolDifferences } from '../../builder/lock/tool-pins.ts';
 import { updateLock } from '../../builder/lock/update.ts';
+import { sizeBound } from '../../cache/prune.ts';
 import { defaultCacheDirectory, openCache } from '../../cache/store.ts';
 import { EnvironmentError, UsageError } from '../../core/errors.ts';
 import { emptyLock, type Lock, type LockedTools } from '../../recipe/lockfile.ts';
@@ -60,7 +61,8 @@ export const lockCommand: CommandDefinition = {
         throw new UsageError('usage', '--check and --update exclude each other');
       return check(recipe, context);
     }
-    const cache = await openCache(defaultCacheDirectory(context.env));
+    const { env } = context;
+    const cache = await openCache(defaultCacheDirectory(env), { bound: sizeBound(env) });
     const update = named === undefined ? [] : named.length === 0 ? ('all' as const) : named;
     const dryRun = args.flag('dry-run');
     const tools = args.flag('pin-tools') ? await findTools(recipe, context) : undefined;
@@ -73,7 +75,7 @@ export const lockCommand: CommandDefinition = {
         note.detail = `${result.changes.length} changes`;
         return result;
       },
-    );
+    ).finally(() => cache.close());
     const would = dryRun ? ' (not written: --dry-run)' : '';
     const head =
       changes.length === 0

@@ -1,6 +1,7 @@
 import { openBlobs } from '../../builder/fetch.ts';
 import { requireLock } from '../../builder/lock.ts';
 import { vendor } from '../../builder/vendor.ts';
+import { sizeBound } from '../../cache/prune.ts';
 import { defaultCacheDirectory, openCache } from '../../cache/store.ts';
 import type { CommandDefinition } from '../command.ts';
 import { loadRecipe, recipeChoices } from '../load-recipe.ts';
@@ -35,7 +36,7 @@ export const vendorCommand: CommandDefinition = {
     const { env, reporter, signal } = context;
     const recipe = await loadRecipe(args.text('recipe'), recipeChoices(args));
     const lock = await requireLock(recipe);
-    const cache = await openCache(defaultCacheDirectory(env));
+    const cache = await openCache(defaultCacheDirectory(env), { bound: sizeBound(env) });
     const offline = args.flag('offline');
     const blobs = openBlobs({ cache, recipe, env, signal, reporter, offline });
     const prune = args.flag('prune');
@@ -43,7 +44,7 @@ export const vendorCommand: CommandDefinition = {
       const made = await vendor(recipe, lock, { blobs, prune, signal });
       note.detail = `${made.added.length} of ${made.blobs.length} copied`;
       return made;
-    });
+    }).finally(() => cache.close());
     const size = result.blobs.reduce((sum, blob) => sum + blob.size, 0);
     const lines = [
       `${result.folder}: ${result.blobs.length} blobs, ${formatSize(size)}, ${result.added.length} new`,
