@@ -10,6 +10,7 @@ import { readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { FilePlace } from '../bundle/files.ts';
+import { imageFolder, parseImageEntry, type ImageEntry } from '../cache/image-entries.ts';
 import type { Cache } from '../cache/store.ts';
 import { FormatError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
@@ -41,21 +42,10 @@ export interface KnownImages {
   ): Promise<void>;
 }
 
-interface Entry {
-  readonly version: 1;
-  readonly path: string;
-  /** Where in that file the disk starts. */
-  readonly start: number;
-  readonly signature: readonly number[];
-  readonly key: string | null;
-  /** Digest of the encoded record, a blob of the store. */
-  readonly record: string;
-}
-
 const MAX_WAIT_MILLISECONDS = 100;
 
 export function openKnownImages(cache: Cache): KnownImages {
-  const folder = join(cache.directory, 'microbuild', 'images');
+  const folder = imageFolder(cache.directory);
   const file = (...parts: readonly string[]): string =>
     join(folder, createHash('sha256').update(parts.join('\0')).digest('hex'));
   const placeOf = async (output: string, name: string): Promise<string> => {
@@ -64,7 +54,7 @@ export function openKnownImages(cache: Cache): KnownImages {
     return file('output', join(parent, basename(path)), name);
   };
   const load = async (path: string, key: string | undefined): Promise<FoundImage | undefined> => {
-    const entry = parseEntry(await readFile(path, 'utf8').catch(() => ''));
+    const entry = parseImageEntry(await readFile(path, 'utf8').catch(() => ''));
     if (entry === undefined) return undefined;
     const now = await signatureOf(entry.path);
     if (now[0] !== 0 || !entry.signature.every((word, index) => word === now[index])) {
@@ -85,7 +75,7 @@ export function openKnownImages(cache: Cache): KnownImages {
       const signature = await settledSignature(place.path);
       if (signature === undefined) return;
       for (const { name, key, record } of images) {
-        const entry: Entry = {
+        const entry: ImageEntry = {
           version: 1,
           path: place.path,
           start: place.offset,
@@ -117,24 +107,6 @@ async function settledSignature(path: string): Promise<Uint32Array | undefined> 
     if (moment > deadline) return undefined;
     await setTimeout(5);
   }
-}
-
-/** Undefined for what is damaged: it costs time, nothing else. */
-function parseEntry(text: string): Entry | undefined {
-  let value: Partial<Entry> | null;
-  try {
-    value = JSON.parse(text) as Partial<Entry> | null;
-  } catch {
-    return undefined;
-  }
-  const isEntry =
-    value?.version === 1 &&
-    typeof value.path === 'string' &&
-    Number.isSafeInteger(value.start) &&
-    Array.isArray(value.signature) &&
-    typeof value.record === 'string' &&
-    /^[0-9a-f]{64}$/.test(value.record);
-  return isEntry ? (value as Entry) : undefined;
 }
 
 function decode(encoded: Uint8Array): ImageRecord | undefined {

@@ -9,6 +9,7 @@ import {
   SIGNATURE_WORDS,
   type FileReader,
 } from '../io/file-signatures.ts';
+import { dropImages, listImages, uselessImages } from './image-entries.ts';
 import { listEntries, type Entry } from './prune.ts';
 import { endQuarantine, listQuarantine, type Finding } from './quarantine.ts';
 import { mnemonicOf, referencesOf } from './references.ts';
@@ -30,6 +31,10 @@ export interface CacheInfo {
   readonly oldestUse: number | undefined;
   /** Outputs that a build knows to be up to date without looking closer. */
   readonly stamps: number;
+  /** Images in bundles from which a build may take what it has in common with them. */
+  readonly images: number;
+  /** Of what is kept beside the store, such as the indexes of packages: in bytes. */
+  readonly besides: number;
   readonly quarantine: readonly Finding[];
 }
 
@@ -62,13 +67,33 @@ export async function cacheInfo(
     steps: Object.fromEntries(Object.entries(steps).sort(([a], [b]) => (a < b ? -1 : 1))),
     oldestUse: used.length === 0 ? undefined : used.reduce((a, b) => Math.min(a, b)),
     stamps: (await readdir(join(directory, 'microbuild', 'stamps')).catch(() => [])).length,
+    images: (await listImages(directory)).length,
+    besides: await sizeBesides(directory),
     quarantine: await listQuarantine(directory),
   };
 }
 
-/** A file of the store that is not what its name says. */
+async function sizeBesides(directory: string): Promise<number> {
+  let bytes = 0;
+  for (const name of BESIDES) {
+    const below = await readdir(join(directory, name), {
+      recursive: true,
+      withFileTypes: true,
+    }).catch(() => []);
+    for (const entry of below) {
+      if (!entry.isFile()) continue;
+      bytes += await stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      );
+    }
+  }
+  return bytes;
+}
+
+/** A file of the store that is not what its name says, or an entry of an image that leads nowhere. */
 export interface Damage {
-  readonly kind: Entry['kind'];
+  readonly kind: Entry['kind'] | 'image';
   readonly key: string;
   readonly problem: string;
 }
@@ -137,13 +162,20 @@ export async function verifyCache(
     if (missing !== undefined)
       await drop(entry, `it names the blob ${missing}, which is not there`);
   }
+  const useless = await uselessImages(directory, (key) => whole.has(key), reader);
+  await dropImages(useless);
+  for (const { key, problem, isDamaged } of useless) {
+    if (isDamaged) damaged.push({ kind: 'image', key, problem });
+  }
   return { blobs: amount(blobs), results: amount(results), damaged };
 }
 
 const ENOENT = 2;
 
-/** The folders of a store that hold what can be made again. Bazel's are the first two. */
-const FOLDERS = ['ac', 'cas', 'microbuild'];
+/** Folders beside the store: the indexes of packages, and what is known of kernels. */
+const BESIDES = ['apt', 'kernel-facts'];
+/** All folders that hold what can be made again. Bazel's are the first two. */
+const FOLDERS = ['ac', 'cas', 'microbuild', ...BESIDES];
 
 /**
  * Removes all that is kept. What is there vanishes at once; a build that is running may fail, the next one does not.

@@ -19,6 +19,7 @@ import {
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
 import { announce } from './announce.ts';
+import { dropImages, uselessImages } from './image-entries.ts';
 import { processMark } from './process-mark.ts';
 import { referencesOf } from './references.ts';
 import { collectTemporaries, openTemporaries } from './temporary.ts';
@@ -121,6 +122,8 @@ export interface Pruned {
   readonly removedBytes: number;
   /** Files and folders that killed processes left. */
   readonly removedTemporaries: number;
+  /** Entries of images that are gone, or are not the same any more. */
+  readonly removedImages: number;
 }
 
 export interface PruneOptions {
@@ -158,21 +161,26 @@ export async function prune(directory: string, options: PruneOptions): Promise<P
     const all = { entries: entries.length, bytes };
     const newest = Date.now() - grace;
     const target = bytes > bound ? Math.floor(bound * LOW_WATER) : bound;
+    const left = new Set(entries.flatMap(({ kind, key }) => (kind === 'cas' ? [key] : [])));
     let removedEntries = 0;
     let removedBytes = 0;
     for (const { entry, used } of order) {
       const isUseless = dangling.has(entry);
       if (!isUseless && (bytes <= target || used > newest)) continue;
       if (!dryRun && !(await removeUnused(entry))) continue;
+      if (entry.kind === 'cas') left.delete(entry.key);
       bytes -= entry.size;
       removedEntries += 1;
       removedBytes += entry.size;
     }
+    const useless = await uselessImages(directory, (key) => left.has(key), reader);
+    const removedImages = useless.length;
     if (!dryRun) {
+      await dropImages(useless);
       await writeFileAtomic(growthPath(directory), growthRecord(bytes), 0o600);
       await removeOldStamps(directory);
     }
-    return { ...all, removedEntries, removedBytes, removedTemporaries };
+    return { ...all, removedEntries, removedBytes, removedTemporaries, removedImages };
   } finally {
     await takeBack();
   }

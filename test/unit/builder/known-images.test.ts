@@ -1,8 +1,17 @@
-import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ImageRecord } from '../../../src/builder/image-record.ts';
 import { openKnownImages, type KnownImages } from '../../../src/builder/known-images.ts';
+import { cacheInfo, clearCache, verifyCache } from '../../../src/cache/inventory.ts';
+import { prune } from '../../../src/cache/prune.ts';
 import { openCache, type Cache } from '../../../src/cache/store.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
@@ -82,5 +91,68 @@ describe('images of earlier builds', () => {
     };
     rmSync(join(cache.directory, 'cas', digest.slice(0, 2), digest));
     expect(await find(KEY, 'out')).toBeUndefined();
+  });
+});
+
+describe('the commands of the cache know images', () => {
+  const kept = (): string[] => readdirSync(join(cache.directory, 'microbuild', 'images'));
+  const recordPath = (): string => {
+    const text = readFileSync(
+      join(cache.directory, 'microbuild', 'images', kept()[0] ?? ''),
+      'utf8',
+    );
+    const { record: digest } = JSON.parse(text) as { record: string };
+    return join(cache.directory, 'cas', digest.slice(0, 2), digest);
+  };
+
+  test('which stay as long as they are what they were', async () => {
+    expect(await cacheInfo(cache.directory)).toMatchObject({ images: 2 });
+    expect(await prune(cache.directory, { bound: 2 ** 30 })).toMatchObject({ removedImages: 0 });
+    expect((await verifyCache(cache.directory)).damaged).toEqual([]);
+    expect(await find(KEY, 'out')).toBeDefined();
+  });
+
+  test('and go when the bundle is gone: that is no damage', async () => {
+    rmSync(disk);
+    const dry = await prune(cache.directory, { bound: 2 ** 30, dryRun: true });
+    expect([dry?.removedImages, kept().length]).toEqual([2, 2]);
+    expect((await verifyCache(cache.directory)).damaged).toEqual([]);
+    expect(kept()).toEqual([]);
+  });
+
+  test('and go with their record', async () => {
+    expect(await prune(cache.directory, { bound: 0, grace: -1000 })).toMatchObject({
+      removedEntries: 1,
+      removedImages: 2,
+    });
+    expect(kept()).toEqual([]);
+  });
+
+  test.each<[string, () => void, RegExp]>([
+    ['is damaged', () => writeFileSync(recordPath(), 'x'), /names the blob [0-9a-f]{64}/],
+    [
+      'is no entry',
+      () => {
+        for (const name of kept()) {
+          writeFileSync(join(cache.directory, 'microbuild', 'images', name), '{}');
+        }
+      },
+      /no entry of an image/,
+    ],
+  ])('and are told of when what is kept %s', async (_, change, problem) => {
+    change();
+    const { damaged } = await verifyCache(cache.directory);
+    const found = damaged.filter(({ kind }) => kind === 'image');
+    expect(found).toHaveLength(2);
+    expect(found[0]?.problem).toMatch(problem);
+    expect((await verifyCache(cache.directory)).damaged).toEqual([]);
+  });
+
+  test('and what is beside the store is counted, and goes with it', async () => {
+    mkdirSync(join(cache.directory, 'apt/amd64-plain/lists'), { recursive: true });
+    writeFileSync(join(cache.directory, 'apt/amd64-plain/lists/Packages'), Buffer.alloc(5000));
+    expect(await cacheInfo(cache.directory)).toMatchObject({ besides: 5000 });
+    await clearCache(cache.directory);
+    expect(await cacheInfo(cache.directory)).toMatchObject({ besides: 0, images: 0 });
   });
 });

@@ -22,6 +22,12 @@ export const cacheInfoCommand: CommandDefinition = {
       `  ${formatSize(bytes)} of at most ${formatSize(bound)}`,
       `  ${info.blobs.entries} blobs, ${info.results.entries} results`,
       ...Object.entries(info.steps).map(([step, count]) => `    ${printable(step)}  ${count}`),
+      ...(info.images === 0 ? [] : [`  ${info.images} images of bundles to take equal parts from`]),
+      ...(info.besides === 0
+        ? []
+        : [
+            `  ${formatSize(info.besides)} beside that: indexes of packages; cache clear removes them`,
+          ]),
       ...(oldest === undefined ? [] : [`  not used since ${oldest}: the oldest`]),
       ...info.quarantine.map(
         ({ mnemonic, key }) =>
