@@ -15,7 +15,12 @@ import { pinsOf, requireLock, type NamedPin } from './lock.ts';
 import { checkPins, presentTools } from './lock/tool-pins.ts';
 import { updateLock } from './lock/update.ts';
 import type { AptContext } from './sources/apt.ts';
-import { kernelFromDeb, kernelFromFile, type KernelSource } from './steps/kernel-source.ts';
+import {
+  kernelFromDeb,
+  kernelFromFile,
+  type KernelFileReaders,
+  type KernelSource,
+} from './steps/kernel-source.ts';
 
 /** A package that the lock pins, and where it is. */
 interface PinnedDeb {
@@ -28,7 +33,9 @@ export interface BuildInputs {
   pinned(name: string): Promise<PinnedDeb>;
   /** The lock in effect: it changes when what it pins is gone and pinned anew. */
   lock(): Lock;
-  kernel(): Promise<{ readonly source: KernelSource; readonly detail: string }>;
+  kernel(
+    readers?: KernelFileReaders,
+  ): Promise<{ readonly source: KernelSource; readonly detail: string }>;
 }
 
 export interface BuildInputOptions extends AptContext {
@@ -92,12 +99,13 @@ export async function openBuildInputs(
     blobs,
     pinned,
     lock: () => lock,
-    async kernel() {
+    async kernel(readers) {
       const named = kernelSourceOf(recipe.data);
       if ('file' in named) {
         const modules = named.modules && inputPath(recipe, named.modules);
         const path = inputPath(recipe, named.file);
-        return { source: await kernelFromFile(recipe, { path, modules }), detail: named.file };
+        const source = await kernelFromFile(recipe, { path, modules }, readers);
+        return { source, detail: named.file };
       }
       const { deb, path } = await pinned(named.deb);
       return {

@@ -234,11 +234,14 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   return { manifest: last, os, attested };
 }
 
-function kernelStep(graph: Graph, { options: { recipe }, inputs, cache }: BuildContext) {
+function kernelStep(graph: Graph, context: BuildContext) {
+  const { inputs, cache, reader, library } = context;
+  const { recipe } = context.options;
+  const scan = library && createNativeScanner(library);
   return graph.step(
     { name: 'kernel', title: 'Kernel and modules', needs: [] },
     async (_, { note, signal }) => {
-      const { source, detail } = await inputs.kernel();
+      const { source, detail } = await inputs.kernel({ reader, scan });
       const files = await kernelFiles(recipe, source, cache, signal);
       checkKernelMounts(recipe, files);
       note.cached = files.cached;

@@ -1,10 +1,16 @@
 /** Where a kernel comes from: a Debian package, or a file of the recipe with a folder of modules. */
 
 import { createHash } from 'node:crypto';
-import { sha256, toHex } from '../../core/digest.ts';
+import { equalBytes, sha256, toHex } from '../../core/digest.ts';
 import { RecipeError } from '../../core/errors.ts';
-import { openFileSource } from '../../io/byte-source.ts';
-import { readDiskTree } from '../../io/disk-tree.ts';
+import { openFileSource, streamOf, type ByteSource } from '../../io/byte-source.ts';
+import { readDiskTree, type DiskScanner } from '../../io/disk-tree.ts';
+import {
+  checkSignature,
+  DIGEST_BYTES,
+  plainFileReader,
+  type FileReader,
+} from '../../io/file-signatures.ts';
 import { walk, type Directory, type FileContent, type Inode } from '../../io/file-tree.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
@@ -67,6 +73,12 @@ export function kernelFromDeb(
   };
 }
 
+/** How files of this machine are found and digested; default: by this thread. */
+export interface KernelFileReaders {
+  readonly scan?: DiskScanner | undefined;
+  readonly reader?: FileReader | undefined;
+}
+
 /**
  * @param path Of the kernel: vmlinux, bzImage or boot.img, packed or not.
  * @param modules A folder of modules; the kernel has everything built in without it.
@@ -74,20 +86,52 @@ export function kernelFromDeb(
 export async function kernelFromFile(
   recipe: Recipe,
   { path, modules }: { readonly path: string; readonly modules: string | undefined },
+  { scan, reader = plainFileReader }: KernelFileReaders = {},
 ): Promise<KernelSource> {
   const at: RecipePath = ['kernel', 'source', 'file'];
-  const image = await readFile(recipe, at, path);
-  const library = modules === undefined ? undefined : await readDiskTree(modules, 0);
-  const digest = createHash('sha256').update(sha256(image));
-  if (library !== undefined) digest.update(await treeDigest(library));
+  const imageDigest = await digestImage(recipe, at, path, reader);
+  const library = modules === undefined ? undefined : await readDiskTree(modules, 0, scan);
+  const digest = createHash('sha256').update(imageDigest);
+  if (library !== undefined) digest.update(await treeDigest(library, reader));
   return {
     digest: digest.digest('hex'),
     at,
-    open: () => Promise.resolve({ image, name: path, library, config: undefined }),
+    async open() {
+      // Kernels are large, and what was made of this one is in the cache mostly.
+      const image = await withImage(recipe, at, path, (source) => source.read(0, source.size));
+      if (!equalBytes(sha256(image), imageDigest)) {
+        throw new RecipeError([recipe.diagnosticAt(at, `${path} changed while it was read`)]);
+      }
+      return { image, name: path, library, config: undefined };
+    },
   };
 }
 
-async function readFile(recipe: Recipe, at: RecipePath, path: string): Promise<Uint8Array> {
+/** SHA-256 of the kernel's bytes: of a sparse image, of those that it stands for. */
+async function digestImage(
+  recipe: Recipe,
+  at: RecipePath,
+  path: string,
+  reader: FileReader,
+): Promise<Uint8Array> {
+  return withImage(recipe, at, path, async (source) => {
+    if (source.file !== undefined) {
+      const { digests, signatures } = await reader.digests([path]);
+      checkSignature(signatures, 0, path);
+      return digests;
+    }
+    const hash = createHash('sha256');
+    for await (const chunk of streamOf(source)) hash.update(chunk);
+    return new Uint8Array(hash.digest());
+  });
+}
+
+async function withImage<T>(
+  recipe: Recipe,
+  at: RecipePath,
+  path: string,
+  use: (source: ByteSource) => Promise<T>,
+): Promise<T> {
   const file = await openFileSource(path);
   try {
     const source = (await isSparse(file)) ? sparseSource(file, await readSparse(file)) : file;
@@ -96,24 +140,23 @@ async function readFile(recipe: Recipe, at: RecipePath, path: string): Promise<U
         recipe.diagnosticAt(at, `The kernel has ${source.size} bytes, over ${MAX_FILE_SIZE}`),
       ]);
     }
-    return await source.read(0, source.size);
+    return await use(source);
   } finally {
     await file.close();
   }
 }
 
-/** A digest over the paths and contents of all files. */
-async function treeDigest(root: Directory): Promise<Uint8Array> {
-  const files: { path: string; content: FileContent }[] = [];
-  walk(root, (path, inode) => {
-    if (inode.kind === 'file') files.push({ path, content: inode.content });
+/** A digest over the paths and contents of all files, which are on disk. */
+async function treeDigest(root: Directory, reader: FileReader): Promise<Uint8Array> {
+  const files: { readonly name: string; readonly path: string }[] = [];
+  walk(root, (name, inode) => {
+    if (inode.kind === 'file') files.push({ name, path: inode.content.file?.path ?? '' });
   });
-  const lines: string[] = [];
-  for (const { path, content } of files) {
-    const digest = createHash('sha256');
-    for await (const chunk of content.stream()) digest.update(chunk);
-    lines.push(`${digest.digest('hex')}  ${path}\n`);
-  }
+  const { digests, signatures } = await reader.digests(files.map(({ path }) => path));
+  const lines = files.map(({ name, path }, index) => {
+    checkSignature(signatures, index, path);
+    return `${toHex(digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES))}  ${name}\n`;
+  });
   return Buffer.from(toHex(sha256(Buffer.from(lines.join('')))));
 }
 
