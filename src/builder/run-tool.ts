@@ -1,7 +1,8 @@
 /** Runs an external program to its end: no shell, bounded output, an error that shows what it said. */
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { EnvironmentError, ToolError } from '../core/errors.ts';
+import { atAbruptEnd } from '../io/abrupt-end.ts';
 
 export interface RunToolOptions {
   readonly cwd?: string;
@@ -17,35 +18,72 @@ const STDERR_TAIL = 4000;
 /** More output than any program we call prints. */
 const MAX_STDOUT = 64 << 20;
 
+/** What a program that is told to end has left to do so, in milliseconds. */
+const GRACE = 2000;
+
+/** Ends a program and all that it started, unless that made groups of its own. */
+function endGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nothing of it runs any more.
+  }
+}
+
 /**
+ * When `signal` aborts, the program and what it started are ended: they are told to, and killed two seconds later.
+ *
  * @returns what the program wrote to standard output.
  * @throws {ToolError} when it exits with another code than 0.
  * @throws {EnvironmentError} when there is no such program.
+ * @throws the reason of `signal` once it aborted and the program is gone.
  */
 export function runTool(
   program: string,
   args: readonly string[],
   options: RunToolOptions,
 ): Promise<string> {
+  const { signal: abort } = options;
   return new Promise((resolve, reject) => {
+    if (abort?.aborted === true) return reject(abort.reason as Error);
     const child = spawn(program, args, {
       env: options.env,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own, so that what it starts can be ended with it.
+      detached: true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
+    const release = atAbruptEnd(() => endGroup(child, 'SIGKILL'));
+    let killing: NodeJS.Timeout | undefined;
+    const end = (): void => {
+      endGroup(child, 'SIGTERM');
+      killing ??= setTimeout(() => {
+        endGroup(child, 'SIGKILL');
+        // Whoever still holds the pipes has left the group: nobody waits for it.
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, GRACE);
+    };
+    abort?.addEventListener('abort', end, { once: true });
+    const settle = (): void => {
+      clearTimeout(killing);
+      release();
+      abort?.removeEventListener('abort', end);
+    };
     const stdout: Buffer[] = [];
     let stdoutSize = 0;
     let stderrTail = '';
     child.stdout.on('data', (chunk: Buffer) => {
       stdoutSize += chunk.length;
-      if (stdoutSize > MAX_STDOUT) child.kill();
+      if (stdoutSize > MAX_STDOUT) end();
       else stdout.push(chunk);
     });
     child.stderr.on('data', (chunk: Buffer) => {
       stderrTail = (stderrTail + chunk.toString('utf8')).slice(-STDERR_TAIL);
     });
     child.on('error', (cause: NodeJS.ErrnoException) => {
+      settle();
       if (cause.code !== 'ENOENT') return reject(cause);
       return reject(
         new EnvironmentError(program, `Cannot run ${program}: it is not installed`, {
@@ -55,6 +93,12 @@ export function runTool(
       );
     });
     child.on('close', (exitCode, signal) => {
+      settle();
+      if (abort?.aborted === true) {
+        // What it started may have closed its pipes and work on.
+        endGroup(child, 'SIGKILL');
+        return reject(abort.reason as Error);
+      }
       if (exitCode === 0 && stdoutSize <= MAX_STDOUT) {
         return resolve(Buffer.concat(stdout).toString('utf8'));
       }

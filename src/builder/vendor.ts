@@ -6,11 +6,11 @@
  */
 
 import { constants } from 'node:fs';
-import { copyFile, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { randomBytes } from 'node:crypto';
+import { copyFile, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestFile } from '../cache/store.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import { inTheMaking } from '../io/in-the-making.ts';
 import { makeFolder } from '../io/make-folder.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -82,11 +82,15 @@ async function writeList(path: string, blobs: readonly VendoredBlob[]): Promise<
 
 /** A copy that shares its blocks where the file system can, and appears whole or not at all. */
 async function copyAtomic(from: string, to: string): Promise<void> {
-  const temporary = `${to}.new-${randomBytes(6).toString('hex')}`;
+  const temporary = await inTheMaking(to);
   try {
-    await copyFile(from, temporary, constants.COPYFILE_FICLONE);
-    await rename(temporary, to);
-  } finally {
-    await rm(temporary, { force: true });
+    await copyFile(from, temporary.path, constants.COPYFILE_FICLONE);
+    const handle = await open(temporary.path, 'r');
+    await handle.sync().finally(() => handle.close());
+    await rename(temporary.path, to);
+    temporary.release();
+  } catch (error) {
+    await temporary.discard();
+    throw error;
   }
 }

@@ -1,14 +1,16 @@
 /** Writes a bundle that appears whole or not at all: a folder, or one file whose name ends in `.mbundle`. */
 
+import { rmSync } from 'node:fs';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import { isAligned, layoutAligned } from '../formats/tar/aligned.ts';
+import { atAbruptEnd } from '../io/abrupt-end.ts';
 import { writeDirectoryAtomic } from '../io/atomic-output.ts';
 import { openFileSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink, type ImageSink } from '../io/image-sink.ts';
-import { makeFolder } from '../io/make-folder.ts';
+import { makeFolderForNow } from '../io/make-folder.ts';
 import { replaceFiles } from '../io/replace-files.ts';
 import { isArchiveName, openBundleFiles, type BundleFiles } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
@@ -77,11 +79,12 @@ export async function writeBundle<T>(
 ): Promise<T> {
   await checkBundleOutput(path);
   if (!isArchiveName(path)) return writeDirectoryAtomic(path, fill);
-  await makeFolder(dirname(path));
-  return replaceFiles([path], async ([temporary = '']) => {
+  const parents = await makeFolderForNow(dirname(path));
+  const packed = replaceFiles([path], async ([temporary = '']) => {
     const folder = `${temporary}.files`;
-    await mkdir(folder);
+    const release = atAbruptEnd(() => rmSync(folder, { recursive: true, force: true }));
     try {
+      await mkdir(folder);
       const result = await fill(folder);
       const files = await openBundleFiles(folder);
       const sink = await createFileSink(temporary);
@@ -93,6 +96,17 @@ export async function writeBundle<T>(
       return result;
     } finally {
       await rm(folder, { recursive: true, force: true });
+      release();
     }
   });
+  return packed.then(
+    (result) => {
+      parents.keep();
+      return result;
+    },
+    async (error: unknown) => {
+      await parents.discard();
+      throw error;
+    },
+  );
 }

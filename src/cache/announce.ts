@@ -4,9 +4,11 @@
  * Not a lock: whoever finds the announcer dead goes on, and two that do the same harm nobody but the clock.
  */
 
+import { readFileSync, rmSync } from 'node:fs';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { stateOfProcess } from './process-mark.ts';
+import { atAbruptEnd } from '../io/abrupt-end.ts';
+import { stateOfProcess } from '../io/process-mark.ts';
 
 const POLL_MILLISECONDS = 20;
 
@@ -28,8 +30,12 @@ export async function announce(
   temporary: string,
   mark: string,
 ): Promise<(() => Promise<void>) | undefined> {
+  const release = atAbruptEnd(() => {
+    if (readFileSync(file, 'latin1') === mark) rmSync(file, { force: true });
+  });
   const takeBack = async (): Promise<void> => {
     if ((await readFile(file, 'latin1').catch(() => '')) === mark) await rm(file, { force: true });
+    release();
   };
   // A link appears with its content, so that nobody reads half of it.
   await writeFile(temporary, mark, { mode: 0o600 });
@@ -41,7 +47,10 @@ export async function announce(
   } finally {
     await rm(temporary, { force: true });
   }
-  if ((await announcer(file)) !== undefined) return undefined;
+  if ((await announcer(file)) !== undefined) {
+    release();
+    return undefined;
+  }
   await writeFile(temporary, mark, { mode: 0o600 });
   await rename(temporary, file);
   return takeBack;

@@ -20,7 +20,7 @@ import {
 import { makeFolder } from '../io/make-folder.ts';
 import { announce } from './announce.ts';
 import { dropImages, uselessImages } from './image-entries.ts';
-import { processMark } from './process-mark.ts';
+import { processMark } from '../io/process-mark.ts';
 import { referencesOf } from './references.ts';
 import { collectTemporaries, openTemporaries } from './temporary.ts';
 

@@ -22,7 +22,7 @@ import {
 import { makeFolder } from '../io/make-folder.ts';
 import { announce, waitForOthers } from './announce.ts';
 import type { Audit } from './audit.ts';
-import { bootId, processMark } from './process-mark.ts';
+import { bootId, processMark } from '../io/process-mark.ts';
 import { pruneWhenFull } from './prune.ts';
 import { isQuarantined } from './quarantine.ts';
 import { openStatDigests, type StatDigests } from './stat-digests.ts';

@@ -1,9 +1,11 @@
 /** The folder of things in the making: each is named after the process that makes it, so that what a killed one left can go. */
 
 import { randomBytes } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { processMark, stateOfProcess } from './process-mark.ts';
+import { atAbruptEnd } from '../io/abrupt-end.ts';
+import { processMark, stateOfProcess } from '../io/process-mark.ts';
 
 /** What nobody can be asked about is left for so long. */
 const FOREIGN_MILLISECONDS = 24 * 60 * 60 * 1000;
@@ -23,7 +25,9 @@ export function openTemporaries(directory: string): Temporaries {
   let mark: Promise<string> | undefined;
   const begin = async (): Promise<string> => {
     await collectTemporaries(directory);
-    return processMark();
+    const own = await processMark();
+    atAbruptEnd(() => removeOwn(directory, own));
+    return own;
   };
   const path = async (): Promise<string> => {
     mark ??= begin();
@@ -37,6 +41,14 @@ export function openTemporaries(directory: string): Temporaries {
       return name;
     },
   };
+}
+
+function removeOwn(directory: string, mark: string): void {
+  for (const name of readdirSync(directory)) {
+    if (NAME.exec(name)?.[1] === mark) {
+      rmSync(join(directory, name), { recursive: true, force: true });
+    }
+  }
 }
 
 /**

@@ -6,6 +6,7 @@
 import type { Options, PositionalOptions } from 'yargs';
 import type { Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
+import { exitCodeOfInterruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
 import { readPlainly } from './plain-arguments.ts';
 import { openProgress, type ProgressMode } from './render/progress.ts';
@@ -203,7 +204,7 @@ async function runCommand(
   } catch (error) {
     await progress.close();
     const exitCode = world.signal.aborted
-      ? EXIT.interrupted
+      ? exitCodeOfInterruption(world.signal)
       : exitCodeOf(error, command.verifying === true);
     if (world.signal.aborted) terminal.err('interrupted: nothing was left half-written');
     else terminal.err(renderError(error, terminal, verbose));

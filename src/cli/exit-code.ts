@@ -24,9 +24,14 @@ export const EXIT = {
   runner: 125,
   /** `run`: the guest refused the payload. */
   refused: 126,
+  /** By SIGHUP: its terminal is gone. This one and the others as a shell reports signals. */
+  hungUp: 129,
+  /** By SIGINT, as Ctrl-C sends it. */
   interrupted: 130,
   /** Nobody reads stdout any more; as a shell reports SIGPIPE. */
   brokenPipe: 141,
+  /** By SIGTERM, as pipelines send it. */
+  terminated: 143,
 } as const;
 
 /**

@@ -50,8 +50,13 @@ export const exitPages: Readonly<Record<keyof typeof EXIT, ErrorPage>> = {
     'The message names the broken link',
     'microbuild run out/hello',
   ),
+  hungUp: page(
+    'Its terminal was closed (SIGHUP); nothing is left half-written.',
+    'Run it again, behind nohup or in a session of its own where it must live on',
+    'nohup microbuild image recipes/hello',
+  ),
   interrupted: page(
-    'It was interrupted, by Ctrl-C or a signal; nothing is left half-written.',
+    'It was interrupted by Ctrl-C (SIGINT); nothing is left half-written.',
     'Run it again',
     'microbuild image recipes/hello',
   ),
@@ -59,5 +64,10 @@ export const exitPages: Readonly<Record<keyof typeof EXIT, ErrorPage>> = {
     'Whoever read the results has left.',
     'Nothing, where that was meant',
     'microbuild inspect os.img | head',
+  ),
+  terminated: page(
+    'It was told to end (SIGTERM), as pipelines do at their time limit; nothing is left half-written.',
+    'Raise the time limit, and run it again: what was done is in the cache',
+    'microbuild image recipes/hello',
   ),
 };

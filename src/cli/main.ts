@@ -1,8 +1,11 @@
 /** The command line: which commands there are, Ctrl-C, and the exit code. */
 
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { cleanUpAbruptly } from '../io/abrupt-end.ts';
 import { runCommandLine } from './command.ts';
 import { loadCommands } from './commands.ts';
+import { Interruption } from './interruption.ts';
 import { packageRoot } from './package-root.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -11,13 +14,36 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(`${packageRoot}/package.json`, 'utf8')) as {
     version: string;
   };
-  const interruption = new AbortController();
-  const interrupt = (): void => interruption.abort();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupt);
   return runCommandLine(argv, await loadCommands(argv), {
     terminal: openTerminal(process.env),
     env: process.env,
-    signal: interruption.signal,
+    signal: interruptions(),
     version,
   });
+}
+
+/** How long what is under way has to end in order, in milliseconds. */
+const PATIENCE = 3000;
+
+/**
+ * The first Ctrl-C, SIGTERM or SIGHUP asks what is under way to end in order. A second one, or three seconds, end it at once; that
+ * leaves nothing half-written either.
+ *
+ * @returns is aborted with an `Interruption`.
+ */
+function interruptions(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    const exitCode = 128 + constants.signals[signal];
+    const endNow = (): never => {
+      cleanUpAbruptly();
+      process.exit(exitCode);
+    };
+    process.on(signal, () => {
+      if (controller.signal.aborted) endNow();
+      controller.abort(new Interruption(exitCode));
+      setTimeout(endNow, PATIENCE).unref();
+    });
+  }
+  return controller.signal;
 }

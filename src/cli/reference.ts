@@ -75,7 +75,7 @@ const EXIT_CODES = `## Exit codes
 | 4 | the environment lacks something: the message says what and how to get it |
 | 5 | \`--attach\`: signatures are still needed; the folder holds what is to be signed next |
 | 70 | a bug in microbuild |
-| 130 | interrupted; nothing is left half-written |
+| 129, 130, 143 | ended by SIGHUP, SIGINT (Ctrl-C) or SIGTERM; nothing is left half-written. A second signal ends it at once, and leaves nothing either |
 | 141 | whoever read the results has left, as head(1) does |
 
 \`run\` returns the payload's own exit code; 124 when \`--timeout\` ran out, 125 when the VM died without a result, 126 when the guest refused to run.`;

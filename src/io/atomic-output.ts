@@ -5,15 +5,13 @@
  * leaves the old or the new output, never a mixture.
  */
 
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { makeFolder } from './make-folder.ts';
+import { chmod, mkdir, open, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { inTheMaking } from './in-the-making.ts';
+import { makeFolderForNow } from './make-folder.ts';
 
-const temporaryName = (path: string, kind: string): string =>
-  join(dirname(path), `.${basename(path)}.${kind}-${randomBytes(6).toString('hex')}`);
-
-async function syncPath(path: string): Promise<void> {
+/** Flushes a folder (or a file) to the device: what was renamed in it is there after a power loss, too. */
+export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
@@ -60,14 +58,17 @@ export async function writeFileSynced(path: string, data: FileData, mode = 0o644
 export async function writeFileAtomic(name: string, data: FileData, mode = 0o644): Promise<void> {
   if (await isStream(name)) return writeFile(name, data, { flag: 'a' });
   const path = await targetOf(name);
-  await makeFolder(dirname(path));
-  const temporary = temporaryName(path, 'new');
+  const parents = await makeFolderForNow(dirname(path));
+  const temporary = await inTheMaking(path);
   try {
-    await writeFileSynced(temporary, data, mode);
-    await rename(temporary, path);
+    await writeFileSynced(temporary.path, data, mode);
+    await rename(temporary.path, path);
+    temporary.release();
+    parents.keep();
     await syncPath(dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true });
+    await temporary.discard();
+    await parents.discard();
     throw error;
   }
 }
@@ -82,30 +83,34 @@ export async function writeDirectoryAtomic<T>(
   path: string,
   fill: (temporary: string) => Promise<T>,
 ): Promise<T> {
-  await makeFolder(dirname(path));
-  const temporary = temporaryName(path, 'new');
-  await mkdir(temporary, { mode: 0o755 });
+  const parents = await makeFolderForNow(dirname(path));
+  const temporary = await inTheMaking(path);
   try {
-    await chmod(temporary, 0o755);
-    const result = await fill(temporary);
-    await syncPath(temporary);
+    await mkdir(temporary.path, { mode: 0o755 });
+    await chmod(temporary.path, 0o755);
+    const result = await fill(temporary.path);
+    await syncPath(temporary.path);
     if (await exists(path)) {
-      const old = temporaryName(path, 'old');
-      await rename(path, old);
+      const old = await inTheMaking(path, 'old');
+      await rename(path, old.path);
       try {
-        await rename(temporary, path);
+        await rename(temporary.path, path);
       } catch (error) {
-        await rename(old, path);
+        await rename(old.path, path);
         throw error;
       }
-      await rm(old, { recursive: true, force: true });
+      await syncPath(dirname(path));
+      await old.discard();
     } else {
-      await rename(temporary, path);
+      await rename(temporary.path, path);
     }
+    temporary.release();
+    parents.keep();
     await syncPath(dirname(path));
     return result;
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await temporary.discard();
+    await parents.discard();
     throw error;
   }
 }

@@ -1,7 +1,9 @@
 /** Making folders, as `mkdir -p`. */
 
-import { mkdir, stat } from 'node:fs/promises';
+import { rmdirSync } from 'node:fs';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { atAbruptEnd } from './abrupt-end.ts';
 
 /**
  * Makes a folder and those above it; one that is there is left as it is.
@@ -29,4 +31,36 @@ async function makeOne(path: string, mode: number): Promise<void> {
     const found = await stat(path).catch(() => undefined);
     if (found?.isDirectory() !== true) throw error;
   }
+}
+
+/** Folders that were made on the way to an output. */
+export interface MadeFolders {
+  /** Says that there is something in them that stays. */
+  keep(): void;
+  /** Removes those that are still empty. */
+  discard(): Promise<void>;
+}
+
+/** Makes a folder and those above it so that they can be taken back when nothing comes into them. */
+export async function makeFolderForNow(path: string): Promise<MadeFolders> {
+  const made: string[] = [];
+  for (let at = path; (await stat(at).catch(() => undefined)) === undefined; at = dirname(at)) {
+    made.push(at);
+    if (dirname(at) === at) break;
+  }
+  await makeFolder(path);
+  const keep = atAbruptEnd(() => {
+    for (const folder of made) rmdirSync(folder);
+  });
+  return {
+    keep,
+    async discard() {
+      keep();
+      try {
+        for (const folder of made) await rmdir(folder);
+      } catch {
+        // Others have put something there.
+      }
+    },
+  };
 }

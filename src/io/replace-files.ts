@@ -1,9 +1,10 @@
 /** Large outputs that appear whole or not at all: written beside their final names, then renamed. */
 
-import { randomBytes } from 'node:crypto';
-import { lstat, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { lstat, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UsageError } from '../core/errors.ts';
+import { syncPath } from './atomic-output.ts';
+import { inTheMaking } from './in-the-making.ts';
 
 /**
  * Writes new files and puts them in the places of `paths`.
@@ -22,14 +23,19 @@ export async function replaceFiles<T>(
       throw new UsageError('output', `Cannot write ${path}: what is there is not a file`);
     }
   }
-  const suffix = randomBytes(6).toString('hex');
-  const temporaries = paths.map((path) => join(dirname(path), `.${basename(path)}.new-${suffix}`));
+  const made = await Promise.all(paths.map((path) => inTheMaking(path)));
   try {
-    const result = await fill(temporaries);
-    for (const [index, path] of paths.entries()) await rename(temporaries[index] ?? '', path);
+    const result = await fill(made.map(({ path }) => path));
+    for (const [index, path] of paths.entries()) {
+      const temporary = made[index];
+      if (temporary === undefined) continue;
+      await rename(temporary.path, path);
+      temporary.release();
+    }
+    for (const folder of new Set(paths.map((path) => dirname(path)))) await syncPath(folder);
     return result;
   } catch (error) {
-    await Promise.all(temporaries.map((path) => rm(path, { force: true })));
+    for (const temporary of made) await temporary.discard();
     throw error;
   }
 }

@@ -6,10 +6,11 @@
  */
 
 import { constants } from 'node:fs';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
+import { inTheMaking } from '../io/in-the-making.ts';
 import { openProbeCache, remembered } from './probe-cache.ts';
 import { FIRST_DESCRIPTOR, findProgram, readTail, startChild } from './child.ts';
 import type { VmFile } from './vm-options.ts';
@@ -161,11 +162,13 @@ export async function runKernelProbe(
 const BARE = ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'];
 
 async function inScratch<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'microbuild-probe-'));
+  const scratch = await inTheMaking(join(tmpdir(), 'microbuild-probe'));
+  const folder = scratch.path;
   try {
+    await mkdir(folder, { mode: 0o700 });
     return await work(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await scratch.discard();
   }
 }
 

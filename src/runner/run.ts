@@ -6,9 +6,12 @@
  * their own ids and the sockets removed.
  */
 
+import { readdirSync, rmSync } from 'node:fs';
 import { open, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Reporter, silentReporter } from '../core/events.ts';
+import { atAbruptEnd } from '../io/abrupt-end.ts';
 import { type ExitStatus, type OwnedChild, readHead, readTail, startChild } from './child.ts';
 import { type ConsolePort, followConsoleFile, openConsolePort } from './console-port.ts';
 import { ConsoleLog, sanitize } from './console.ts';
@@ -26,6 +29,14 @@ import { type MonitorPlan, type VmOptions, runFiles } from './vm-options.ts';
 import { connectVsock, startVsockBackend } from './vsock.ts';
 
 const TERMINATE_MILLISECONDS = 2000;
+/** At once; the processes are ended by their owner. */
+function removeSockets(runDir: string, configFile: string): void {
+  rmSync(configFile, { force: true });
+  for (const entry of readdirSync(runDir, { withFileTypes: true })) {
+    if (entry.isSocket()) rmSync(join(runDir, entry.name));
+  }
+}
+
 /** A guest that panicked gets this long to say why, where the monitor does not end by itself. */
 const PANIC_MILLISECONDS = 1000;
 /** Longer than a monitor takes from closing its devices to its end. */
@@ -60,6 +71,7 @@ export class Run {
   #ended: EndedBy | undefined;
   #shutdown: string | undefined;
   #cleaned: Promise<void> | undefined;
+  readonly #release: () => void;
   #verdict: Promise<Verdict> | undefined;
   /** Records are written one after the other, so that the last one stays. */
   #written: Promise<void> = Promise.resolve();
@@ -79,6 +91,7 @@ export class Run {
     this.#reporter = context.reporter ?? silentReporter;
     this.#timeouts = context.timeouts ?? {};
     this.#files = runFiles(claim.runDir);
+    this.#release = atAbruptEnd(() => removeSockets(claim.runDir, plan.spec.configFile));
     const endsOnReset = !prepared.vmm.limits.includes('ends-on-reset');
     this.#console = new ConsoleLog((fact) => {
       if (fact.kind !== 'panic' || endsOnReset) return;
@@ -221,6 +234,7 @@ export class Run {
     const sockets = [vsock.vhostSocket, vsock.hostSocket, configFile];
     if ('path' in control) sockets.push(control.path);
     for (const socket of sockets) await rm(socket, { force: true });
+    this.#release();
   }
 
   #handle(monitor: OwnedChild): Vm {

@@ -7,10 +7,10 @@
  * signature that cannot be logged is not used.
  */
 
-import { link, open, rm, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { link, open, stat, type FileHandle } from 'node:fs/promises';
 import { sha256, toHex } from '../core/digest.ts';
 import { UsageError } from '../core/errors.ts';
+import { inTheMaking } from '../io/in-the-making.ts';
 
 /** The name of the file where a release names none: beside that of what was released last. */
 export const AUDIT_LOG = 'microbuild.audit.jsonl';
@@ -122,13 +122,12 @@ async function writeWhole(handle: FileHandle, bytes: Uint8Array): Promise<void> 
  */
 async function startLog(path: string, line: Readonly<Record<string, unknown>>): Promise<boolean> {
   if ((await stat(path).catch(() => undefined)) !== undefined) return false;
-  started += 1;
-  const temporary = join(dirname(path), `.${basename(path)}.new-${process.pid}-${started}`);
-  const handle = await open(temporary, 'wx', 0o600).catch(() => undefined);
+  const temporary = await inTheMaking(path);
+  const handle = await open(temporary.path, 'wx', 0o600).catch(() => undefined);
   if (handle === undefined) return false;
   try {
     await writeWhole(handle, Buffer.from(textOf(line, null)));
-    await link(temporary, path);
+    await link(temporary.path, path);
     return true;
   } catch (error) {
     // Others were first, or the file system has no links.
@@ -137,12 +136,9 @@ async function startLog(path: string, line: Readonly<Record<string, unknown>>): 
     throw error;
   } finally {
     await handle.close();
-    await rm(temporary, { force: true });
+    await temporary.discard();
   }
 }
-
-/** Names of files in the making, none of which is used again in this process. */
-let started = 0;
 
 /** Lines are a few hundred bytes. */
 const MAX_LINE = 65536;

@@ -3,12 +3,12 @@
  * failure leaves them as they were.
  */
 
-import { randomBytes } from 'node:crypto';
-import { rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
-import { targetOf } from '../../io/atomic-output.ts';
+import { syncPath, targetOf } from '../../io/atomic-output.ts';
 import { createFileSink, type ImageSink } from '../../io/image-sink.ts';
+import { inTheMaking } from '../../io/in-the-making.ts';
 import { openUndoableFile } from '../../signing/avb/undoable-file.ts';
 
 export interface WorkFile extends Pick<ImageSink, 'write' | 'truncate'> {
@@ -35,24 +35,25 @@ export function openWorkFiles(): WorkFiles {
     async create(name) {
       const path = await targetOf(name);
       if ((await sizeOf(path)) !== undefined) await expectFile(path);
-      const temporary = join(
-        dirname(path),
-        `.${basename(path)}.new-${randomBytes(6).toString('hex')}`,
-      );
-      const sink = await createFileSink(temporary);
+      const temporary = await inTheMaking(path);
+      const sink = await createFileSink(temporary.path);
       let isOpen = true;
       const close = async (): Promise<void> => {
         if (isOpen) await sink.close();
         isOpen = false;
       };
       commits.push(close);
-      renames.push(() => rename(temporary, path));
+      renames.push(async () => {
+        await rename(temporary.path, path);
+        temporary.release();
+        await syncPath(dirname(path));
+      });
       undos.push(async () => {
         await close();
-        await rm(temporary, { force: true });
+        await temporary.discard();
       });
       return {
-        path: temporary,
+        path: temporary.path,
         write: (at, chunk) => sink.write(at, chunk),
         truncate: (size) => sink.truncate(size),
       };

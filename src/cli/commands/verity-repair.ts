@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { copyFile, open, rename } from 'node:fs/promises';
 import { UsageError } from '../../core/errors.ts';
 import { offsetSink, type ImageSink } from '../../io/image-sink.ts';
+import { inTheMaking, type InTheMaking } from '../../io/in-the-making.ts';
 import { repairRest, type RepairRestResult } from '../../verity/fec/repair-rest.ts';
 import { repairImage, type RepairResult } from '../../verity/fec/repair.ts';
 import type { CommandArguments, CommandContext, CommandDefinition } from '../command.ts';
@@ -109,16 +108,15 @@ async function copyAside(
   output: string,
   outputHash: string | undefined,
 ): Promise<Copies> {
-  const made: { readonly temporary: string; readonly path: string | undefined }[] = [];
+  const made: { readonly temporary: InTheMaking; readonly path: string | undefined }[] = [];
   const copy = async (from: string, beside: string, path: string | undefined): Promise<string> => {
-    const name = `.${basename(beside)}.new-${randomBytes(6).toString('hex')}`;
-    const temporary = join(dirname(beside), name);
+    const temporary = await inTheMaking(beside);
     made.push({ temporary, path });
-    await copyFile(from, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    return temporary;
+    await copyFile(from, temporary.path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+    return temporary.path;
   };
   const discard = async (): Promise<void> => {
-    for (const { temporary } of made) await rm(temporary, { force: true });
+    for (const { temporary } of made) await temporary.discard();
   };
   try {
     const data = await copy(paths.data, output, output);
@@ -131,7 +129,7 @@ async function copyAside(
       paths: { data, hash, fec },
       async commit() {
         for (const { temporary, path } of made) {
-          if (path !== undefined) await rename(temporary, path);
+          if (path !== undefined) await rename(temporary.path, path);
         }
       },
       discard,

@@ -74,7 +74,8 @@ const SYSTEM_HINTS: Readonly<Record<string, string>> = {
 };
 
 /** A file in the making is called by the name that it would have got. */
-const UNFINISHED = /(^|\/)\.([^/]+)\.(?:new|old|undo)-[0-9a-f]{12}(?=$|\/)/;
+const UNFINISHED =
+  /(^|\/)\.([^/]+)\.(?:new|old|undo)-(?:[0-9a-f]{12}\.\d+\.\d+-)?[0-9a-f]{12}(?:\.files)?(?=$|\/)/;
 
 /** An error of the system in the order of ours: what, why. Node has them the other way round. */
 function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string {

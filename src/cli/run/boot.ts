@@ -13,6 +13,7 @@ import { startVm, type Vm, type VmOptions, type VmTimeouts } from '../../runner/
 import { describeFailure, verdictExitCode, type Verdict } from '../../runner/verdict.ts';
 import type { CommandContext, CommandResult } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
+import { exitCodeOfInterruption } from '../interruption.ts';
 import { renderChain } from '../render/chain.ts';
 import { errorToJson, renderError } from '../render/error.ts';
 import { formatTime } from '../terminal.ts';
@@ -95,7 +96,7 @@ async function untilItEnds(
     };
   }
   if (verdict.kind !== 'finished') terminal.err(describeFailure(verdict));
-  if (signal.aborted) return { text: '', json, exitCode: EXIT.interrupted };
+  if (signal.aborted) return { text: '', json, exitCode: exitCodeOfInterruption(signal) };
   return { text: summary(verdict, phases), json, exitCode: verdictExitCode(verdict) };
 }
 

@@ -1,16 +1,22 @@
 /**
- * Changing a file in place so that a failure leaves it as it was.
+ * Changing a file in place so that a failure leaves it as it was, also that of this process or of the power.
  *
  * What is about to be overwritten or cut off is first copied to a file beside it; new bytes behind the
  * old end cost nothing. So adding a footer to an image of any size copies none of its data.
  */
 
-import { randomBytes } from 'node:crypto';
-import { open, rm, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { open, type FileHandle } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
 import { STREAM_CHUNK } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
+import { collectOnce, inTheMaking, type InTheMaking } from '../../io/in-the-making.ts';
+import {
+  createUndoJournal,
+  MAX_UNDO_CHUNK,
+  undoChanges,
+  type UndoJournal,
+} from '../../io/undo-journal.ts';
 
 export interface UndoableFile extends ImageSink {
   readonly fd: number;
@@ -23,12 +29,10 @@ export interface UndoableFile extends ImageSink {
   rollback(): Promise<void>;
 }
 
-/** A part of the original file. */
+/** A part of the original file that is kept. */
 interface Saved {
   readonly offset: number;
-  readonly length: number;
-  /** Where in the copy, or undefined for zeros. */
-  readonly copyOffset: number | undefined;
+  readonly end: number;
 }
 
 const ZEROS = new Uint8Array(STREAM_CHUNK);
@@ -63,6 +67,8 @@ async function writeFully(handle: FileHandle, offset: number, data: Uint8Array):
  * @throws the system's error (`ENOENT`, `EACCES`, ...) unchanged.
  */
 export async function openUndoableFile(path: string): Promise<UndoableFile> {
+  // Somebody who was killed at it may have left it half changed.
+  await collectOnce(dirname(path));
   const handle = await open(path, 'r+');
   const stats = await handle.stat();
   if (!stats.isFile()) {
@@ -70,46 +76,43 @@ export async function openUndoableFile(path: string): Promise<UndoableFile> {
     throw new UsageError('input', `Cannot change ${path}: it is not a regular file`);
   }
   const originalSize = stats.size;
-  const copyPath = join(dirname(path), `.${basename(path)}.undo-${randomBytes(6).toString('hex')}`);
   const saved: Saved[] = [];
-  let copy: FileHandle | undefined;
-  let copySize = 0;
+  let place: InTheMaking | undefined;
+  let journal: UndoJournal | undefined;
   /** Everything from here to the original end is saved. */
   let savedFrom = originalSize;
 
+  /** From now on whoever finds the file half changed knows how to bring it back. */
+  const begin = async (): Promise<UndoJournal> => {
+    if (journal !== undefined) return journal;
+    place = await inTheMaking(path, 'undo');
+    const name = basename(path);
+    journal = await createUndoJournal(place.path, { name, size: originalSize, inode: stats.ino });
+    return journal;
+  };
   const saveRange = async (offset: number, end: number): Promise<void> => {
-    for (let at = offset; at < end; at += STREAM_CHUNK) {
-      const length = Math.min(STREAM_CHUNK, end - at);
-      const data = await readFully(handle, at, length);
-      if (isZero(data)) {
-        saved.push({ offset: at, length, copyOffset: undefined });
-        continue;
-      }
-      copy ??= await open(copyPath, 'wx+', 0o600);
-      await writeFully(copy, copySize, data);
-      saved.push({ offset: at, length, copyOffset: copySize });
-      copySize += length;
+    const chunk = Math.min(STREAM_CHUNK, MAX_UNDO_CHUNK);
+    const kept = await begin();
+    for (let at = offset; at < end; at += chunk) {
+      await kept.save(at, await readFully(handle, at, Math.min(chunk, end - at)));
     }
+    saved.push({ offset, end });
   };
   const isSaved = (offset: number, end: number): boolean =>
-    saved.some((part) => part.offset <= offset && part.offset + part.length >= end);
-
-  const close = async (): Promise<void> => {
-    await copy?.close();
-    await rm(copyPath, { force: true });
-    await handle.close();
-  };
+    saved.some((part) => part.offset <= offset && part.end >= end);
 
   return {
     fd: handle.fd,
     originalSize,
     read: (offset, length) => readFully(handle, offset, length),
     async write(offset, chunk) {
+      await begin();
       const end = Math.min(offset + chunk.length, savedFrom);
       if (offset < end && !isSaved(offset, end)) await saveRange(offset, end);
       await writeFully(handle, offset, chunk);
     },
     async truncate(size) {
+      await begin();
       if (size < savedFrom) {
         await saveRange(size, savedFrom);
         savedFrom = size;
@@ -118,30 +121,25 @@ export async function openUndoableFile(path: string): Promise<UndoableFile> {
     },
     async commit() {
       await handle.sync();
-      await close();
+      await journal?.remove();
+      place?.release();
+      await handle.close();
     },
     async rollback() {
       try {
-        await handle.truncate(savedFrom);
-        await handle.truncate(originalSize);
-        // What was saved first is what was there first.
-        for (const { offset, length, copyOffset } of saved.toReversed()) {
-          if (copyOffset === undefined) {
-            const now = await readFully(handle, offset, length);
-            if (!isZero(now)) await writeFully(handle, offset, new Uint8Array(length));
-          } else if (copy !== undefined) {
-            await writeFully(handle, offset, await readFully(copy, copyOffset, length));
-          }
-        }
-        await handle.sync();
+        await journal?.close();
+        if (place !== undefined) undoChanges(place.path);
+        place?.release();
       } catch (cause) {
-        await handle.close();
         throw new UsageError('output', `Cannot bring ${path} back to what it was`, {
           cause,
-          ...(copy !== undefined && { hint: `What it held at its end is in ${copyPath}` }),
+          ...(place !== undefined && {
+            hint: `What it held is in ${place.path}: the next command that changes it tries again`,
+          }),
         });
+      } finally {
+        await handle.close();
       }
-      await close();
     },
   };
 }

@@ -1,10 +1,11 @@
 /** New keys, written so that nobody else can read them and nothing is overwritten. */
 
-import { generateKeyPair, randomBytes, type KeyObject } from 'node:crypto';
-import { link, open, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { generateKeyPair, type KeyObject } from 'node:crypto';
+import { link, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { UsageError } from '../../core/errors.ts';
+import { inTheMaking } from '../../io/in-the-making.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { encryptPrivateKey } from './encrypt-private-key.ts';
 
@@ -63,9 +64,9 @@ export async function writeNewFile(
   mode: number,
 ): Promise<boolean> {
   await makeFolder(dirname(path), 0o700);
-  const temporary = join(dirname(path), `.${basename(path)}.new-${randomBytes(6).toString('hex')}`);
+  const temporary = await inTheMaking(path);
   try {
-    const handle = await open(temporary, 'wx', 0o600);
+    const handle = await open(temporary.path, 'wx', 0o600);
     try {
       await handle.chmod(mode);
       await handle.writeFile(data);
@@ -74,13 +75,13 @@ export async function writeNewFile(
       await handle.close();
     }
     // Unlike rename, link fails when the name is taken: of two writers one wins, whole.
-    await link(temporary, path);
+    await link(temporary.path, path);
     return true;
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
     throw error;
   } finally {
-    await rm(temporary, { force: true });
+    await temporary.discard();
   }
 }
 

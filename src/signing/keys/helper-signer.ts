@@ -14,10 +14,11 @@
  */
 
 import { createHash, type KeyObject } from 'node:crypto';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
+import { inTheMaking } from '../../io/in-the-making.ts';
 import {
   isSignatureOf,
   type Signer,
@@ -109,8 +110,10 @@ async function answerInFile(
   args: readonly string[],
   padded: Uint8Array,
 ): Promise<Uint8Array> {
-  const folder = await mkdtemp(join(tmpdir(), 'microbuild-sign-'));
+  const scratch = await inTheMaking(join(tmpdir(), 'microbuild-sign'));
+  const folder = scratch.path;
   try {
+    await mkdir(folder, { mode: 0o700 });
     const path = join(folder, 'digest');
     await writeFile(path, padded, { mode: 0o600 });
     const none = new Uint8Array(0);
@@ -123,7 +126,7 @@ async function answerInFile(
       await handle.close();
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await scratch.discard();
   }
 }
 

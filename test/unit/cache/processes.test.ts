@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verifyCache } from '../../../src/cache/inventory.ts';
 import { listEntries } from '../../../src/cache/prune.ts';
 import { openCache } from '../../../src/cache/store.ts';
-import { processMark, stateOfProcess } from '../../../src/cache/process-mark.ts';
+import { processMark, stateOfProcess } from '../../../src/io/process-mark.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 let worker: string;

@@ -1,0 +1,24 @@
+/**
+ * What has to be done before this process ends at once, as a second Ctrl-C asks for: there is no time to wait for what is under
+ * way then, so each of these works without waiting.
+ */
+
+const works = new Set<() => void>();
+
+/** @returns takes it back. */
+export function atAbruptEnd(work: () => void): () => void {
+  works.add(work);
+  return () => void works.delete(work);
+}
+
+/** Does all of it, whatever fails. The process must end behind it. */
+export function cleanUpAbruptly(): void {
+  for (const work of works) {
+    try {
+      work();
+    } catch {
+      // Nobody is there to be told, and the others are still to be done.
+    }
+  }
+  works.clear();
+}
