@@ -73,7 +73,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   const { data } = recipe;
   const at = (name: string): string => join(folder, name);
   const certificates = data.trust.payload ?? [
-    `sha256:${toHex(certificateDigest(keys.payload.certificateDer, 'sha256'))}`,
+    `sha256:${toHex(keys.payload.accepted ?? certificateDigest(keys.payload.certificateDer, 'sha256'))}`,
   ];
   const payloads = payloadsOf(recipe);
 

@@ -48,6 +48,8 @@ export interface BuildOptions {
   readonly keyFolder: string;
   /** Keys that are named for this build, and go before those of the recipe. */
   readonly keys?: ChosenKeys | undefined;
+  /** What signs, whatever the recipe names: as of a release that is built again by somebody else. */
+  readonly signers?: BuildKeys | undefined;
   /** Opens keys, and closes them after the build; default: from wherever they are. */
   readonly openKey?: OpenBuildKey | undefined;
   /** Asked before anything is signed; rejects what must not be. */
@@ -106,8 +108,8 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const { recipe, reporter, env, signal } = options;
   await checkOutput(options);
   await checkInputs(recipe, {
-    image: options.keys?.image?.reference !== undefined,
-    payload: options.keys?.payload?.reference !== undefined,
+    image: options.signers !== undefined || options.keys?.image?.reference !== undefined,
+    payload: options.signers !== undefined || options.keys?.payload?.reference !== undefined,
   });
   const guest = await findGuest(options.packageRoot, recipe.data, env);
   const library = await loadNativeLibrary();
@@ -115,8 +117,10 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const { audit } = options;
   const cache = await openCache(options.cacheDirectory, { reader, audit, bound: sizeBound(env) });
   const inputs = await openBuildInputs(recipe, { ...options, cache });
-  const keys = await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open });
-  reportKeys(keys, options);
+  const keys =
+    options.signers ??
+    (await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open }));
+  if (options.signers === undefined) reportKeys(keys, options);
   const attester = await attesterOf(options, keys, open);
   await reviewBuild(recipe, keys, options.review);
 

@@ -26,6 +26,8 @@ export interface BuildKeys {
     readonly signer: Signer;
     readonly certificateDer: Uint8Array;
     readonly development: boolean;
+    /** SHA-256 of the certificate that the guest accepts where the recipe names none; default: of this one. */
+    readonly accepted?: Uint8Array | undefined;
   };
   /** Whether development keys were made just now. */
   readonly created: boolean;

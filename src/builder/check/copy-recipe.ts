@@ -7,6 +7,7 @@ import { compareNames } from '../../io/file-tree.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { Lock } from '../../recipe/lockfile.ts';
+import { isLocalRepository } from '../fetch/git.ts';
 import { lockFile } from '../lock.ts';
 import { recipeInputs } from '../recipe-inputs.ts';
 
@@ -21,10 +22,19 @@ export interface CopyOptions {
 export function recipePaths(recipe: Recipe, lock: Lock): string[] {
   const own = recipe.files.map(({ path }) => join(recipe.directory, path));
   const inputs = recipeInputs(recipe, lock).flatMap(({ path }) => path ?? []);
-  const paths = [...new Set([...own, lockFile(recipe), ...inputs])].sort(compareNames);
+  const all = [...own, lockFile(recipe), ...inputs, ...repositories(recipe)];
+  const paths = [...new Set(all)].sort(compareNames);
   // What is in a folder that is copied comes with it.
   return paths.filter((path) => !paths.some((other) => path.startsWith(`${other}/`)));
 }
+
+/** Folders of git that the recipe takes commits from. */
+export const repositories = ({ data, directory }: Recipe): string[] =>
+  Object.values(data.partitions).flatMap(({ contents }) =>
+    contents.flatMap((source) =>
+      'git' in source && isLocalRepository(source.git) ? [join(directory, source.git)] : [],
+    ),
+  );
 
 /** The deepest folder that holds all of them. */
 export function commonFolder(paths: readonly string[]): string {
@@ -53,7 +63,8 @@ export async function copyRecipe(
   return join(target, relative(root, resolve(recipe.file)));
 }
 
-async function copyAny(from: string, to: string, options: CopyOptions): Promise<void> {
+/** Copies a file, a folder with all that is in it, or a link. Nothing where there is none of these. */
+export async function copyAny(from: string, to: string, options: CopyOptions): Promise<void> {
   const found = await lstat(from).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;

@@ -3,6 +3,7 @@
 import { rm } from 'node:fs/promises';
 import { comparePaths } from '../../bundle/compare/compare.ts';
 import type { Comparison, Finding } from '../../bundle/compare/finding.ts';
+import { BUNDLE_FILES } from '../../bundle/layout.ts';
 import { bisect } from './bisect.ts';
 import {
   buildOnce,
@@ -39,12 +40,21 @@ const keyOf = ({ member, path, field }: Finding): string => JSON.stringify([memb
 const pathOf = ({ member, path }: Finding): string =>
   [member, path].filter((each) => each !== '').join('!');
 
+const DESCRIPTIONS: ReadonlySet<string> = new Set([
+  BUNDLE_FILES.manifest,
+  BUNDLE_FILES.manifestSignature,
+  BUNDLE_FILES.buildRecord,
+]);
+
 /** Findings that nothing else explains, those that say why first; all where there is none such. */
 export function ownFindings({ findings }: Pick<Comparison, 'findings'>): readonly Finding[] {
   const own = findings.filter(({ nature }) => nature === 'origin');
-  // Places and padding follow from what is in them.
-  const contents = own.filter(({ level }) => level !== 'structure');
-  const found = [contents, own].find((some) => some.length > 0) ?? findings;
+  // Places and padding follow from what is in them; what the bundle says of itself, from what it is.
+  const contents = own.filter(
+    ({ level, member }) => level !== 'structure' && !DESCRIPTIONS.has(member),
+  );
+  const others = own.filter(({ member }) => member === BUNDLE_FILES.buildRecord);
+  const found = [contents, others, own].find((some) => some.length > 0) ?? findings;
   const rank = ({ cause }: Finding): number => (cause === undefined ? 1 : 0);
   return found.toSorted((a, b) => rank(a) - rank(b));
 }

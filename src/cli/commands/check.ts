@@ -12,7 +12,12 @@ export const checkCommand: CommandDefinition = {
   summary:
     'Build a recipe twice in surroundings that differ, and tell what shows in the bundle, and why',
   positionals: {
-    recipe: { type: 'string', describe: 'Recipe file, or folder that holds microbuild.yaml' },
+    recipe: {
+      type: 'string',
+      required: false,
+      describe:
+        'Recipe file, or folder that holds microbuild.yaml; with --against, where the files are that the release does not bring',
+    },
   },
   options: {
     vary: {
@@ -31,6 +36,25 @@ export const checkCommand: CommandDefinition = {
         'When builds differ, find which variation causes which difference, in some ten more builds; the default when one takes less than a minute',
     },
     keep: { ...text, describe: 'Keep the outputs as a and b in this new folder' },
+    against: {
+      ...text,
+      describe:
+        'Build this bundle of somebody else again, by the recipe and lock in it and without their keys: all of it must come out, signatures included',
+    },
+    'run-build-commands': {
+      type: 'boolean',
+      default: false,
+      describe: 'With --against: run the build commands of its recipe, though yours has other ones',
+    },
+    attest: {
+      ...text,
+      describe:
+        'With --against: sign what came out with this key, as an in-toto statement; also when it is another',
+    },
+    attestation: {
+      ...text,
+      describe: 'File of the statement; default rebuild.dsse.json',
+    },
     offline: {
       type: 'boolean',
       default: false,
@@ -49,8 +73,25 @@ export const checkCommand: CommandDefinition = {
     ['check . --vary build-path,clock --keep out/both', 'only these, and both outputs to look at'],
     ['check . --times 10 --vary none', 'does chance show?'],
     ['check . --json', 'with every difference'],
+    ['check --against hello-1.0.mbundle .', 'does this release come from this source?'],
+    [
+      'check --against hello-1.0.mbundle . --attest file:rebuilder.pem',
+      'and a signed statement of it, for others',
+    ],
   ],
   async run(args, context) {
+    const release = args.optionalText('against');
+    if (release !== undefined) {
+      const { checkRelease } = await import('../check/check-release.ts');
+      return checkRelease(release, args, context);
+    }
+    expectOnlyFor('--against', args, ['attest', 'attestation', 'run-build-commands']);
+    if (args.optionalText('recipe') === undefined) {
+      throw new UsageError(
+        'usage',
+        'Cannot check nothing: name a recipe, or a release with --against',
+      );
+    }
     const vary = readVariations(args);
     const times = args.number('times');
     if (!Number.isInteger(times) || times < 2 || times > 1000) {
@@ -66,6 +107,13 @@ export const checkCommand: CommandDefinition = {
     };
   },
 };
+
+function expectOnlyFor(option: string, args: CommandArguments, names: readonly string[]): void {
+  const given = names.find((name) => args.any(name) !== undefined && args.any(name) !== false);
+  if (given !== undefined) {
+    throw new UsageError('usage', `Cannot use --${given} without ${option}`);
+  }
+}
 
 /** `--vary all`, `--vary clock,umask`, `--vary all,-user`. */
 function readVariations(args: CommandArguments): VariationName[] {

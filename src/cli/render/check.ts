@@ -63,7 +63,7 @@ export function renderCheck(report: CheckReport, terminal: Terminal): string {
   return lines.join('\n');
 }
 
-function describeFinding(finding: Finding, terminal: Terminal): string[] {
+export function describeFinding(finding: Finding, terminal: Terminal): string[] {
   const { member, path, field, a, b, cause, input, excerpt = [] } = finding;
   const where = [member, path].filter((each) => each !== '').join(' ');
   const values =
