@@ -2,6 +2,7 @@
 
 import { checkAgainst, type AgainstReport } from '../../builder/check/against.ts';
 import { rebuildStatement } from '../../builder/check/statement.ts';
+import { attestationPath } from '../../bundle/attest/files.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
 import { UsageError } from '../../core/errors.ts';
 import { encodeEnvelope } from '../../formats/dsse/envelope.ts';
@@ -15,7 +16,8 @@ import { packageRoot } from '../package-root.ts';
 import { renderAgainst } from '../render/against.ts';
 import { withSigning } from '../signing/session.ts';
 
-const DEFAULT_ATTESTATION = 'rebuild.dsse.json';
+/** Among the attestations of the release. */
+const ATTESTATION = 'rebuild.dsse.json';
 
 export async function checkRelease(
   release: string,
@@ -34,7 +36,7 @@ export async function checkRelease(
     const statement = await rebuildStatement(report, new Date());
     const payload = encodeStatement(statement);
     const envelope = await signDsse({ payloadType: STATEMENT_PAYLOAD_TYPE, payload }, [signer]);
-    const file = args.optionalText('attestation') ?? DEFAULT_ATTESTATION;
+    const file = args.optionalText('attestation') ?? attestationPath(release, ATTESTATION);
     await writeFileAtomic(file, encodeEnvelope(envelope));
     return describe(report, file, context);
   });

@@ -53,7 +53,8 @@ export const checkCommand: CommandDefinition = {
     },
     attestation: {
       ...text,
-      describe: 'File of the statement; default rebuild.dsse.json',
+      describe:
+        'File of the statement; default rebuild.dsse.json among the attestations of the bundle',
     },
     offline: {
       type: 'boolean',
