@@ -20,6 +20,12 @@ import {
 } from '../signing/avb/verify-pinned.ts';
 import type { ApkHasher } from '../signing/apk/content-digests.ts';
 import { readBootconfigPins } from './bootconfig-pins.ts';
+import {
+  attestedDigests,
+  presentAttestations,
+  verifyAttestation,
+  type AttestationTrust,
+} from './attest/verify.ts';
 import { BUNDLE_FILES, LABELS, partitionLabel } from './layout.ts';
 import { verifyManifestSignature } from './manifest-signature.ts';
 import type { Bundle, Disk } from './open.ts';
@@ -42,6 +48,8 @@ export interface VerifyBundleOptions {
   readonly level: 'boot' | 'full';
   /** Hashes the blocks of system and payload. Default: node:crypto on this thread. */
   readonly hasher?: ApkHasher | undefined;
+  /** Whose attestations are taken, for the level `full`; default: they are not looked at. */
+  readonly attestations?: AttestationTrust | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each link that holds, as soon as it does. */
   readonly onLink?: (link: ChainLink) => void;
@@ -109,9 +117,26 @@ export async function verifyBundle(
         return [`${size} bytes, in ${BUNDLE_FILES.manifestSignature}`, undefined];
       });
     }
+    if (options.attestations) await proveAttestations(bundle, prove, options.attestations);
   }
   const { debugLevel, rollbackIndex, kernelDigest, initrdDigest = new Uint8Array(0) } = boot;
   return { links, debugLevel, rollbackIndex, kernelDigest, initrdDigest };
+}
+
+async function proveAttestations(
+  bundle: Bundle,
+  prove: Prove,
+  trust: AttestationTrust,
+): Promise<void> {
+  const kinds = await presentAttestations(bundle, trust);
+  if (kinds.length === 0) return;
+  const digests = await attestedDigests(bundle);
+  for (const kind of kinds) {
+    await prove(kind, `trusted key → ${kind === 'sbom' ? 'bill of materials' : kind}`, async () => {
+      const { detail } = await verifyAttestation(bundle, kind, digests, trust);
+      return [detail, undefined];
+    });
+  }
 }
 
 /** The variant that `vm.json` does not start. */

@@ -61,17 +61,37 @@ async function librariesOf(apk: ByteSource): Promise<readonly DigestedPart[]> {
   return libraries;
 }
 
-async function readApk(
+/** The labels of an APK and of its idsig. */
+interface ApkLabels {
+  readonly apk: string;
+  readonly idsig: string;
+}
+
+async function labelsOf(disk: Disk): Promise<readonly ApkLabels[]> {
+  const count = extraApkCount((await disk.table()).partitions.map(({ label }) => label));
+  const extra = Array.from({ length: count }, (_, index) => ({
+    apk: extraApkLabel(index),
+    idsig: extraIdsigLabel(index),
+  }));
+  return [{ apk: LABELS.apk, idsig: LABELS.idsig }, ...extra];
+}
+
+/** Both without what fills their partitions up to a whole block. */
+async function openApk(
   disk: Disk,
-  file: string,
-  labels: { readonly apk: string; readonly idsig: string },
-): Promise<ApkParts> {
-  const partition = await disk.partition(labels.apk);
-  // Partitions are filled up to a whole block.
-  const apk = sliceSource(partition, 0, (await findApkSections(partition)).size);
-  const idsigPartition = await disk.partition(labels.idsig);
-  const { treeOffset, treeSize } = await readIdsig(idsigPartition);
-  const idsig = sliceSource(idsigPartition, 0, treeOffset + treeSize);
+  labels: ApkLabels,
+): Promise<{ readonly apk: ByteSource; readonly idsig: ByteSource }> {
+  const apk = await disk.partition(labels.apk);
+  const idsig = await disk.partition(labels.idsig);
+  const { treeOffset, treeSize } = await readIdsig(idsig);
+  return {
+    apk: sliceSource(apk, 0, (await findApkSections(apk)).size),
+    idsig: sliceSource(idsig, 0, treeOffset + treeSize),
+  };
+}
+
+async function readApk(disk: Disk, file: string, labels: ApkLabels): Promise<ApkParts> {
+  const { apk, idsig } = await openApk(disk, labels);
   const axml = await readEntry(apk, 'AndroidManifest.xml', MAX_MANIFEST_SIZE);
   const manifest = decodeManifest(axml ?? new Uint8Array(0));
   return {
@@ -94,11 +114,22 @@ export async function readPayloadParts(
   disk: Disk,
   { name, file }: { readonly name: string | undefined; readonly file: string },
 ): Promise<PayloadParts> {
-  const apks = [await readApk(disk, file, { apk: LABELS.apk, idsig: LABELS.idsig })];
-  const labels = (await disk.table()).partitions.map(({ label }) => label);
-  for (let index = 0; index < extraApkCount(labels); index++) {
-    const extra = { apk: extraApkLabel(index), idsig: extraIdsigLabel(index) };
-    apks.push(await readApk(disk, file, extra));
-  }
+  const apks: ApkParts[] = [];
+  for (const labels of await labelsOf(disk)) apks.push(await readApk(disk, file, labels));
   return { name, apks };
+}
+
+/**
+ * The digests of the APKs and idsigs of a disk only.
+ *
+ * @throws {FormatError} as `readPayloadParts` does.
+ */
+export async function readApkDigests(disk: Disk, file: string): Promise<readonly DigestedPart[]> {
+  const parts: DigestedPart[] = [];
+  for (const labels of await labelsOf(disk)) {
+    const { apk, idsig } = await openApk(disk, labels);
+    parts.push(await digestPart(`${file}#${labels.apk}`, apk));
+    parts.push(await digestPart(`${file}#${labels.idsig}`, idsig));
+  }
+  return parts;
 }

@@ -19,7 +19,7 @@ const APK_OPTIONS = [
 const kinds = {
   bundle: {
     title: 'a bundle',
-    options: ['trust', 'minimum-rollback-index'],
+    options: ['trust', 'minimum-rollback-index', 'require', 'builder-id'],
     matches: ({ head }) => hasText(head, 'ustar\u0000', 257),
     load: async () => (await import('./verify/bundle.ts')).verifyBundleTarget,
   },
@@ -77,12 +77,22 @@ const options = {
     array: true,
     nargs: 1,
     describe:
-      'Who must have signed; may be given several times. APKs: SHA-256 or SHA-512 of a certificate (hexadecimal, with or without colons or sha256: in front), or a file with certificates or public keys; default: anybody. Bundles and images: AVB public key (AVB encoding, PEM, DER or certificate), or a digest of it; default: this workspace’s development key. DSSE: public keys or certificates, also by default this workspace’s development key. PKCS #7: certificates',
+      'Who must have signed; may be given several times. APKs: SHA-256 or SHA-512 of a certificate (hexadecimal, with or without colons or sha256: in front), or a file with certificates or public keys; default: anybody. Bundles and images: AVB public key (AVB encoding, PEM, DER or certificate), or a digest of it; default: this workspace’s development key. A bundle’s attestations may be signed by the same key, or any other that is named. DSSE: public keys or certificates, also by default this workspace’s development key. PKCS #7: certificates',
   },
   'minimum-rollback-index': {
     type: 'number',
     requiresArg: true,
     describe: 'Bundles and images: refuse a lower rollback index',
+  },
+  require: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Bundles: attestations that must be there, comma-separated: sbom, provenance',
+  },
+  'builder-id': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Bundles: URI of who must have built it, as its provenance says',
   },
   threshold: {
     type: 'number',
@@ -168,6 +178,7 @@ export const verifyCommand: CommandDefinition = {
     ['verify out/hello', 'against this workspace’s development key'],
     ['verify out/hello --trust release.avbpubkey', 'against a release key'],
     ['verify hello.mbundle --trust release.avbpubkey', 'a bundle in one file'],
+    ['verify out/hello --require sbom,provenance', 'with what is attested of it'],
     ['verify manifest.dsse.json --trust release.pub', 'who signed a manifest'],
     ['verify root.p7s --root-hash 9f86d0… --trust release.crt', 'what veritysetup would pass on'],
     ['verify app.so.fsverity-sig --trust release.crt', 'a file that was signed for fs-verity'],

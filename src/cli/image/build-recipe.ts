@@ -3,7 +3,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { BuildAttestation } from '../../builder/attest/attest-step.ts';
-import { LOCAL_BUILDER } from '../../builder/attest/provenance.ts';
 import { buildImage, type BuildResult, type BuildStamp } from '../../builder/build.ts';
 import type { ChosenKey } from '../../builder/keys.ts';
 import { isRequired, readLock, whyNotPinned } from '../../builder/lock.ts';
@@ -22,6 +21,7 @@ import { EXIT } from '../exit-code.ts';
 import { packageRoot } from '../package-root.ts';
 import { recipeOf } from '../load-recipe.ts';
 import { withSigning } from '../signing/session.ts';
+import { builderIdOf } from './builder-id.ts';
 
 /** @param tell Says what was built, while the keys are still open. */
 export async function buildRecipe(
@@ -115,12 +115,7 @@ function attestationOf(
   { env }: CommandContext,
 ): BuildAttestation | undefined {
   if (args.optionalFlag('attestations') === false) return undefined;
-  const builderId = args.optionalText('builder-id') ?? LOCAL_BUILDER;
-  if (!/^[a-z][a-z0-9+.-]*:\S+$/i.test(builderId)) {
-    throw new UsageError('usage', `Cannot use --builder-id ${builderId}: it is no URI`, {
-      hint: 'Write one that says who builds, such as https://ci.example.com/builders/1',
-    });
-  }
+  const builderId = builderIdOf(args);
   const given = DECIDING.flatMap((name) => {
     const value = args.any(name);
     return typeof value === 'boolean' ? [[name, value] as const] : [];

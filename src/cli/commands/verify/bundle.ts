@@ -1,17 +1,22 @@
 /** A bundle: every link of its chain of trust, from the trusted AVB key down. */
 
+import type { KeyObject } from 'node:crypto';
+import { ATTESTATION_KINDS, type AttestationKind } from '../../../bundle/attest/files.ts';
+import type { AttestationTrust } from '../../../bundle/attest/verify.ts';
 import { openBundle, type Bundle } from '../../../bundle/open.ts';
 import { verifyBundle, type ChainLink } from '../../../bundle/verify.ts';
 import { sha256, toHex } from '../../../core/digest.ts';
-import { FormatError, VerificationError } from '../../../core/errors.ts';
+import { FormatError, UsageError, VerificationError } from '../../../core/errors.ts';
 import { readVbmeta } from '../../../formats/avb/footer.ts';
 import { decodeVbmeta } from '../../../formats/avb/vbmeta.ts';
+import { publicKeyOfAvb } from '../../../signing/avb/public-key.ts';
 import { trustsAvbKey, type TrustAnchor } from '../../../signing/keys/trust-anchor.ts';
 import { bundleHasher } from '../../engine.ts';
 import { EXIT } from '../../exit-code.ts';
 import { renderChain } from '../../render/chain.ts';
 import { errorToJson, renderError } from '../../render/error.ts';
 import { describeAvbKey, trustAnchors, untrusted } from '../../trust-anchors.ts';
+import type { CommandArguments } from '../../command.ts';
 import type { VerifyTarget } from './target.ts';
 
 /** The key that the kernel’s footer holds; empty where there is none that can be read. */
@@ -32,6 +37,38 @@ function chooseAnchor(anchors: readonly TrustAnchor[], key: Uint8Array): TrustAn
   }
   const trust = `sha256:${toHex(sha256(key))}`;
   throw untrusted('kernel', 'PublicKeyRejected', { signer: describeAvbKey(key), trust, anchors });
+}
+
+/** Who may attest: the one who signed the images, and all others that are named. */
+function attestationTrust(
+  args: CommandArguments,
+  anchors: readonly TrustAnchor[],
+  imageKey: Uint8Array,
+): AttestationTrust {
+  const required = (args.optionalText('require') ?? '').split(',').filter((each) => each !== '');
+  const unknown = required.find((each) => !ATTESTATION_KINDS.includes(each as AttestationKind));
+  if (unknown !== undefined) {
+    throw new UsageError('usage', `Cannot require ${unknown}: no attestation is called that`, {
+      hint: `Known are ${ATTESTATION_KINDS.join(' and ')}`,
+    });
+  }
+  const builderId = args.optionalText('builder-id');
+  const provenance = builderId === undefined ? [] : (['provenance'] as const);
+  return {
+    keys: [...imageKeys(imageKey), ...anchors.flatMap(({ keys }) => keys)],
+    require: [...(required as AttestationKind[]), ...provenance],
+    builderId,
+  };
+}
+
+/** Images may be signed by a kind of key that signs no envelopes. */
+function imageKeys(blob: Uint8Array): readonly KeyObject[] {
+  try {
+    return [publicKeyOfAvb(blob)];
+  } catch (error) {
+    if (error instanceof FormatError) return [];
+    throw error;
+  }
 }
 
 export const verifyBundleTarget: VerifyTarget = async (path, args, { env, terminal, signal }) => {
@@ -57,6 +94,7 @@ export const verifyBundleTarget: VerifyTarget = async (path, args, { env, termin
       minimumRollbackIndex: BigInt(args.optionalNumber('minimum-rollback-index') ?? 0),
       level: 'full',
       hasher: await bundleHasher(),
+      attestations: attestationTrust(args, anchors, key),
       signal,
       onLink: (link) => links.push(link),
     });
