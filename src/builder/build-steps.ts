@@ -243,7 +243,7 @@ function kernelStep(graph: Graph, context: BuildContext) {
     async (_, { note, signal }) => {
       const { source, detail } = await inputs.kernel({ reader, scan });
       const files = await kernelFiles(recipe, source, cache, signal);
-      checkKernelMounts(recipe, files);
+      checkKernelMounts(recipe, { release: files.release, erofs: files.erofsConfig });
       note.cached = files.cached;
       note.detail = `${detail}, ${files.modules.length} modules`;
       const named = kernelSourceOf(recipe.data);

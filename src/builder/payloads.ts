@@ -7,6 +7,7 @@ import type { RecipePath } from '../recipe/issues.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import type { RecipeData } from '../recipe/schema.ts';
 import { inputPath } from './inputs.ts';
+import { stagedPath } from './staged-path.ts';
 
 export interface RecipePayload {
   /** Undefined for the default one. */
@@ -64,7 +65,9 @@ export function builtPayload(
     ...payload,
     folder,
     place: (path) =>
-      folder !== undefined && made.has(path) ? join(folder, path) : inputPath(recipe, path),
+      folder !== undefined && made.has(path)
+        ? join(folder, stagedPath(recipe, payload.at, path))
+        : inputPath(recipe, path),
   };
 }
 

@@ -122,14 +122,17 @@ function chosenProfiles(choices: RecipeChoices, known: readonly string[]): strin
 
 /** The profiles by name; none where they are not valid, which is told. */
 function readProfiles(layers: LocatedMap, problems: Diagnostic[]): ReadonlyMap<string, Profile> {
-  const parsed = compositionSchema.safeParse(plainValue(layers));
-  const broken = new Set<string>();
+  const plain = plainValue(layers) as Record<string, unknown>;
+  let parsed = compositionSchema.safeParse(plain);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
       problems.push(...describeIssue(issue, { root: layers, schema: compositionSchema }));
-      const [key, name] = issuePath(issue);
-      if (key === 'profiles') broken.add(String(name));
+      const [key = '', name] = issuePath(issue);
+      // What is not valid is left out, so that the conditions of the others are known.
+      if (key !== 'profiles' || name === undefined) delete plain[key];
+      else delete (plain['profiles'] as Record<string, unknown> | undefined)?.[name];
     }
+    parsed = compositionSchema.safeParse(plain);
   }
   const profiles = new Map<string, Profile>();
   for (const [key, most] of [
@@ -144,7 +147,7 @@ function readProfiles(layers: LocatedMap, problems: Diagnostic[]): ReadonlyMap<s
   const whens = parsed.data?.profiles ?? {};
   for (const name of mapAt(layers, ['profiles'])?.entries.keys() ?? []) {
     const patch = mapAt(layers, ['profiles', name]);
-    if (patch === undefined || broken.has(name)) continue;
+    if (patch === undefined) continue;
     const { when } = whens[name] ?? {};
     profiles.set(name, { when, patch: without(patch, ['when']) });
     for (const inner of ['extends', 'include', 'profiles']) {

@@ -2,7 +2,7 @@
  * What a schema found wrong, told in the recipe's words: the place, the problem, and what to write.
  */
 
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Diagnostic } from '../core/errors.ts';
 import { closest } from './closest.ts';
 import { keyAt, nearestValue, valueAt, type Located, type RecipePath } from './located.ts';
@@ -32,6 +32,29 @@ export function describeIssue(issue: z.core.$ZodIssue, context: IssueContext): D
   );
 }
 
+/** Whether what is wrong is the name that a value has. */
+export const isAboutKey = (issue: z.core.$ZodIssue): boolean =>
+  issue.code === 'custom' && issue.params?.['atKey'] === true;
+
+/** What is wrong with the form of a union that was meant; undefined where that is not known. */
+function issuesOfForm(
+  issue: z.core.$ZodIssueInvalidUnion,
+  { root, schema }: IssueContext,
+): z.core.$ZodIssue[] | undefined {
+  const path = issuePath(issue);
+  const definition = schemaAt(schema, root, path);
+  const { options = [] } = definition ? definitionOf(unwrapped(definition)) : {};
+  const form = chosenForm(options, valueAt(root, path));
+  const inner = form && issue.errors[options.indexOf(form)];
+  return inner?.map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
+}
+
+/** The issues that an issue consists of, where it is one of a union. */
+export const innermost = (issue: z.core.$ZodIssue, context: IssueContext): z.core.$ZodIssue[] =>
+  (issue.code === 'invalid_union' ? issuesOfForm(issue, context) : undefined)?.flatMap((each) =>
+    innermost(each, context),
+  ) ?? [issue];
+
 export interface LocatedIssue {
   readonly origin: Origin;
   readonly message: string;
@@ -52,6 +75,8 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
   const one = (origin: Origin, message: string, hint?: string): LocatedIssue[] => [
     { origin, message, hint },
   ];
+  // That it is empty has been told.
+  if (isEmptied(root, path)) return [];
   // Only the codes that need more than the schema's own message have a case.
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check
   switch (issue.code) {
@@ -61,9 +86,13 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
         (definition && definitionOf(unwrapped(meant(definition, found))).shape) ?? {},
       );
       const forms = formKeys(definition);
-      const form = found?.kind === 'map' ? forms.find((key) => found.entries.has(key)) : undefined;
+      const present = forms.filter((key) => found?.kind === 'map' && found.entries.has(key));
+      const [form] = present;
       return issue.keys.slice(0, MAX_UNKNOWN_KEYS).flatMap((key) => {
-        if (form !== undefined && forms.includes(key)) {
+        if (present.length > 1 && !present.includes(key) && isKeyOf(definition, present, key)) {
+          return [];
+        }
+        if (form !== undefined && present.includes(key)) {
           return one(
             keyAt(root, [...path, key]) ?? here,
             `${where} has both "${form}" and "${key}"`,
@@ -76,7 +105,7 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
           `Unknown key "${key}"${full.length === 0 ? '' : ` in ${where}`}`,
           suggestion === undefined
             ? known.length > 0
-              ? `Known here: ${known.join(', ')}`
+              ? `Known here: ${known.join(', ')}${more(issue.keys.length, key === issue.keys[MAX_UNKNOWN_KEYS - 1])}`
               : undefined
             : `Did you mean "${suggestion}"?`,
         );
@@ -91,13 +120,8 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
     case 'invalid_union': {
       const definition = schemaAt(schema, root, path);
       const { options = [] } = definition ? definitionOf(unwrapped(definition)) : {};
-      const form = chosenForm(options, found);
-      const inner = form && issue.errors[options.indexOf(form)];
-      if (inner !== undefined) {
-        return inner.flatMap((each) =>
-          locateIssue({ ...each, path: [...issue.path, ...each.path] }, context),
-        );
-      }
+      const inner = issuesOfForm(issue, context);
+      if (inner !== undefined) return inner.flatMap((each) => locateIssue(each, context));
       if (found === undefined) return one(missing, `${where} is missing`, issue.message);
       const misspelled = misspelledForm(options, found);
       return misspelled === undefined
@@ -115,7 +139,18 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
             `${where} is missing: ${article(issue.expected)}`,
             misspelling(context, path),
           )
-        : one(here, `${where} is ${describeValue(found)}: ${article(issue.expected)}`);
+        : one(
+            here,
+            `${where} is ${describeValue(found)}: ${article(issue.expected)}`,
+            rewritten(issue.expected, found, schemaAt(schema, root, path)),
+          );
+    case 'too_small':
+    case 'too_big':
+      return one(
+        here,
+        `${where} is not valid`,
+        MADE_BY_ZOD.test(issue.message) ? boundHint(issue) : issue.message,
+      );
     case 'invalid_value': {
       const choices = issue.values.map(String);
       if (found === undefined) {
@@ -135,7 +170,7 @@ export function locateIssue(issue: z.core.$ZodIssue, context: IssueContext): Loc
     }
     case 'custom':
       return one(
-        issue.params?.['atKey'] === true ? (keyAt(root, path) ?? here) : missing,
+        isAboutKey(issue) ? (keyAt(root, path) ?? here) : missing,
         `${where} is not valid`,
         issue.message,
       );
@@ -154,6 +189,17 @@ function meant(schema: z.core.$ZodType, value: Located | undefined): z.core.$Zod
 const firstKey = (form: z.core.$ZodType): string[] =>
   Object.keys(definitionOf(unwrapped(form)).shape ?? {}).slice(0, 1);
 
+/** Whether one of the forms that begin with some keys has another key. */
+const isKeyOf = (
+  schema: z.core.$ZodType | undefined,
+  forms: readonly string[],
+  key: string,
+): boolean =>
+  (schema && definitionOf(unwrapped(schema)).options)?.some((option) => {
+    const [first, ...others] = Object.keys(definitionOf(unwrapped(option)).shape ?? {});
+    return first !== undefined && forms.includes(first) && others.includes(key);
+  }) === true;
+
 const formKeys = (schema: z.core.$ZodType | undefined): string[] =>
   (schema && definitionOf(unwrapped(schema)).options)?.flatMap(firstKey) ?? [];
 
@@ -171,11 +217,68 @@ function misspelledForm(
   return undefined;
 }
 
+/** Whether a key of a mapping stands there without a value, and there was none below to take away. */
+function isEmptied(root: Located, path: RecipePath): boolean {
+  const parent = valueAt(root, path.slice(0, -1));
+  const entry =
+    parent?.kind === 'map' && path.length > 0 ? parent.entries.get(String(path.at(-1))) : undefined;
+  return entry?.does === 'remove' && !entry.found;
+}
+
+/** Messages of the schema that are not in our words. */
+const MADE_BY_ZOD = /^Too (?:small|big): /;
+
+/** What to write where a number, a list or a text is too small or too large. */
+function boundHint(
+  issue: Extract<z.core.$ZodIssue, { code: 'too_small' | 'too_big' }>,
+): string | undefined {
+  const isLeast = issue.code === 'too_small';
+  const bound = Number(isLeast ? issue.minimum : issue.maximum);
+  const limit = isLeast ? 'at least' : 'at most';
+  if (issue.origin === 'array') {
+    return isLeast && bound === 1
+      ? 'Write at least one, or leave the key out'
+      : `Write ${limit} ${bound}`;
+  }
+  return issue.origin === 'string'
+    ? `Write ${limit} ${bound} characters`
+    : `Write a number of ${limit} ${bound}`;
+}
+
+/** How to write a value of another type. YAML takes some texts for numbers, and quoted numbers for texts. */
+function rewritten(
+  expected: string,
+  found: Located,
+  schema: z.core.$ZodType | undefined,
+): string | undefined {
+  if (found.kind !== 'scalar' || found.value === null) return undefined;
+  const { value, text = String(value) } = found;
+  if (expected === 'array') return `Write [${text}]`;
+  if (expected === 'string') {
+    const issue = schema && z.safeParse(schema, text).error?.issues[0];
+    return issue === undefined ? `Put quotes around it: '${text}'` : issue.message;
+  }
+  const isNumber = typeof value === 'string' && /^-?\d+$/.test(value);
+  return (expected === 'number' || expected === 'int') && isNumber
+    ? `Leave out the quotes: ${value}`
+    : undefined;
+}
+
+/** That not all of the unknown keys are told, on the last one that is. */
+const more = (count: number, isLast: boolean): string =>
+  isLast && count > MAX_UNKNOWN_KEYS
+    ? `. There are ${count - MAX_UNKNOWN_KEYS} more keys that nobody knows`
+    : '';
+
 /** A key beside the missing one that nobody knows and that is nearly it. */
 function misspelling({ root }: IssueContext, path: RecipePath): string | undefined {
   const parent = valueAt(root, path.slice(0, -1));
   if (parent?.kind !== 'map') return undefined;
-  const near = closest(String(path.at(-1)), [...parent.entries.keys()]);
+  const name = String(path.at(-1));
+  const near = closest(
+    name,
+    [...parent.entries.keys()].filter((key) => key !== name),
+  );
   return near === undefined ? undefined : `There is "${near}": is that it?`;
 }
 
@@ -184,7 +287,8 @@ function describeValue(value: Located): string {
   if (value.kind === 'list') return 'a list';
   if (value.value === null) return 'empty';
   if (typeof value.value === 'string') return `the text "${value.value.slice(0, 60)}"`;
-  return `the ${typeof value.value} ${JSON.stringify(value.value)}`;
+  if (typeof value.value === 'number') return `the number ${value.text ?? value.value}`;
+  return `the boolean ${value.value}`;
 }
 
 const article = (expected: string): string =>

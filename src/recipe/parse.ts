@@ -127,16 +127,11 @@ function draftOf(
   if (layers.root === undefined) return nothing;
   const directory = dirname(file);
   const assembled = assemble(layers.root, directory, choices, { problems, warnings });
-  const { data, replaced } = validate(assembled.root, problems);
+  const { data, isSound } = validate(assembled.root, problems);
   for (const other of assembled.others) validateOther(other, problems);
   if (data === undefined) return nothing;
-  const isSound = (path: RecipePath): boolean =>
-    !replaced.some((each) => isPrefix(each, path) || isPrefix(path, each));
   return { problems, warnings, recipe: recipeOf(data, assembled, layers, file, choices), isSound };
 }
-
-const isPrefix = (short: RecipePath, long: RecipePath): boolean =>
-  short.length <= long.length && short.every((key, index) => key === long[index]);
 
 function recipeOf(
   data: RecipeData,

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { imagePath } from './schema-values.ts';
+import { tellConflict } from './schema-tools.ts';
 import { rules, source } from './source-schema.ts';
 
 /** Levels of each compression, and the one that is taken without saying. */
@@ -46,7 +47,7 @@ const filesystem = z
   .superRefine(({ compression, level, clusterSize, tails, deduplicate }, context) => {
     const levels = LEVELS[compression];
     const problem = (path: string, message: string): void =>
-      context.addIssue({ code: 'custom', path: [path], message });
+      tellConflict(context, [path], [path, 'compression'], message);
     if (level !== undefined && levels === undefined) {
       problem('level', `Leave out level: ${compression} has none`);
     } else if (level !== undefined && level > (levels?.most ?? 0)) {
@@ -160,7 +161,7 @@ export const partitions = z
   .superRefine((value, context) => {
     const names = Object.keys(value);
     const problem = (name: string, message: string): void =>
-      context.addIssue({ code: 'custom', path: [name], message, params: { atKey: true } });
+      tellConflict(context, [name], [], message, { atKey: true });
     for (const name of names) {
       if (!PARTITION_NAME.test(name)) {
         problem(name, 'Write 1 to 31 of a-z 0-9 _ -, starting with a letter');

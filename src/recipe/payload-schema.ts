@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { relativePath, rpcPort } from './schema-values.ts';
+import { tellConflict } from './schema-tools.ts';
 
 const javaPackage = z
   .string()
@@ -161,7 +162,7 @@ function checkStart({ entry, config }: Start, context: z.RefinementCtx): void {
     entry === undefined
       ? 'Write entry, the library to run, or config, which says what is run'
       : 'Leave out entry: config says what is run';
-  context.addIssue({ code: 'custom', path: ['entry'], message });
+  tellConflict(context, ['entry'], ['entry', 'config'], message);
 }
 
 /** What runs, and what it comes in. */

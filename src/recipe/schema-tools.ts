@@ -79,6 +79,37 @@ export function childSchema(
   return rest === undefined || definitionOf(rest).type === 'never' ? undefined : rest;
 }
 
+/**
+ * Tells what does not go together in a mapping.
+ *
+ * @param path Where it is told, from the mapping on.
+ * @param keys What it depends on: where one of these is not valid, nothing can be said.
+ */
+export function tellConflict(
+  context: z.RefinementCtx,
+  path: readonly string[],
+  keys: readonly string[],
+  message: string,
+  params: Readonly<Record<string, unknown>> = {},
+): void {
+  const depth = path.length;
+  context.addIssue({
+    code: 'custom',
+    path: [...path],
+    message,
+    params: { ...params, keys, depth },
+  });
+}
+
+/** The places that decide whether there is a conflict; undefined of issues that are none. */
+export function conflictPlaces(issue: z.core.$ZodIssue): RecipePath[] | undefined {
+  if (issue.code !== 'custom') return undefined;
+  const { keys, depth } = issue.params ?? {};
+  if (!Array.isArray(keys) || typeof depth !== 'number') return undefined;
+  const mapping = issue.path.slice(0, issue.path.length - depth) as RecipePath;
+  return (keys as string[]).map((key) => [...mapping, key]);
+}
+
 /** What a schema says of the value at a path. */
 export function schemaAt(
   schema: z.core.$ZodType,
@@ -95,7 +126,7 @@ export function schemaAt(
 /** Whether a value may be left out. */
 export const isOptional = (schema: z.core.$ZodType): boolean =>
   // oxlint-disable-next-line no-underscore-dangle -- as above
-  schema._zod.optin === 'optional';
+  schema._zod.optin !== undefined;
 
 /**
  * A valid value of a schema, to stand for one that is not. Texts give an example of themselves where
@@ -138,8 +169,9 @@ export function placeholder(schema: z.core.$ZodType): unknown {
     case 'string':
       return 'example';
     case 'optional':
-    case 'nullable':
       return undefined;
+    case 'nullable':
+      return null;
     default: {
       const inner = innerType ?? input;
       return inner && placeholder(inner);

@@ -27,11 +27,13 @@ const certificateDigest = z
   .regex(
     /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/,
     'Write sha256: and 64, or sha512: and 128 lower-case hexadecimal digits of a DER certificate',
-  );
+  )
+  .meta({ examples: [`sha256:${'0123456789abcdef'.repeat(4)}`] });
 
 const memory = z
   .string()
   .regex(/^\d{1,5}(?:MiB|GiB)$/, 'Write the size as a whole number of MiB or GiB, such as 256MiB')
+  .meta({ examples: ['256MiB'] })
   .transform((text) => Number.parseInt(text, 10) * (text.endsWith('GiB') ? 1024 : 1))
   .refine((mib) => mib >= 96 && mib <= 65536, 'Give the VM between 96MiB and 64GiB');
 

@@ -10,6 +10,7 @@ import {
   pathKinds,
   relativePath,
 } from './schema-values.ts';
+import { tellConflict } from './schema-tools.ts';
 
 const glob = z
   .string()
@@ -76,14 +77,17 @@ const rule = z
     const changes = CHANGES.filter((key) => value[key] !== undefined);
     if (changes.length === 0) {
       const message = `Write what to change: ${CHANGES.join(', ')}`;
-      context.addIssue({ code: 'custom', path: [], message });
+      tellConflict(context, [], CHANGES, message);
     }
     if (value.remove === true && changes.length > 1) {
       const message = `Leave out ${changes.filter((key) => key !== 'remove').join(', ')}: the files are removed`;
-      context.addIssue({ code: 'custom', path: ['remove'], message });
+      tellConflict(context, ['remove'], CHANGES, message);
     }
   })
-  .describe('Changes files that match');
+  .meta({
+    description: 'Changes files that match',
+    examples: [{ match: '/usr/share/doc', mode: '0644' }],
+  });
 
 export const rules = z
   .array(rule)
@@ -99,7 +103,9 @@ const selection = {
 };
 
 const to = imagePath.default('/').describe('Folder of the image in which it goes');
-const linkTo = imagePath.describe('Its path in the image');
+const linkTo = imagePath
+  .refine((path) => path !== '/', 'Write the path of the file itself, such as /system/etc/motd')
+  .meta({ description: 'Its path in the image', examples: ['/system/etc/motd'] });
 const owner = {
   uid: ownerId.default(0).describe('Number of the owner'),
   gid: ownerId.default(0).describe('Number of the group'),
@@ -293,7 +299,8 @@ export const source = z.union(
           commit === undefined
             ? 'Write commit: and all of its digits, or ref: and a name that the lock pins'
             : 'Leave out ref: the commit says which one';
-        context.addIssue({ code: 'custom', path: [commit === undefined ? 'git' : 'ref'], message });
+        const at = commit === undefined ? 'git' : 'ref';
+        tellConflict(context, [at], ['git', 'commit', 'ref'], message);
       })
       .describe('The files of a commit'),
     z

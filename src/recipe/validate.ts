@@ -3,48 +3,61 @@
  * rest can still be checked, and all problems are told at once.
  */
 
+import type { z } from 'zod';
 import type { Diagnostic } from '../core/errors.ts';
-import { issuePath, locateIssue, type LocatedIssue } from './issues.ts';
+import { innermost, issuePath, locateIssue, type LocatedIssue } from './issues.ts';
 import { plainValue, type Located, type RecipePath } from './located.ts';
 import { recipeSchema, type RecipeData } from './schema.ts';
-import { isOptional, placeholder, schemaAt } from './schema-tools.ts';
+import { conflictPlaces } from './schema-tools.ts';
 import { problemAt, type Origin } from './source-text.ts';
+import { isPrefix, openStandIns, type StandIns } from './stand-ins.ts';
 
 export interface Validated {
   /** Undefined when nothing could be made of it. */
   readonly data: RecipeData | undefined;
-  /** Where something else stands than what was written. */
-  readonly replaced: readonly RecipePath[];
+  /** Whether all at a path and below it is as it was written. */
+  readonly isSound: (path: RecipePath) => boolean;
 }
 
 /** What replaces a value may bring forth other problems, of what it does not fit with. */
-const MAX_ROUNDS = 4;
+const MAX_ROUNDS = 8;
 /** More issues than anybody mends in one go. */
 const MAX_ISSUES = 200;
 
 /** Problems are added to `problems`. */
 export function validate(root: Located, problems: Diagnostic[]): Validated {
+  const context = { root, schema: recipeSchema };
   const plain = plainValue(root);
+  const standIns = openStandIns(plain, root, recipeSchema);
+  const told = new Set<string>();
   let parsed = recipeSchema.safeParse(plain);
-  if (parsed.success) return { data: parsed.data, replaced: [] };
-  const issues = parsed.error.issues.slice(0, MAX_ISSUES);
-  problems.push(
-    ...unique(issues.flatMap((issue) => locateIssue(issue, { root, schema: recipeSchema }))),
-  );
-  const replaced: RecipePath[] = [];
   for (let round = 0; round < MAX_ROUNDS && !parsed.success; round += 1) {
-    for (const issue of parsed.error.issues.slice(0, MAX_ISSUES)) {
-      const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
-      for (const key of keys) {
-        const path = [...issuePath(issue), ...(key === undefined ? [] : [key])];
-        if (!replaceAt(plain, path, root)) return { data: undefined, replaced };
-        // A key that nobody knows is not missed.
-        if (key === undefined) replaced.push(path);
-      }
-    }
+    const issues = parsed.error.issues
+      .slice(0, MAX_ISSUES)
+      .flatMap((issue) => innermost(issue, context));
+    const news = issues.filter((issue) => {
+      const identity = JSON.stringify([issuePath(issue), issue.code, issue.message]);
+      return (
+        !told.has(identity) && told.add(identity) && (round === 0 || isWritten(issue, standIns))
+      );
+    });
+    problems.push(...unique(news.flatMap((issue) => locateIssue(issue, context))));
+    for (const issue of issues) standIns.replace(issue);
     parsed = recipeSchema.safeParse(plain);
   }
-  return { data: parsed.data, replaced };
+  return { data: parsed.data, isSound: (path) => standIns.isUntouched(path) };
+}
+
+/**
+ * Whether an issue that is seen once all else is valid is about what was written, and not about what stands
+ * in for it: it must be one of things that do not go together, none of which was replaced.
+ */
+function isWritten(issue: z.core.$ZodIssue, { places, isUntouched }: StandIns): boolean {
+  const path = issuePath(issue);
+  return (
+    conflictPlaces(issue)?.every((place) => isUntouched(place)) === true &&
+    !places.some((each) => isPrefix(each, path))
+  );
 }
 
 /** The problems that a profile brings which is not in effect. */
@@ -83,24 +96,3 @@ function originsOf(value: Located, into = new Set<Origin>()): ReadonlySet<Origin
   }
   return into;
 }
-
-/** Leaves out what may be left out, and puts an example in the place of the rest. */
-function replaceAt(plain: unknown, path: RecipePath, root: Located): boolean {
-  const last = path.at(-1);
-  if (last === undefined) return false;
-  let parent: unknown = plain;
-  for (const key of path.slice(0, -1)) {
-    parent = isContainer(parent) ? parent[String(key)] : undefined;
-  }
-  if (!isContainer(parent)) return false;
-  const schema = schemaAt(recipeSchema, root, path);
-  if (schema === undefined || isOptional(schema)) {
-    if (!Array.isArray(parent)) return Reflect.deleteProperty(parent, String(last));
-    if (schema === undefined) return false;
-  }
-  parent[String(last)] = placeholder(schema);
-  return true;
-}
-
-const isContainer = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null;

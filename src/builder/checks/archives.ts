@@ -2,11 +2,13 @@
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { headerChecksum, posixHeader, TAR_BLOCK } from '../../formats/tar/layout.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { CheckContext } from './context.ts';
 import { readHead } from './read-head.ts';
 
 type Kind = 'deb' | 'tar' | 'zip';
+type Found = Kind | 'packed' | 'bzip2';
 
 /** Where a tar archive says `ustar`; old ones do not. */
 const USTAR_OFFSET = 257;
@@ -15,20 +17,30 @@ const startsWith = (bytes: Uint8Array, text: string, at = 0): boolean =>
   Buffer.from(bytes.subarray(at, at + text.length)).toString('latin1') === text;
 
 /** What a file is by its first bytes, if one can tell. */
-function kindOf(head: Uint8Array): Kind | 'packed' | undefined {
+function kindOf(head: Uint8Array): Found | undefined {
   if (startsWith(head, '!<arch>\n')) return 'deb';
   if (startsWith(head, 'PK\x03\x04') || startsWith(head, 'PK\x05\x06')) return 'zip';
-  if (startsWith(head, 'ustar', USTAR_OFFSET)) return 'tar';
-  const isPacked = ['\x1f\x8b', '\xfd7zXZ\x00', '\x28\xb5\x2f\xfd', 'BZh'].some((magic) =>
+  if (startsWith(head, 'ustar', USTAR_OFFSET) || isOldTar(head)) return 'tar';
+  if (startsWith(head, 'BZh')) return 'bzip2';
+  const isPacked = ['\x1f\x8b', '\xfd7zXZ\x00', '\x28\xb5\x2f\xfd'].some((magic) =>
     startsWith(head, magic),
   );
   return isPacked ? 'packed' : undefined;
 }
 
-const NAMES: Readonly<Record<Kind | 'packed', string>> = {
+/** Whether a block has the checksum of a header, or is one of the zeros at the end. */
+function isOldTar(head: Uint8Array): boolean {
+  if (head.length < TAR_BLOCK) return false;
+  const { chksum } = posixHeader.decode(head);
+  const written = Number.parseInt(Buffer.from(chksum).toString('latin1'), 8);
+  return written === headerChecksum(head) || head.every((byte) => byte === 0);
+}
+
+const NAMES: Readonly<Record<Found, string>> = {
   deb: 'a Debian package',
   tar: 'a tar archive',
   zip: 'a ZIP archive',
+  bzip2: 'packed with bzip2',
   packed: 'packed data',
 };
 
@@ -66,15 +78,18 @@ async function expect(
 ): Promise<void> {
   const real = context.realPath(at);
   if (real === undefined) return;
-  const head = await readHead(real, 512);
+  const head = await readHead(real, TAR_BLOCK);
   const found = kindOf(head);
   const [first = 'tar'] = wanted;
   if (head.length === 0) {
     context.tell(at, `"${path}" is empty`, `Name ${NAMES[first]}`);
+  } else if (found === 'bzip2') {
+    const hint = first === 'tar' ? 'Pack it with gzip, xz or zstd' : `Name ${NAMES[first]}`;
+    context.tell(at, `"${path}" is ${NAMES[found]}`, hint);
   } else if (found !== undefined && !wanted.includes(found)) {
     const hint = found === 'packed' ? `Name ${NAMES[first]}` : `Write ${FORMS[found]}`;
     context.tell(at, `"${path}" is ${NAMES[found]}, not ${NAMES[first]}`, hint);
-  } else if (found === undefined && first !== 'tar') {
+  } else if (found === undefined) {
     context.tell(at, `"${path}" does not begin as ${NAMES[first]} does`, `Name ${NAMES[first]}`);
   }
 }

@@ -4,12 +4,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
 import { canonicalModuleName } from '../../formats/elf/kernel-module.ts';
-import { checkErofsSupport, erofsKernelNeeds } from '../../formats/erofs/kernel-support.ts';
 import { closest } from '../../recipe/closest.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
-import { kernelSourceOf, type RecipeData } from '../../recipe/schema.ts';
+import { kernelSourceOf } from '../../recipe/schema.ts';
 import { recallKernelFacts, type KernelFacts } from '../kernel-facts.ts';
 import { readLock } from '../lock.ts';
+import { mountProblems } from '../steps/kernel-mounts.ts';
 import type { CheckContext } from './context.ts';
 import { readKernelFile } from './kernel-file.ts';
 
@@ -21,8 +21,7 @@ export async function checkKernel(context: CheckContext): Promise<void> {
   const known =
     'file' in source ? await factsOfFile(context) : await factsOfDeb(context, source.deb);
   if (known === undefined) return;
-  for (const name of Object.keys(context.recipe.data.partitions))
-    checkFilesystem(context, name, known);
+  checkMounts(context, known);
   checkModules(context, known);
 }
 
@@ -91,48 +90,11 @@ async function factsOfDeb(
     : undefined;
 }
 
-function checkFilesystem(context: CheckContext, name: string, known: Known): void {
-  const filesystem = context.recipe.data.partitions[name]?.filesystem;
-  const at = ['partitions', name, 'filesystem'];
-  if (filesystem === undefined || known.release === undefined || !context.isSound(at)) return;
-  const problem = mountProblem(filesystem, { release: known.release, erofs: known.erofs });
-  if (problem === undefined) return;
-  const key = filesystem.compression === 'none' ? 'deduplicate' : 'compression';
-  context.tell([...at, key], problem.message, problem.hint);
-}
-
-/** Why a kernel does not mount a file system; undefined when it does, as far as is known. */
-export function mountProblem(
-  filesystem: RecipeData['partitions']['system']['filesystem'],
-  { release, erofs }: { readonly release: string; readonly erofs?: readonly string[] | undefined },
-): { readonly message: string; readonly hint?: string } | undefined {
-  const { compression, clusterSize, tails, deduplicate } = filesystem;
-  const isCompressed = compression !== 'none';
-  const needs = {
-    algorithm: isCompressed ? compression : undefined,
-    largeClusters: isCompressed && clusterSize > 4096,
-    tailPacking: isCompressed && tails !== 'blocks',
-    fragments: isCompressed && tails === 'fragments',
-    chunks: deduplicate,
-  };
-  try {
-    checkErofsSupport(needs, release);
-  } catch (error) {
-    if (error instanceof UsageError) {
-      return { message: error.message, ...(error.hint !== undefined && { hint: error.hint }) };
-    }
-    if (error instanceof RangeError) return undefined;
-    throw error;
+function checkMounts(context: CheckContext, { release, erofs }: Known): void {
+  if (release === undefined) return;
+  for (const { at, message, hint } of mountProblems(context.recipe.data, { release, erofs })) {
+    if (context.isSound(at.slice(0, -1))) context.tell(at, message, hint);
   }
-  const missing = erofsKernelNeeds(needs).config.filter(
-    (option) => erofs?.includes(option) === false,
-  );
-  return missing.length === 0
-    ? undefined
-    : {
-        message: `The kernel ${release} is built without ${missing.join(', ')}`,
-        hint: 'Choose another compression, or a kernel that is built with it',
-      };
 }
 
 function checkModules(context: CheckContext, { modules, release }: Known): void {

@@ -1,8 +1,11 @@
 /** Keys and certificates: what is written leads to them, they can be read, and fit together. */
 
 import { createPublicKey, X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
+import { quoteForShell } from '../../signing/keys/bounded-file.ts';
 import { parseKeyReference } from '../../signing/keys/reference.ts';
 import { certificateDigest } from '../../signing/x509.ts';
 import { toHex } from '../../core/digest.ts';
@@ -18,11 +21,11 @@ export async function checkKeys(context: CheckContext): Promise<void> {
   const ofImage = ['signing', 'image', 'key'];
   const ofPayload = ['signing', 'payload', 'key'];
   if (!context.elsewhere.image && image.key !== undefined) {
-    checkReference(context, ofImage, image.key);
+    await checkReference(context, ofImage, image.key);
     await checkImageKey(context, ofImage);
   }
   if (context.elsewhere.payload) return;
-  if (payload.key !== undefined) checkReference(context, ofPayload, payload.key);
+  if (payload.key !== undefined) await checkReference(context, ofPayload, payload.key);
   const ofCertificate = ['signing', 'payload', 'certificate'];
   if (payload.certificate === undefined) return;
   if (payload.key === undefined) {
@@ -32,13 +35,43 @@ export async function checkKeys(context: CheckContext): Promise<void> {
   await checkCertificate(context, ofCertificate, payload.certificate);
 }
 
-function checkReference(context: CheckContext, at: RecipePath, reference: string): void {
+async function checkReference(
+  context: CheckContext,
+  at: RecipePath,
+  reference: string,
+): Promise<void> {
+  let parsed;
   try {
-    parseKeyReference(reference);
+    parsed = parseKeyReference(reference);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     context.tell(at, error.message, error.hint);
+    return;
   }
+  if (!('path' in parsed)) return;
+  const path = resolve(context.recipe.folderOf(at), parsed.path);
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) {
+    // Of a key below the recipe that is told with its other files.
+    if (/^[a-z0-9]{2,}:/.test(reference)) {
+      context.tell(at, `"${parsed.path}" does not exist`, `Looked for ${path}`);
+    }
+    return;
+  }
+  if (!found.isFile() || parsed.kind !== 'file') return;
+  if ((found.mode & 0o077) !== 0) {
+    const mode = `0${(found.mode & 0o7777).toString(8).padStart(3, '0')}`;
+    const message = `"${parsed.path}" has the mode ${mode}: others than its owner may use this key`;
+    context.tell(at, message, `Run: chmod 600 ${quoteForShell(path)}`);
+  }
+  const head = Buffer.from(await readHead(path, MAX_CERTIFICATE_SIZE)).toString('latin1');
+  const [, label] = /^-----BEGIN ([A-Z0-9 ]+)-----$/m.exec(head) ?? [];
+  if (label === undefined || /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/.test(head)) return;
+  context.tell(
+    at,
+    `"${parsed.path}" holds no private key, but a ${label.toLowerCase()}`,
+    'Name the file of the private key',
+  );
 }
 
 /** A key that is not encrypted tells its size. Others do when they are opened. */

@@ -15,6 +15,8 @@ const ENTRY_SYMBOL = 'AVmPayload_main';
 const MANGLED_ENTRY = '_Z15AVmPayload_mainv';
 /** How a library says that it runs with glibc. */
 const GLIBC = 'libc.so.6';
+/** How musl and bionic are named. */
+const OTHER_LIBC = 'libc.so';
 
 interface AbiNames {
   readonly elfClass: 32 | 64;
@@ -95,6 +97,18 @@ async function checkForGuest(
       at,
       `"${path}" is linked with glibc (it needs ${GLIBC}), and the recipe says runtime: ${runtime}`,
       `Link it with ${runtime}, or write runtime: glibc`,
+    );
+  }
+  if (
+    runtime === 'glibc' &&
+    library.needed.includes(OTHER_LIBC) &&
+    !library.needed.includes(GLIBC) &&
+    context.isSound(['runtime'])
+  ) {
+    context.tell(
+      at,
+      `"${path}" is linked with musl or bionic (it needs ${OTHER_LIBC}), and the recipe says runtime: glibc`,
+      'Link it with glibc, or write the runtime that it is linked with',
     );
   }
   const isEntry =

@@ -9,6 +9,13 @@ const SPELLING = /^(?:\/[A-Za-z0-9._-]+)+$/;
 
 export function checkMounts(context: CheckContext): void {
   const { recipe } = context;
+  const inSystem = ['partitions', 'system', 'contents'];
+  if (!recipe.data.partitions.system.contents.some((source) => 'guest' in source)) {
+    const message = 'Nothing of system is { guest: runtime }';
+    const hint =
+      'Without its folders and its launcher a guest boots only if other sources have them';
+    context.warn(inSystem, message, hint);
+  }
   const { system, ...others } = recipe.data.partitions;
   const seen = new Map<string, string>();
   for (const [name, { mount }] of Object.entries(others)) {

@@ -1,6 +1,6 @@
 /** The payloads: what they start is there, and what goes into their APKs has names of its own. */
 
-import { basename } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import {
   MAX_PAYLOAD_CONFIG_SIZE,
   parsePayloadConfig,
@@ -12,6 +12,7 @@ import { nameProblem, nameSet } from '../../formats/zip/names.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { closest } from '../../recipe/closest.ts';
+import { stagedPath } from '../staged-path.ts';
 import type { CheckContext, CheckedPayload } from './context.ts';
 import { readHead } from './read-head.ts';
 
@@ -80,19 +81,27 @@ function checkNames(context: CheckContext, { at, data }: CheckedPayload): void {
   if (data.config !== undefined) add(PAYLOAD_CONFIG_ENTRY, ['config']);
 }
 
-/** A build runs in a copy of the recipe's folder, and reaches nothing above it. */
+/** A build runs in a copy of the folder of the file that writes its command, and reaches nothing above it. */
 function checkBuild(context: CheckContext, { at, data }: CheckedPayload): void {
+  const { recipe } = context;
   for (const key of ['inputs', 'outputs'] as const) {
     for (const [index, path] of (data.build?.[key] ?? []).entries()) {
-      if (path !== '..' && !path.startsWith('../')) continue;
+      if (!isAbove(stagedPath(recipe, at, path))) continue;
+      const where = [...at, 'build', key, index];
+      const ofOwn = relative(recipe.folderOf(where), join(recipe.directory, path));
+      // That it is outside of the folder of the file that writes it is told of every input.
+      if (key === 'inputs' && isAbove(ofOwn)) continue;
+      const { file } = recipe.positionOf([...at, 'build', 'command']);
       context.tell(
-        [...at, 'build', key, index],
-        `"${path}" is not below the folder of the recipe, in a copy of which the build runs`,
-        'Write build in the recipe itself, or have the base below it',
+        where,
+        `"${path}" is not below the folder of ${file}, in a copy of which the build runs`,
+        'Write all of build in one file, and what it reads and makes below the folder of that',
       );
     }
   }
 }
+
+const isAbove = (path: string): boolean => path === '..' || path.startsWith('../');
 
 /** The files go into one folder of the bundle. */
 function checkInterfaces(context: CheckContext, { at, data }: CheckedPayload): void {

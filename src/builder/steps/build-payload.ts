@@ -10,8 +10,10 @@ import { payloadCompiler, type Arch, type Runtime } from '../../core/arch.ts';
 import { RecipeError, ToolError } from '../../core/errors.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import { inputPath } from '../inputs.ts';
 import type { RecipePayload } from '../payloads.ts';
 import { runTool } from '../run-tool.ts';
+import { stagedPath } from '../staged-path.ts';
 
 export interface BuildPayloadContext {
   readonly env: NodeJS.ProcessEnv;
@@ -43,9 +45,9 @@ export async function buildPayload(
   if (build === undefined) return;
   try {
     for (const input of build.inputs) {
-      const target = join(folder, input);
+      const target = join(folder, stagedPath(recipe, at, input));
       await makeFolder(dirname(target));
-      await cp(join(recipe.directory, input), target, { recursive: true, dereference: true });
+      await cp(inputPath(recipe, input), target, { recursive: true, dereference: true });
     }
     await setTimes(folder, context.sourceDate);
     const [program = '', ...args] = build.command;
@@ -68,7 +70,7 @@ export async function buildPayload(
     });
     const made = new Set(await listFiles(folder));
     const missing = build.outputs.flatMap((output, index) =>
-      made.has(output.replace(/^\.\//, ''))
+      made.has(stagedPath(recipe, at, output))
         ? []
         : [
             recipe.diagnosticAt(

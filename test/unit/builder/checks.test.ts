@@ -161,7 +161,7 @@ describe('checks', () => {
     [
       'a build above the recipe',
       [['  entry:', '  build: { command: [make], inputs: [motd], outputs: [../x.so] }\n  entry:']],
-      '"../x.so" is not below the folder of the recipe',
+      '"../x.so" is not below the folder of microbuild.yaml',
     ],
     [
       'a damaged tar',
