@@ -5,8 +5,8 @@
  */
 
 import { open } from 'node:fs/promises';
-import { gunzipSync } from 'node:zlib';
 import type { Arch } from '../../core/arch.ts';
+import { releaseAt, scanKernel } from '../../formats/boot-image/kernel-facts.ts';
 
 export interface KernelFile {
   /** `packed` tells nothing more than that it is something packed. */
@@ -19,12 +19,6 @@ export interface KernelFile {
 
 /** Larger ones are left to the build: reading them takes longer than a check may. */
 const MAX_SCANNED = 96 << 20;
-const CHUNK = 4 << 20;
-/** A compressed configuration has about 60 kB. */
-const MAX_CONFIG = 1 << 20;
-const BANNER = 'Linux version ';
-/** In front of a compressed configuration: CONFIG_IKCONFIG. */
-const CONFIG_START = 'IKCFG_ST';
 const MAGICS = {
   boot: 'ANDROID!',
   gzip: '\x1f\x8b',
@@ -56,8 +50,7 @@ export async function readKernelFile(path: string, isThorough: boolean): Promise
     if (text(0x202, 4) === 'HdrS') {
       // Where the version is told, from the end of the boot sector.
       const at = head.readUInt16LE(0x20e) + 0x200;
-      const [release] =
-        /^\d{1,3}\.\d{1,4}[^\s\0]*/.exec((await read(at, 200)).toString('latin1')) ?? [];
+      const release = releaseAt((await read(at, 200)).toString('latin1'));
       return { kind: 'bzImage', arch: 'x86_64', ...(release !== undefined && { release }) };
     }
     if (text(56, 4) === 'ARM\x64') {
@@ -76,39 +69,6 @@ type Read = (at: number, length: number) => Promise<Buffer>;
 
 async function scan(read: Read, size: number): Promise<Pick<KernelFile, 'release' | 'erofs'>> {
   if (size > MAX_SCANNED) return {};
-  let release: string | undefined;
-  let erofs: string[] | undefined;
-  const overlap = 256;
-  for (let at = 0; at < size && (release === undefined || erofs === undefined); at += CHUNK) {
-    const chunk = await read(at, CHUNK + overlap);
-    release ??= releaseIn(chunk);
-    const config = erofs === undefined ? chunk.indexOf(CONFIG_START) : -1;
-    if (config >= 0)
-      erofs = erofsOptions(await read(at + config + CONFIG_START.length, MAX_CONFIG));
-  }
-  return { ...(release !== undefined && { release }), ...(erofs !== undefined && { erofs }) };
-}
-
-function releaseIn(bytes: Buffer): string | undefined {
-  for (let at = bytes.indexOf(BANNER); at !== -1; at = bytes.indexOf(BANNER, at + 1)) {
-    const text = bytes.toString('latin1', at + BANNER.length, at + BANNER.length + 100);
-    const [release] = /^\d{1,3}\.\d{1,4}[^\s\0]*/.exec(text) ?? [];
-    if (release !== undefined) return release;
-  }
-  return undefined;
-}
-
-function erofsOptions(packed: Buffer): string[] | undefined {
-  try {
-    // Behind the gzip member stands more of the kernel.
-    const end = packed.indexOf('IKCFG_ED');
-    const text = gunzipSync(end < 0 ? packed : packed.subarray(0, end), {
-      maxOutputLength: 4 * MAX_CONFIG,
-    }).toString('latin1');
-    return [...text.matchAll(/^(CONFIG_EROFS\w*)=[ym]$/gm)]
-      .map(([, name]) => name as string)
-      .sort();
-  } catch {
-    return undefined;
-  }
+  const { banner, erofs } = await scanKernel(read, size, { config: true });
+  return { ...(banner && { release: banner.release }), ...(erofs && { erofs }) };
 }

@@ -9,6 +9,7 @@ import { ARCHITECTURES } from '../../core/arch.ts';
 import { FormatError, RecipeError } from '../../core/errors.ts';
 import { runAction } from '../../cache/action.ts';
 import type { Cache } from '../../cache/store.ts';
+import { erofsOptions, findBanner } from '../../formats/boot-image/kernel-facts.ts';
 import { readKernelImage } from '../../formats/boot-image/kernel-image.ts';
 import {
   canonicalModuleName,
@@ -144,7 +145,7 @@ async function extract(
   }
 
   const { found, builtin } = await findModules(library);
-  const release = releaseOf(kernel.bytes);
+  const release = findBanner(kernel.bytes)?.release;
   if (release === undefined) return fail(`${name} does not say which version of Linux it is`);
   await rememberKernelFacts(cache.directory, source.digest, {
     release,
@@ -207,21 +208,6 @@ export async function kernelModules(source: KernelSource): Promise<string[]> {
   const { library } = await source.open();
   return namesOf(await findModules(library));
 }
-
-/** The release in the banner that every kernel carries. */
-function releaseOf(vmlinux: Uint8Array): string | undefined {
-  const bytes = Buffer.from(vmlinux.buffer, vmlinux.byteOffset, vmlinux.length);
-  const banner = 'Linux version ';
-  for (let at = bytes.indexOf(banner); at !== -1; at = bytes.indexOf(banner, at + 1)) {
-    const text = bytes.toString('latin1', at + banner.length, at + banner.length + 100);
-    const [release] = /^\d{1,3}\.\d{1,4}\S*/.exec(text) ?? [];
-    if (release !== undefined) return release;
-  }
-  return undefined;
-}
-
-const erofsOptions = (config: string): string[] =>
-  [...config.matchAll(/^(CONFIG_EROFS\w*)=[ym]$/gm)].map(([, name]) => name as string).sort();
 
 /** Reads the facts of the wanted modules and of all they depend on. */
 async function closureInfos(

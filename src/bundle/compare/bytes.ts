@@ -44,11 +44,13 @@ export async function firstDifference(
 export async function firstStreamDifference(
   a: AsyncIterable<Uint8Array>,
   b: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
 ): Promise<number | undefined> {
   const [readA, readB] = [a[Symbol.asyncIterator](), b[Symbol.asyncIterator]()];
   let [restA, restB]: Uint8Array[] = [new Uint8Array(0), new Uint8Array(0)];
   try {
     for (let at = 0; ;) {
+      signal?.throwIfAborted();
       restA = await fill(readA, restA ?? new Uint8Array(0));
       restB = await fill(readB, restB ?? new Uint8Array(0));
       if (restA.length === 0 || restB.length === 0) {

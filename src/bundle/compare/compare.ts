@@ -12,6 +12,7 @@ import { isAligned } from '../../formats/tar/aligned.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { detectKind, type FileKind } from '../file-kind.ts';
 import { openBundle, type Bundle } from '../open.ts';
+import { chainProof } from './chain.ts';
 import { compareContent } from './content.ts';
 import type { CompareOptions, Comparison } from './finding.ts';
 import { measurementsOf } from './measurements.ts';
@@ -31,7 +32,10 @@ export async function compareBundles(
   options: CompareOptions = {},
 ): Promise<Comparison> {
   const records = { a: await readRecord(a), b: await readRecord(b) };
-  const recorder = createRecorder(options, compareContent, locator(records.b ?? records.a));
+  const recorder = createRecorder(options, compareContent, {
+    locate: locator(records.b ?? records.a),
+    chain: chainProof(a, b, options.signal),
+  });
   await compareMembers(recorder, a, b, records, options.full === true);
   const measurements = measurementsOf(a, b);
   return recorder.finish({
@@ -39,7 +43,7 @@ export async function compareBundles(
     b: b.path,
     kind: 'bundle',
     measurements,
-    why: whyOf(measurements, recorder.findings),
+    why: (findings) => whyOf(measurements, findings),
   });
 }
 
@@ -108,7 +112,7 @@ async function files(
       const kind = options.as ?? (await detectKind(x));
       await recorder.scope('').content(x, y, options.as === undefined ? {} : { as: options.as });
       recorder.size({ member: '', a: x.size, b: y.size });
-      return recorder.finish({ a, b, kind: kind ?? 'file', measurements: [], why: [] });
+      return await recorder.finish({ a, b, kind: kind ?? 'file', measurements: [] });
     } finally {
       await y.close();
     }

@@ -7,13 +7,23 @@ import { detectKind, type FileKind } from '../file-kind.ts';
 import { firstDifference } from './bytes.ts';
 import { bytesCause, orderCause, textCause } from './causes.ts';
 import { comparers } from './comparers.ts';
-import type { Nature } from './finding.ts';
+import { tellDamage } from './damage.ts';
 import type { ContentOptions, Scope } from './recorder.ts';
 import { asText, diffLines } from './text.ts';
 
 /** Formats inside formats: an APK in an image on a disk in a bundle, and a library in it. */
 const MAX_DEPTH = 8;
 const MAX_TEXT = 1 << 20;
+/** Formats of which every byte is compared, but those of keys, signatures and what follows from these. */
+const ACCOUNTED: ReadonlySet<FileKind> = new Set([
+  'apk',
+  'idsig',
+  'vbmeta',
+  'kernel',
+  'erofs',
+  'gpt',
+  'initrd',
+]);
 const WINDOW = 512;
 const SHOWN = 16;
 
@@ -24,26 +34,35 @@ export async function compareContent(
   b: ByteSource,
   options: ContentOptions = {},
 ): Promise<void> {
-  const { nature = 'origin' } = options;
+  const { nature, proof } = options;
+  const own = nature === undefined ? scope : scope.as(nature, proof);
   const offset = await firstDifference(a, b, scope.signal);
   if (offset === undefined) return;
   const [kindA, kindB] = [options.as ?? (await kindOf(a)), options.as ?? (await kindOf(b))];
   if (kindA !== kindB) {
     const names = { ...(kindA && { a: kindA }), ...(kindB && { b: kindB }) };
-    scope.found({ level: 'content', nature, field: 'format', ...names, offset });
+    own.found({ level: 'content', field: 'format', ...names, offset });
     return;
   }
-  const before = scope.total();
+  const before = scope.told();
   if (kindA !== undefined && scope.depth < MAX_DEPTH) {
+    const compare = comparers[kindA];
     try {
-      await comparers[kindA](scope, a, b);
+      await compare(own, a, b);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      scope.found({ level: 'structure', nature, field: 'damage', b: error.message });
-      await compareRaw(scope, a, b, offset, nature);
+      await tellDamage(own, compare, { a, b }, error);
+      await compareRaw(own, a, b, offset);
+      return;
     }
   }
-  if (scope.total() === before) await compareRaw(scope, a, b, offset, nature);
+  // What follows from nothing is no explanation; and signatures are one only where the rest was compared, too.
+  const after = scope.told();
+  const isExplained =
+    kindA !== undefined && ACCOUNTED.has(kindA)
+      ? after.explained > before.explained
+      : after.origins > before.origins;
+  if (!isExplained) await compareRaw(own, a, b, offset);
 }
 
 async function kindOf(source: ByteSource): Promise<FileKind | undefined> {
@@ -61,7 +80,6 @@ async function compareRaw(
   a: ByteSource,
   b: ByteSource,
   offset: number,
-  nature: Nature,
 ): Promise<void> {
   if (a.size <= MAX_TEXT && b.size <= MAX_TEXT) {
     const [x, y] = [asText(await a.read(0, a.size)), asText(await b.read(0, b.size))];
@@ -72,7 +90,6 @@ async function compareRaw(
       const cause = lineEndings(x, y) ?? orderCause(x, y) ?? textCause(line('-'), line('+'));
       scope.found({
         level: 'content',
-        nature,
         field: 'content',
         a: `${a.size} bytes`,
         b: `${b.size} bytes`,
@@ -93,7 +110,6 @@ async function compareRaw(
     toHex(bytes.subarray(offset - from, offset - from + SHOWN)) || 'its end';
   scope.found({
     level: 'bytes',
-    nature,
     field: 'content',
     a: a.size === b.size ? shown(x) : `${a.size} bytes; ${shown(x)}`,
     b: a.size === b.size ? shown(y) : `${b.size} bytes; ${shown(y)}`,

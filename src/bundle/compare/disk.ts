@@ -1,8 +1,12 @@
 /** Compares two GPT disks: the table, then partition by partition, then what lies between them. */
 
+import { FormatError, VerificationError } from '../../core/errors.ts';
+import { readIdsig } from '../../formats/apk/idsig.ts';
+import { findApkSections } from '../../formats/apk/signing-block.ts';
 import { dumpGpt } from '../../formats/gpt/dump.ts';
 import { SECTOR_SIZE } from '../../formats/gpt/layout.ts';
-import { readGpt, type Gpt, type Partition } from '../../formats/gpt/reader.ts';
+import { readGpt, type Gpt } from '../../formats/gpt/reader.ts';
+import { verifyIdsig } from '../../signing/apk/verify-idsig.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { detectKind, type FileKind } from '../file-kind.ts';
 import { LABELS } from '../layout.ts';
@@ -11,8 +15,13 @@ import { namedCause } from './causes.ts';
 import { compareDumps, type Meaning } from './dumps.ts';
 import { compareIdsigs } from './idsig.ts';
 import { compareImages, type Origins } from './image.ts';
-import type { Scope } from './recorder.ts';
+import { compareGaps, type PartedFile } from './gaps.ts';
+import type { Proof, Scope } from './recorder.ts';
+import { compareResidue } from './residue.ts';
 import { compareVbmeta } from './vbmeta.ts';
+
+/** Of partitions, in bytes. */
+const BLOCK = 4096;
 
 export interface DiskOptions {
   /** Where the inodes of a partition come from. */
@@ -32,21 +41,99 @@ export async function compareDisks(
   b: ByteSource,
   options: DiskOptions = {},
 ): Promise<void> {
-  compareDumps(scope.at('GPT'), await dumpGpt(a), await dumpGpt(b), judgeTable);
+  const before = scope.told();
   const [tableA, tableB] = [await readGpt(a), await readGpt(b)];
+  const proof: Proof = () => sizesHold({ a, b }, { a: tableA, b: tableB });
+  compareDumps(scope.at('GPT'), await dumpGpt(a), await dumpGpt(b), (part, field) =>
+    judgeTable(part, field, proof),
+  );
   const labels = new Set([...tableA.partitions, ...tableB.partitions].map(({ label }) => label));
   for (const label of labels) {
     const [x, y] = [partition(a, tableA, label), partition(b, tableB, label)];
     // That one is missing was told with the table.
     if (x !== undefined && y !== undefined) {
-      await comparePartitions(scope.inside(label), label, x, y, options);
+      const apks: Proof = () => idsigsHold(label, { a, b }, { a: tableA, b: tableB });
+      await comparePartitions(scope.inside(label), label, x, y, { options, proof: apks });
     }
   }
-  await compareGaps(scope, a, b, tableA, tableB);
+  await compareGaps(scope, partsOf(a, tableA), partsOf(b, tableB), 'between partitions');
+  const after = scope.told();
+  if (after.explained > before.explained && after.origins === before.origins) {
+    await compareResidue(scope.at('GPT'), 'gpt', a, b, (path) => TOLD.test(path));
+  }
+}
+
+/** Partitions, places and checksums: all that is compared by what it says, or follows from it. */
+const TOLD =
+  /(?:^\/partition .*|\/(?:header_crc32|my_lba|alternate_lba|first_usable_lba|last_usable_lba|partition_entry_lba|partition_entry_array_crc32|starting_lba|ending_lba|size_in_lba|ending_chs))$/;
+
+/** The tables at both ends, and the partitions. */
+function partsOf(source: ByteSource, { primary, partitions }: Gpt): PartedFile {
+  const first = Number(primary.first_usable_lba) * SECTOR_SIZE;
+  const end = (Number(primary.last_usable_lba) + 1) * SECTOR_SIZE;
+  const tables = [
+    { offset: 0, size: first },
+    { offset: end, size: Math.max(0, source.size - end) },
+  ];
+  return { source, parts: [...tables, ...partitions] };
+}
+
+interface Both<T> {
+  readonly a: T;
+  readonly b: T;
+}
+
+/** Partitions of which one is larger are no larger than what they hold. */
+async function sizesHold(disks: Both<ByteSource>, tables: Both<Gpt>): ReturnType<Proof> {
+  const wrong = async (side: 'a' | 'b'): Promise<string | undefined> => {
+    for (const { label, size } of tables[side].partitions) {
+      const other = tables[side === 'a' ? 'b' : 'a'].partitions.find(
+        (each) => each.label === label,
+      );
+      if (other?.size === size) continue;
+      const source = partition(disks[side], tables[side], label);
+      const kind = kindOfLabel(label);
+      let held = 0;
+      if (source !== undefined && kind === 'apk') held = (await findApkSections(source)).size;
+      if (source !== undefined && kind === 'idsig') {
+        const { treeOffset, treeSize } = await readIdsig(source);
+        held = treeOffset + treeSize;
+      }
+      if (size - held >= BLOCK) return `partition ${label} is larger than what it holds`;
+    }
+    return undefined;
+  };
+  return sidesOf(wrong);
+}
+
+/** The idsig of a partition is that of its APK. */
+async function idsigsHold(
+  label: string,
+  disks: Both<ByteSource>,
+  tables: Both<Gpt>,
+): ReturnType<Proof> {
+  const apkLabel = label === LABELS.idsig ? LABELS.apk : label.replace('idsig', 'apk');
+  return sidesOf(async (side) => {
+    const idsig = partition(disks[side], tables[side], label);
+    const apk = partition(disks[side], tables[side], apkLabel);
+    if (idsig === undefined || apk === undefined) return `there is no ${apkLabel}`;
+    try {
+      await verifyIdsig(apk, idsig, { allowUnsigned: true });
+      return undefined;
+    } catch (error) {
+      if (error instanceof VerificationError || error instanceof FormatError) return error.message;
+      throw error;
+    }
+  });
+}
+
+async function sidesOf(wrong: (side: 'a' | 'b') => Promise<string | undefined>): ReturnType<Proof> {
+  const [a, b] = [await wrong('a'), await wrong('b')];
+  return a === undefined && b === undefined ? undefined : { ...(a && { a }), ...(b && { b }) };
 }
 
 /** Offsets and checksums follow from the partitions, the second table from the first. */
-function judgeTable(part: string, field: string): Meaning {
+function judgeTable(part: string, field: string, proof: Proof): Meaning {
   if (part === 'backup header') return { skip: true };
   if (part.startsWith('GPT ') && field === '') return { skip: false };
   if (field.includes('GUID') || field === 'disk_guid') {
@@ -56,7 +143,7 @@ function judgeTable(part: string, field: string): Meaning {
     };
   }
   if (part.startsWith('partition ') && field === '') return { level: 'member' };
-  return field === 'attributes' ? { level: 'content' } : { nature: 'consequence' };
+  return field === 'attributes' ? { level: 'content' } : { nature: 'consequence', proof };
 }
 
 function partition(disk: ByteSource, table: Gpt, label: string): ByteSource | undefined {
@@ -69,46 +156,19 @@ async function comparePartitions(
   label: string,
   a: ByteSource,
   b: ByteSource,
-  options: DiskOptions,
+  { options, proof }: { readonly options: DiskOptions; readonly proof: Proof },
 ): Promise<void> {
   if (label === LABELS.vbmeta) {
     if ((await firstDifference(a, b, scope.signal)) === undefined) return;
-    const before = scope.total();
+    const before = scope.told();
     await compareVbmeta(scope, a, b, false);
-    if (scope.total() === before) await scope.content(a, b);
+    if (scope.told().total === before.total) await scope.content(a, b);
     return;
   }
-  if (kindOfLabel(label) === 'idsig') return compareIdsigs(scope, a, b, false);
+  if (kindOfLabel(label) === 'idsig') return compareIdsigs(scope, a, b, false, proof);
   const kind = kindOfLabel(label) ?? (await detectKind(a));
   if (kind === 'erofs' && (await detectKind(b)) === 'erofs') {
     return compareImages(scope, a, b, options.originsOf?.(label));
   }
   await scope.content(a, b, kind === undefined ? {} : { as: kind });
-}
-
-/** What no partition holds is zeros where we made it; elsewhere it may hide anything. */
-async function compareGaps(
-  scope: Scope,
-  a: ByteSource,
-  b: ByteSource,
-  tableA: Gpt,
-  tableB: Gpt,
-): Promise<void> {
-  const places = (table: Gpt): string =>
-    JSON.stringify(table.partitions.map(({ offset, size }) => [offset, size]));
-  if (a.size !== b.size || places(tableA) !== places(tableB)) return;
-  let at = Number(tableA.primary.first_usable_lba) * SECTOR_SIZE;
-  const end = (Number(tableA.primary.last_usable_lba) + 1) * SECTOR_SIZE;
-  const byOffset = (x: Partition, y: Partition): number => x.offset - y.offset;
-  const parts = tableA.partitions.toSorted(byOffset);
-  for (const { offset, size } of [...parts, { offset: end, size: 0 }]) {
-    if (offset > at) {
-      const gap = (disk: ByteSource): ByteSource => sliceSource(disk, at, offset - at);
-      const found = await firstDifference(gap(a), gap(b), scope.signal);
-      if (found !== undefined) {
-        scope.found({ level: 'bytes', field: 'between partitions', offset: at + found });
-      }
-    }
-    at = Math.max(at, offset + size);
-  }
 }

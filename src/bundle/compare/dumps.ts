@@ -2,13 +2,16 @@
 
 import type { DumpField, DumpNode } from '../../core/dump.ts';
 import type { Cause, Level, Nature } from './finding.ts';
-import type { Scope } from './recorder.ts';
+import { createNamer } from './names.ts';
+import type { Proof, Scope } from './recorder.ts';
 
 /** What a field's difference means. */
 export interface Meaning {
   readonly level?: Level;
   readonly nature?: Nature;
   readonly cause?: Cause;
+  /** Of a consequence. */
+  readonly proof?: Proof | undefined;
   /** The field says nothing of its own. */
   readonly skip?: boolean;
 }
@@ -18,16 +21,10 @@ export type Judge = (part: string, field: string, a?: string, b?: string) => Mea
 /** A dump may come from anybody's bytes. */
 const MAX_DEPTH = 40;
 
-/** Parts and fields are met by their names; the second of one name is `name #2`. */
+/** Parts and fields are met by their names. */
 function byName<T extends { readonly name: string }>(all: readonly T[]): Map<string, T> {
-  const named = new Map<string, T>();
-  const counts = new Map<string, number>();
-  for (const each of all) {
-    const count = (counts.get(each.name) ?? 0) + 1;
-    counts.set(each.name, count);
-    named.set(count === 1 ? each.name : `${each.name} #${count}`, each);
-  }
-  return named;
+  const nameOf = createNamer();
+  return new Map(all.map((each) => [nameOf(each.name), each]));
 }
 
 const text = (field: DumpField | undefined): string | undefined =>

@@ -4,12 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { bytesSource } from '../../io/byte-source.ts';
+import { bytesSource, streamOf } from '../../io/byte-source.ts';
 import type { Entry, EntryData, EntryList } from '../entries/entry.ts';
 import { firstDifference, firstStreamDifference } from './bytes.ts';
 import { modeCause, mtimeCause, namedCause, ownerCause } from './causes.ts';
 import type { Cause, Level, Nature } from './finding.ts';
-import type { Scope } from './recorder.ts';
+import { createNamer } from './names.ts';
+import type { Proof, Scope } from './recorder.ts';
 
 /** Larger entries are compared as streams: no format inside them is opened. */
 const MAX_OPENED = 16 << 20;
@@ -25,20 +26,26 @@ interface Listed {
 export interface EntryOptions {
   /** Storage fields that only say where things stand. */
   readonly places: readonly string[];
-  /** What an entry's difference is of, by its name. Default `origin`. */
+  /** What an entry's difference is of, by its name: of all that is said of it, or of its data only. Default `origin`. */
   natureOf?(name: string): Nature;
+  dataOf?(
+    name: string,
+  ): { readonly nature: Nature; readonly proof?: Proof | undefined } | undefined;
 }
 
 async function list(of: EntryList, scope: Scope): Promise<Map<string, Listed>> {
   const all = new Map<string, Listed>();
+  const nameOf = createNamer();
   for await (const { entry, data } of of.entries()) {
     scope.signal?.throwIfAborted();
-    let { name } = entry;
-    for (let again = 2; all.has(name); again += 1) name = `${entry.name} #${again}`;
+    const name = nameOf(entry.name);
     if (entry.stored !== undefined || entry.kind !== 'file') all.set(name, { entry });
     else {
       const hash = createHash('sha256');
-      for await (const chunk of data) hash.update(chunk);
+      for await (const chunk of data) {
+        scope.signal?.throwIfAborted();
+        hash.update(chunk);
+      }
       all.set(name, { entry, sha256: hash.digest('hex') });
     }
   }
@@ -131,8 +138,8 @@ function compareAttributes(
     const { cause, ...rest } = more;
     scope.found({
       level: 'content',
-      nature,
       ...rest,
+      nature: nature === 'origin' ? (rest.nature ?? nature) : nature,
       ...(cause && { cause }),
       field,
       ...(x !== undefined && { a: String(x) }),
@@ -212,8 +219,10 @@ async function compareData(
   };
   try {
     for await (const [name, left] of pick(a, wanted)) {
-      const nature = options.natureOf?.(name) ?? 'origin';
-      await compareOne(scope.inside(name), left, await find(name), nature);
+      const { nature, proof } = options.dataOf?.(name) ?? {
+        nature: options.natureOf?.(name) ?? 'origin',
+      };
+      await compareOne(scope.inside(name).as(nature, proof), left, await find(name));
     }
   } finally {
     await y.return(undefined);
@@ -224,30 +233,27 @@ async function* pick(
   of: EntryList,
   wanted: ReadonlySet<string>,
 ): AsyncGenerator<[string, EntryData], undefined, undefined> {
-  const seen = new Set<string>();
+  const nameOf = createNamer();
   for await (const each of of.entries()) {
-    let { name } = each.entry;
-    for (let again = 2; seen.has(name); again += 1) name = `${each.entry.name} #${again}`;
-    seen.add(name);
+    const name = nameOf(each.entry.name);
     if (wanted.has(name)) yield [name, each];
   }
   return undefined;
 }
 
-async function bytesOf({ data, entry }: EntryData): Promise<Uint8Array> {
+async function bytesOf({ data }: EntryData): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const chunk of data) parts.push(chunk.slice());
-  return parts.length === 0 ? new Uint8Array(entry.size) : Buffer.concat(parts);
+  return Buffer.concat(parts);
 }
 
 async function compareOne(
   scope: Scope,
   left: EntryData,
   right: EntryData | Uint8Array | undefined,
-  nature: Nature,
 ): Promise<void> {
   if (right === undefined) {
-    scope.found({ level: 'content', nature, field: 'content' });
+    scope.found({ level: 'content', field: 'content' });
     return;
   }
   const isBytes = right instanceof Uint8Array;
@@ -255,18 +261,18 @@ async function compareOne(
   if (left.entry.size <= MAX_OPENED && size <= MAX_OPENED) {
     const a = bytesSource(await bytesOf(left), left.entry.name);
     const b = bytesSource(isBytes ? right : await bytesOf(right), left.entry.name);
-    await scope.content(a, b, { nature });
+    await scope.content(a, b);
     return;
   }
-  if (isBytes) return;
-  const offset = await firstStreamDifference(left.data, right.data);
+  const data = isBytes ? streamOf(bytesSource(right)) : right.data;
+  const offset = await firstStreamDifference(left.data, data, scope.signal);
+  // Their digests differ, or how they are stored: one that says so and is not has another's checksum.
   if (offset === undefined) return;
   scope.found({
     level: 'bytes',
-    nature,
     field: 'content',
     a: `${left.entry.size} bytes`,
-    b: `${right.entry.size} bytes`,
+    b: `${size} bytes`,
     offset,
   });
 }

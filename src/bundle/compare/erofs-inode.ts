@@ -81,7 +81,7 @@ export async function compareInodes(
     const { cause, level = 'content' } = more;
     scope.found({ level, field, a, b, ...(cause && { cause }) });
   };
-  const before = scope.total();
+  const { total: before } = scope.told();
   tell('kind', x.kind, y.kind);
   tell('mode', octal(x.mode), octal(y.mode), { cause: modeCause(x.mode, y.mode) });
   const owners = [`${x.uid}:${x.gid}`, `${y.uid}:${y.gid}`] as const;
@@ -109,8 +109,9 @@ export async function compareInodes(
   if (x.kind === y.kind) await compareData(scope, sides, x, y, tell);
   const layout = (inode: ErofsInode): string =>
     `${inode.extended ? 'extended' : 'compact'}, ${dataLayoutNames[inode.dataLayout] ?? ''}`;
-  if (scope.total() === before) tell('layout', layout(x), layout(y), { level: 'structure' });
-  if (scope.total() === before && (x.offset !== y.offset || x.union !== y.union)) sides.moved += 1;
+  if (scope.told().total === before) tell('layout', layout(x), layout(y), { level: 'structure' });
+  if (scope.told().total === before && (x.offset !== y.offset || x.union !== y.union))
+    sides.moved += 1;
 }
 
 async function compareData(
@@ -207,7 +208,11 @@ async function compareFiles(
     await scope.inside('').content(a, b);
     return;
   }
-  const offset = await firstStreamDifference(sides.a.readData(x), sides.b.readData(y));
+  const offset = await firstStreamDifference(
+    sides.a.readData(x),
+    sides.b.readData(y),
+    scope.signal,
+  );
   if (offset === undefined) return;
   const size = (inode: ErofsInode): string => `${inode.size} bytes`;
   scope.found({ level: 'bytes', field: 'content', a: size(x), b: size(y), offset });

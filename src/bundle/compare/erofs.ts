@@ -79,9 +79,12 @@ export async function compareErofs(
     count: 0,
   });
   const [a, b] = [await walkOf('a'), await walkOf('b')];
+  const before = scope.told();
   compareSuperblocks(scope, a.reader, b.reader);
   const sides: Sides = { a: a.reader, b: b.reader, pair, moved: 0 };
   const levels: Level[] = [];
+  /** Two inodes with further names, that were compared under another one. */
+  const compared = new Set<string>();
 
   const open = async (
     path: string,
@@ -113,8 +116,13 @@ export async function compareErofs(
     const [left, right] = [x && meet(a, x), y && meet(b, y)];
     const inner = scope.at(path, right?.input ?? left?.input);
     if (left !== undefined && right !== undefined) {
-      // Of a further name of inodes that were compared nothing new can be said.
-      if (left.isFirst || right.isFirst) await compareInodes(inner, sides, left.inode, right.inode);
+      // Of a further name of two that were compared nothing new can be said; of two others all can.
+      const met = `${left.inode.nid}:${right.inode.nid}`;
+      const isFirst = left.isFirst || right.isFirst;
+      const isNew = isFirst || !compared.has(met);
+      // Most inodes have one name, and need not be remembered; those that lie about it are the second time.
+      if (!isFirst || (left.inode.nlink > 1 && right.inode.nlink > 1)) compared.add(met);
+      if (isNew) await compareInodes(inner, sides, left.inode, right.inode);
     } else if (left !== undefined) await tellInode(inner, a.reader, left.inode, 'removed');
     else if (right !== undefined) await tellInode(inner, b.reader, right.inode, 'added');
     const folder = (met: Met | undefined): ErofsInode | undefined =>
@@ -146,9 +154,9 @@ export async function compareErofs(
   if (sides.moved > 0) {
     scope.found({
       level: 'structure',
-      nature: 'consequence',
+      // Of what else differs, or of the program that laid them out.
+      nature: scope.told().origins > before.origins ? 'consequence' : 'origin',
       field: 'places',
-      a: '',
       b: `${sides.moved} inodes or their data stand elsewhere`,
     });
   }

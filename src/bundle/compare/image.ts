@@ -54,9 +54,9 @@ export async function compareImages(
   origins: Origins = {},
 ): Promise<void> {
   const [a, b] = [await sideOf(sourceA), await sideOf(sourceB)];
+  const before = scope.told();
   const known = await blocksThatDiffer(scope, a, b);
   if (known === undefined || known.length > 0 || scope.full) {
-    const before = scope.total();
     const pair: ImagePair = {
       a: { image: sourceA, tree: a.tree },
       b: { image: sourceB, tree: b.tree },
@@ -64,11 +64,23 @@ export async function compareImages(
       blockSize: a.tree?.dataBlockSize ?? BLOCK,
     };
     await compareErofs(scope, pair, origins);
-    if (known !== undefined && known.length > 0 && scope.total() === before) {
-      await tellUnowned(scope, a, b, known);
-    }
+    // Checksums and sizes follow from something: what no file says is told as bytes.
+    if (scope.told().origins === before.origins) await tellUnowned(scope, a, b, known);
   }
   await compareRest(scope, a, b);
+}
+
+/** Whether a block of a tree is not the one of its digest. */
+async function isBroken(tree: TreeView): Promise<boolean> {
+  try {
+    for (let index = 0; index < tree.layout.dataBlocks; index += tree.layout.digestsPerBlock) {
+      await tree.digest(0, index);
+    }
+    return false;
+  } catch (error) {
+    if (error instanceof FormatError) return true;
+    throw error;
+  }
 }
 
 /** @returns undefined when the trees do not say. */
@@ -103,7 +115,13 @@ async function blocksThatDiffer(
     ranges = await differingBlocks(a.tree, b.tree, scope.signal);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    scope.found({ level: 'structure', field: 'hash tree', b: error.message });
+    const isOfA = await isBroken(a.tree);
+    scope.found({
+      level: 'structure',
+      field: 'hash tree',
+      ...(isOfA && { a: error.message }),
+      ...((!isOfA || (await isBroken(b.tree))) && { b: error.message }),
+    });
     return undefined;
   }
   const [first] = ranges;
@@ -122,30 +140,50 @@ async function blocksThatDiffer(
   return ranges;
 }
 
-/** Blocks differ, and no name, inode or file says why: bytes that nobody reads. */
+/** What the file system and its hash tree are over: all of an image that has neither tree nor footer. */
+const imageOf = ({ source, descriptor }: Side): ByteSource =>
+  sliceSource(source, 0, Math.min(descriptor?.imageSize ?? source.size, source.size));
+
+/**
+ * No name, inode or file differs: if bytes do, nobody reads them. If they do not, digests are not those of the bytes.
+ *
+ * @param known What differs, if trees say it and are believed.
+ */
 async function tellUnowned(
   scope: Scope,
   a: Side,
   b: Side,
-  ranges: readonly BlockRange[],
+  known: readonly BlockRange[] | undefined,
 ): Promise<void> {
   const size = a.tree?.dataBlockSize ?? BLOCK;
-  const [first] = ranges;
-  if (first === undefined) return;
-  const part = ({ source }: Side): ByteSource =>
-    sliceSource(
-      source,
-      Math.min(first.first * size, source.size),
-      Math.max(0, Math.min(first.count * size, source.size - first.first * size)),
-    );
-  const at = await firstDifference(part(a), part(b), scope.signal);
-  scope.found({
-    level: 'bytes',
-    field: 'unused space',
-    a: `block ${first.first}`,
-    b: `${ranges.length} ranges of blocks that no file owns`,
-    ...(at !== undefined && { offset: first.first * size + at }),
-  });
+  const [x, y] = [imageOf(a), imageOf(b)];
+  const all = [{ first: 0, count: Math.ceil(Math.max(x.size, y.size) / size) }];
+  for (const { first, count } of (scope.full ? undefined : known) ?? all) {
+    const from = first * size;
+    const part = (image: ByteSource): ByteSource =>
+      sliceSource(
+        image,
+        Math.min(from, image.size),
+        Math.max(0, Math.min(count * size, image.size - from)),
+      );
+    const at = await firstDifference(part(x), part(y), scope.signal);
+    if (at === undefined) continue;
+    const offset = from + at;
+    const show = (image: ByteSource): string =>
+      offset < image.size ? `block ${Math.floor(offset / size)}` : `${image.size} bytes`;
+    scope.found({ level: 'bytes', field: 'unused space', a: show(x), b: show(y), offset });
+    return;
+  }
+  const [p, q] = [a.descriptor, b.descriptor];
+  const isStated = p !== undefined && q !== undefined && equalBytes(p.salt, q.salt);
+  if (isStated && !equalBytes(p.rootDigest, q.rootDigest)) {
+    scope.found({
+      level: 'content',
+      field: 'root_digest',
+      a: toHex(p.rootDigest),
+      b: `${toHex(q.rootDigest)}, of the same blocks`,
+    });
+  }
 }
 
 /** What stands behind the file system: the tree, parity, vbmeta and footer. */

@@ -5,6 +5,7 @@ import { FormatError } from '../../core/errors.ts';
 import type { HashDescriptor } from '../../formats/avb/descriptor.ts';
 import { readVbmeta } from '../../formats/avb/footer.ts';
 import { decodeVbmeta } from '../../formats/avb/vbmeta.ts';
+import { scanKernel, type KernelBanner } from '../../formats/boot-image/kernel-facts.ts';
 import { sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { firstDifference } from './bytes.ts';
 import { namedCause } from './causes.ts';
@@ -34,25 +35,6 @@ async function sideOf(source: ByteSource): Promise<Side> {
   }
 }
 
-/** What a kernel says of itself, such as `Linux version 6.1.0`. */
-const BANNER = /Linux version (\S+)[^\n]*/;
-const CHUNK = 4 << 20;
-const OVERLAP = 512;
-
-async function bannerOf(image: ByteSource): Promise<RegExpExecArray | undefined> {
-  for (let at = 0; at < image.size; at += CHUNK) {
-    const bytes = await image.read(at, Math.min(CHUNK + OVERLAP, image.size - at));
-    const start = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(
-      'Linux version ',
-    );
-    if (start < 0) continue;
-    const text = Buffer.from(bytes.subarray(start, start + OVERLAP)).toString('latin1');
-    const match = BANNER.exec(text.split('\0')[0] ?? '');
-    if (match !== null && /\d/.test(match[1] ?? '')) return match;
-  }
-  return undefined;
-}
-
 /** @param isAlone The initrds are not compared, whose digests a kernel's vbmeta has. */
 export async function compareKernels(
   scope: Scope,
@@ -70,17 +52,27 @@ export async function compareKernels(
     equalBytes(p.salt, q.salt) &&
     equalBytes(p.digest, q.digest);
   if (!isStated && (await firstDifference(x.image, y.image, scope.signal)) !== undefined) {
-    const [left, right] = [await bannerOf(x.image), await bannerOf(y.image)];
-    if (left?.[0] !== right?.[0]) {
+    const bannerOf = async ({ image }: Side): Promise<KernelBanner | undefined> => {
+      const read = (at: number, length: number): Promise<Uint8Array> => image.read(at, length);
+      return (await scanKernel(read, image.size, { config: false }, scope.signal)).banner;
+    };
+    const [left, right] = [await bannerOf(x), await bannerOf(y)];
+    if (left?.text !== right?.text) {
       scope.found({
         level: 'content',
         field: 'version',
-        ...(left && { a: left[0].trim() }),
-        ...(right && { b: right[0].trim() }),
-        cause: namedCause('kernel-version', `${left?.[1] ?? 'none'} and ${right?.[1] ?? 'none'}`),
+        ...(left && { a: left.text }),
+        ...(right && { b: right.text }),
+        cause: namedCause(
+          'kernel-version',
+          `${left?.release ?? 'none'} and ${right?.release ?? 'none'}`,
+        ),
       });
     }
     await scope.inside('image').content(x.image, y.image);
   }
-  if (x.hasFooter && y.hasFooter) await compareVbmeta(scope.at('vbmeta'), a, b, isAlone);
+  if (x.hasFooter !== y.hasFooter) {
+    const text = ({ hasFooter }: Side): string => (hasFooter ? 'AVB footer' : 'none');
+    scope.found({ level: 'member', field: 'footer', a: text(x), b: text(y) });
+  } else if (x.hasFooter) await compareVbmeta(scope.at('vbmeta'), a, b, isAlone);
 }

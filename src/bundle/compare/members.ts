@@ -6,13 +6,18 @@ import type { BuildRecord } from '../build-record.ts';
 import { BUNDLE_FILES } from '../layout.ts';
 import type { Bundle } from '../open.ts';
 import { firstDifference } from './bytes.ts';
+import { tellDamage } from './damage.ts';
 import { compareDisks, type DiskOptions } from './disk.ts';
 import type { Meaning } from './dumps.ts';
 import { compareInitrds } from './initrd.ts';
 import { compareJson } from './json.ts';
 import { compareKernels } from './kernel.ts';
 import { BUILD_RECORD, comparePackages, originsOf } from './record.ts';
-import type { Recorder, Scope } from './recorder.ts';
+import type { Proof, Recorder, Scope } from './recorder.ts';
+
+/** Digests of what the chain of trust is made of. */
+const CHAIN =
+  /^chain\.(?:kernelDigest|initrdNormalDigest|initrdDebuggableDigest|vbmetaDigest|systemRootDigest|apkRootDigest|partitionRootDigests\.[^.]+|extraApkRootDigests\[\d+\])$/;
 
 interface Records {
   readonly a: BuildRecord | undefined;
@@ -57,7 +62,7 @@ export async function compareMembers(
       continue;
     }
     if (!full && isStatedEqual(a, b, name)) continue;
-    if (await sameBytes(x, y, name, full)) continue;
+    if (await sameBytes(x, y, name, { full, signal: scope.signal })) continue;
     await compareMember(scope, name, x, y, comparerOf(name, a, records));
   }
   recorder.size({ member: '', a: totalA, b: totalB });
@@ -81,11 +86,11 @@ async function sameBytes(
   a: ByteSource,
   b: ByteSource,
   name: string,
-  full: boolean,
+  { full, signal }: { readonly full: boolean; readonly signal: AbortSignal | undefined },
 ): Promise<boolean> {
   const isDisk = name.endsWith('.img') && !name.startsWith('initrd');
   if (isDisk && !full) return false;
-  return a.size === b.size && (await firstDifference(a, b)) === undefined;
+  return a.size === b.size && (await firstDifference(a, b, signal)) === undefined;
 }
 
 async function compareMember(
@@ -96,17 +101,17 @@ async function compareMember(
   compare: MemberComparer | undefined,
 ): Promise<void> {
   const nature = isAttestation(name) ? 'signature' : 'origin';
-  const before = scope.total();
+  const before = scope.told();
   if (compare !== undefined) {
     try {
       await compare(scope, a, b);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      scope.found({ level: 'structure', field: 'damage', b: error.message });
+      await tellDamage(scope, compare, { a, b }, error);
     }
   }
   // Nothing that a format knows: the bytes say what there is to say.
-  if (scope.total() === before) await scope.content(a, b, { nature });
+  if (scope.told().total === before.total) await scope.content(a, b, { nature });
 }
 
 function comparerOf(name: string, a: Bundle, records: Records): MemberComparer | undefined {
@@ -115,8 +120,8 @@ function comparerOf(name: string, a: Bundle, records: Records): MemberComparer |
     return (scope, x, y) => compareInitrds(scope, x, y, false);
   }
   if (name === BUNDLE_FILES.manifest)
-    return (scope, x, y) => compareJson(scope, x, y, judgeManifest);
-  if (name === BUILD_RECORD) return (scope, x, y) => compareJson(scope, x, y, judgeRecord);
+    return (scope, x, y) => compareOwnJson(scope, x, y, (path) => judgeManifest(path, scope.chain));
+  if (name === BUILD_RECORD) return (scope, x, y) => compareOwnJson(scope, x, y, judgeRecord);
   if (/^(?:os|payload(?:-[a-z0-9_-]+)?)\.img$/.test(name)) {
     const options: DiskOptions = {
       originsOf: (label) => {
@@ -129,15 +134,40 @@ function comparerOf(name: string, a: Bundle, records: Records): MemberComparer |
   return undefined;
 }
 
+/** JSON in the one form in which we write it: in another one, it is told. */
+async function compareOwnJson(
+  scope: Scope,
+  a: ByteSource,
+  b: ByteSource,
+  judge: (path: string) => Meaning,
+): Promise<void> {
+  const before = scope.told();
+  await compareJson(scope, a, b, judge);
+  const after = scope.told();
+  if (after.total === before.total || after.origins > before.origins) return;
+  const isPlain = async (source: ByteSource): Promise<boolean> => {
+    const text = Buffer.from(await source.read(0, source.size)).toString('utf8');
+    return `${JSON.stringify(JSON.parse(text), undefined, 2)}\n` === text;
+  };
+  const [x, y] = [await isPlain(a), await isPlain(b)];
+  if (x && y) return;
+  const show = (plain: boolean): string => (plain ? 'as microbuild writes it' : 'otherwise');
+  scope.found({ level: 'structure', field: 'text', a: show(x), b: show(y) });
+}
+
 /** Most of a manifest says what other files hold. */
-function judgeManifest(path: string): Meaning {
+function judgeManifest(path: string, proof: Proof | undefined): Meaning {
   if (path === 'files' || path.startsWith('chain.payloadCertificates')) return { skip: true };
   if (path.startsWith('chain.')) {
-    return { nature: path === 'chain.rollbackIndex' ? 'origin' : 'consequence', level: 'bundle' };
+    const isOwn = path === 'chain.rollbackIndex' || !CHAIN.test(path);
+    return { nature: isOwn ? 'origin' : 'consequence', level: 'bundle', proof };
   }
-  if (path.startsWith('keys.') || path === 'release')
+  if (/^(?:keys\.(?:image|payload)\.(?:sha256|development)|release)$/.test(path)) {
     return { nature: 'signature', level: 'bundle' };
-  if (path.startsWith('payloads.') && /RootDigest/.test(path)) return { nature: 'consequence' };
+  }
+  if (/^payloads\.[^.]+\.(?:apkRootDigest$|extraApkRootDigests\[)/.test(path)) {
+    return { nature: 'consequence', proof };
+  }
   return { level: 'bundle' };
 }
 

@@ -18,7 +18,7 @@ async function compare(a: Uint8Array, b: Uint8Array): Promise<Comparison> {
   const recorder = createRecorder({}, compareContent);
   await recorder.scope('').content(bytesSource(a, 'a'), bytesSource(b, 'b'));
   recorder.size({ member: '', a: a.length, b: b.length });
-  return recorder.finish({ a: 'a', b: 'b', kind: 'file', measurements: [], why: [] });
+  return recorder.finish({ a: 'a', b: 'b', kind: 'file', measurements: [] });
 }
 
 const text = (value: string): Uint8Array => Buffer.from(value);
