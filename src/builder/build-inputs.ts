@@ -9,6 +9,7 @@ import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
 import { inputPath } from './inputs.ts';
+import type { FileDigests } from './file-digests.ts';
 import { openBlobs, type Blobs } from './fetch.ts';
 import { createGraph } from './graph.ts';
 import { pinsOf, requireLock, type NamedPin } from './lock.ts';
@@ -48,6 +49,8 @@ export interface BuildInputOptions extends AptContext {
   /** Folder of microbuild's package.json. */
   readonly packageRoot: string;
   readonly reporter: Reporter;
+  /** Of the recipe's own files. */
+  readonly files: FileDigests;
 }
 
 /**
@@ -64,6 +67,7 @@ export async function openBuildInputs(
   await checkPins(recipe, lock, {
     locked: options.locked === true,
     tools: () => presentTools(options.packageRoot, recipe, options.env),
+    files: options.files,
     reporter: options.reporter,
   });
   // What is to be pinned anew when it is gone is asked for one by one.

@@ -20,6 +20,7 @@ import { attestStep, type BuildAttestation } from './attest/attest-step.ts';
 import type { BuildOptions } from './build.ts';
 import type { FileReader } from '../io/file-signatures.ts';
 import type { BuildInputs } from './build-inputs.ts';
+import type { FileDigests } from './file-digests.ts';
 import type { Graph, Step } from './graph.ts';
 import { digestGuest, guestTree, readGuestCrates, type GuestFiles } from './guest.ts';
 import { digestInputs } from './input-digests.ts';
@@ -45,6 +46,8 @@ export interface BuildContext {
   readonly cache: Cache;
   readonly guest: GuestFiles;
   readonly inputs: BuildInputs;
+  /** Of the recipe's own files. */
+  readonly files: FileDigests;
   readonly keys: BuildKeys;
   /** Undefined when nothing is attested. */
   readonly attester: (BuildAttestation & { readonly signer: Signer }) | undefined;
@@ -145,8 +148,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   });
   const local = graph.step({ name: 'inputs', needs: [] }, () =>
     digestInputs(recipe, context.inputs.lock(), {
-      cacheDirectory: context.cache.directory,
-      reader: context.reader,
+      files: context.files,
       scan: library && createNativeScanner(library),
     }),
   );
@@ -296,7 +298,7 @@ interface StepTree extends PartitionTree {
 }
 
 function treeStep(graph: Graph, context: BuildContext, name: string): Step<StepTree> {
-  const { options, guest, inputs, cache, library } = context;
+  const { options, guest, inputs, cache, library, files } = context;
   const { recipe, sourceDate, env, reporter } = options;
   return graph.step(
     {
@@ -316,6 +318,7 @@ function treeStep(graph: Graph, context: BuildContext, name: string): Step<StepT
         blobs: inputs.blobs,
         guest: () => guestTree(guest, sourceDate),
         scan: library && createNativeScanner(library),
+        digestOf: (path) => files.digestOf(path),
         sourceDate,
         env,
         signal,

@@ -24,6 +24,7 @@ import { openBuildInputs } from './build-inputs.ts';
 import { removeAttestations, writeAttestations } from './attest/attest.ts';
 import type { BuildAttestation } from './attest/attest-step.ts';
 import { addBuildSteps, type BuildContext, type BuildSteps } from './build-steps.ts';
+import { openFileDigests } from './file-digests.ts';
 import { createGraph, type Schedule } from './graph.ts';
 import { findGuest } from './guest.ts';
 import { openKnownImages, type KnownImages } from './known-images.ts';
@@ -116,7 +117,8 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
   const reader = library === undefined ? plainFileReader : createNativeFileReader(library);
   const { audit } = options;
   const cache = await openCache(options.cacheDirectory, { reader, audit, bound: sizeBound(env) });
-  const inputs = await openBuildInputs(recipe, { ...options, cache });
+  const files = openFileDigests(cache.directory, reader);
+  const inputs = await openBuildInputs(recipe, { ...options, cache, files });
   const keys =
     options.signers ??
     (await resolveKeys(recipe, { ...options.keys, folder: options.keyFolder, open }));
@@ -135,6 +137,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
       cache,
       guest,
       inputs,
+      files,
       keys,
       attester,
       library,

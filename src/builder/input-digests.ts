@@ -8,23 +8,20 @@
 
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { openStatDigests, type StatDigests } from '../cache/stat-digests.ts';
 import { toHex } from '../core/digest.ts';
 import { readDiskTree, type DiskScanner } from '../io/disk-tree.ts';
-import { DIGEST_BYTES, type FileReader } from '../io/file-signatures.ts';
+import { DIGEST_BYTES } from '../io/file-signatures.ts';
 import { directory, walk, type Directory } from '../io/file-tree.ts';
 import { ensureDirectory } from '../io/merge-tree.ts';
 import { selectFiles } from '../io/tree-rules.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
+import type { FileDigests } from './file-digests.ts';
 import { formatRecipePath } from './recipe-path.ts';
 import { recipeInputs, type RecipeInput } from './recipe-inputs.ts';
 
 export interface InputDigestOptions {
-  /** What is known of files that did not change is kept there. */
-  readonly cacheDirectory: string;
-  readonly reader?: FileReader | undefined;
+  readonly files: FileDigests;
   /** Default: with Node's functions. */
   readonly scan?: DiskScanner | undefined;
 }
@@ -45,13 +42,11 @@ interface Digest {
 export async function digestInputs(
   recipe: Recipe,
   lock: Lock,
-  { cacheDirectory, reader, scan }: InputDigestOptions,
+  { files: known, scan }: InputDigestOptions,
 ): Promise<InputDigests> {
   const inputs = recipeInputs(recipe, lock).filter(({ path }) => path !== undefined);
   const digests = new Map<string, string>();
   if (inputs.length === 0) return digests;
-  const table = join(cacheDirectory, 'microbuild', 'inputs');
-  const known = await openStatDigests(table, reader && { reader });
   let total = 0;
   for (const input of inputs) {
     const found = await digestInput(recipe, input, known, scan);
@@ -67,7 +62,7 @@ export async function digestInputs(
 async function digestInput(
   recipe: Recipe,
   { at, kind, path = '' }: RecipeInput,
-  known: StatDigests,
+  known: FileDigests,
   scan: DiskScanner | undefined,
 ): Promise<Digest | undefined> {
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
@@ -94,7 +89,7 @@ function chosen(recipe: Recipe, at: RecipeInput['at'], tree: Directory): Directo
   return target;
 }
 
-async function digestTree(tree: Directory, known: StatDigests): Promise<Digest> {
+async function digestTree(tree: Directory, known: FileDigests): Promise<Digest> {
   const lines: { readonly text: string; readonly file: number }[] = [];
   const files: string[] = [];
   walk(tree, (path, inode) => {

@@ -92,4 +92,6 @@ export const recordedPackage = (
   architecture: found.architecture,
   ...(found.license !== null && { license: found.license }),
   input: formatRecipePath(at),
+  ...(found.conffiles.length > 0 && { conffiles: found.conffiles }),
+  ...(found.scripts.length > 0 && { scripts: found.scripts }),
 });

@@ -42,6 +42,10 @@ export interface RecordedPackage {
   readonly license?: string;
   /** `at` of the input that brought it. */
   readonly input: string;
+  /** Its files that belong to who runs the system; they are as the package has them. */
+  readonly conffiles?: readonly string[];
+  /** Its scripts, such as `postinst`, which were not run. */
+  readonly scripts?: readonly string[];
 }
 
 /** A library in the programs of the guest. */
@@ -155,6 +159,8 @@ const isPackage = shape({
   architecture: isText,
   license: optional(isText),
   input: isText,
+  conffiles: optional(listOf(isText)),
+  scripts: optional(listOf(isText)),
 });
 /** Those who build the guest's programs write it as the record has it. */
 export const isRecordedCrate: Check = shape({

@@ -7,6 +7,7 @@ import { FormatError, UsageError } from '../../core/errors.ts';
 import type { Reporter } from '../../core/events.ts';
 import type { Lock, LockedTools } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
+import type { FileDigests } from '../file-digests.ts';
 import { digestGuest, findGuest } from '../guest.ts';
 import { inputPath } from '../inputs.ts';
 import { isLocalImage } from '../fetch/oci-reference.ts';
@@ -42,6 +43,7 @@ export interface PinCheck {
   readonly locked: boolean;
   /** What this build uses; only asked where the lock pins tools. */
   readonly tools: () => Promise<LockedTools>;
+  readonly files: FileDigests;
   readonly reporter: Reporter;
 }
 
@@ -59,7 +61,7 @@ export interface PinDifference {
 export async function checkPins(recipe: Recipe, lock: Lock, check: PinCheck): Promise<void> {
   const differences = [
     ...toolDifferences(lock, lock.tools === undefined ? undefined : await check.tools()),
-    ...(await fileDifferences(recipe, lock)),
+    ...(await fileDifferences(recipe, lock, (path) => check.files.digestOf(path))),
     ...(check.locked ? unpinnedFiles(recipe, lock) : []),
   ];
   if (differences.length === 0) return;
@@ -87,10 +89,14 @@ export function toolDifferences(lock: Lock, tools: LockedTools | undefined): Pin
 }
 
 /** Files and layouts of the recipe that are not what the lock pins. Those that are not there are told elsewhere. */
-export async function fileDifferences(recipe: Recipe, lock: Lock): Promise<PinDifference[]> {
+export async function fileDifferences(
+  recipe: Recipe,
+  lock: Lock,
+  digestOf: FileDigests['digestOf'] = digestFile,
+): Promise<PinDifference[]> {
   const differences: PinDifference[] = [];
   for (const want of wantsOf(recipe)) {
-    const digests = await digestsOf(recipe, lock, want);
+    const digests = await digestsOf(recipe, lock, want, digestOf);
     if (digests === undefined || digests.present === digests.pinned) continue;
     differences.push({
       name: want.name,
@@ -105,13 +111,14 @@ async function digestsOf(
   recipe: Recipe,
   lock: Lock,
   want: Want,
+  digestOf: FileDigests['digestOf'],
 ): Promise<{ readonly pinned: string; readonly present: string } | undefined> {
   if (want.section === 'files') {
     const pinned = lock.files[want.name]?.sha256;
     const path = inputPath(recipe, want.name);
     const found = pinned === undefined ? undefined : await stat(path).catch(() => undefined);
     if (pinned === undefined || found?.isFile() !== true) return undefined;
-    return { pinned, present: (await digestFile(path)).sha256 };
+    return { pinned, present: (await digestOf(path)).sha256 };
   }
   if (want.section !== 'oci' || !isLocalImage(want.reference)) return undefined;
   const pinned = lock.oci[want.name]?.manifest.digest;

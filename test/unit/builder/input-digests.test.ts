@@ -12,6 +12,7 @@ import {
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { openFileDigests } from '../../../src/builder/file-digests.ts';
 import { digestInputs } from '../../../src/builder/input-digests.ts';
 import { emptyLock } from '../../../src/recipe/lockfile.ts';
 import { readRecipe } from '../../../src/recipe/parse.ts';
@@ -38,7 +39,9 @@ let folder: string;
 const at = (...names: string[]): string => join(folder, ...names);
 const digests = async (): Promise<Record<string, string>> =>
   Object.fromEntries(
-    await digestInputs(await readRecipe(folder), emptyLock, { cacheDirectory: at('cache') }),
+    await digestInputs(await readRecipe(folder), emptyLock, {
+      files: openFileDigests(at('cache')),
+    }),
   );
 const treeDigest = async (): Promise<string | undefined> => (await digests())[TREE];
 

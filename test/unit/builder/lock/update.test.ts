@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { allPinsOf, debsUsed } from '../../../../src/builder/lock.ts';
+import { openFileDigests } from '../../../../src/builder/file-digests.ts';
 import { checkLock } from '../../../../src/builder/lock/check.ts';
 import { checkPins } from '../../../../src/builder/lock/tool-pins.ts';
 import { updateLock } from '../../../../src/builder/lock/update.ts';
@@ -265,6 +266,7 @@ describe('what does not fit', () => {
     writeFileSync(join(folder, 'x.tar'), 'changed');
     const events: BuildEvent[] = [];
     const check = {
+      files: openFileDigests(join(folder, 'cache')),
       reporter: { report: (event: BuildEvent) => void events.push(event) },
       tools: () => Promise.resolve({ ...tools, guest: 'cd'.repeat(32) }),
     };
