@@ -14,10 +14,7 @@ export interface FileDigests {
 }
 
 /** Nothing is read before the first question. */
-export function openFileDigests(
-  cacheDirectory: string,
-  reader?: FileReader | undefined,
-): FileDigests {
+export function openFileDigests(cacheDirectory: string, reader?: FileReader): FileDigests {
   const file = join(cacheDirectory, 'microbuild', 'inputs');
   let opened: ReturnType<typeof openStatDigests> | undefined;
   const known = () => (opened ??= openStatDigests(file, reader && { reader }));

@@ -11,7 +11,7 @@ import { EnvironmentError } from '../../core/errors.ts';
 import type { LockedImage, OciDescriptor } from '../../recipe/lockfile.ts';
 import { findCredentials, type Credentials } from './docker-config.ts';
 import { readBody, type DownloadOptions, type HttpClient } from './http.ts';
-import { parseIndex, parseManifest, selectPlatform, MANIFEST_TYPES } from './oci-manifest.ts';
+import { findManifest, parseManifest, MANIFEST_TYPES } from '../../formats/oci/documents.ts';
 import { parseOciReference, registryUrl, type OciReference } from './oci-reference.ts';
 import { isLoopback } from './proxy.ts';
 
@@ -175,21 +175,22 @@ export function createRegistry({ http, env, signal }: RegistryContext): Registry
       const reference = parseOciReference(text);
       const top = await manifest(reference, reference.digest ?? reference.tag ?? 'latest');
       const where = `${text} (${top.descriptor.digest})`;
-      let index: OciDescriptor | undefined;
-      let found = top;
       const documents: Uint8Array[] = [top.bytes];
-      const list = parseIndex(top.bytes, where);
-      if (list !== undefined) {
-        index = top.descriptor;
-        const chosen = selectPlatform(list, platform, where);
-        found = await manifest(reference, chosen.digest, chosen.mediaType);
-        documents.push(found.bytes);
-      }
+      const found = await findManifest(
+        top.bytes,
+        async (each) => {
+          const { bytes } = await manifest(reference, each.digest, each.mediaType);
+          documents.push(bytes);
+          return bytes;
+        },
+        { platform, where },
+      );
+      const last = found.followed.at(-1);
       const { config, layers } = parseManifest(found.bytes, where);
       return {
         image: {
-          ...(index === undefined ? {} : { index }),
-          manifest: found.descriptor,
+          ...(last === undefined ? {} : { index: top.descriptor }),
+          manifest: last === undefined ? top.descriptor : { ...last, size: found.bytes.length },
           config,
           layers,
           platform,

@@ -7,14 +7,12 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { FormatError } from '../../core/errors.ts';
+import { findManifest, parseManifest, type OciDescriptor } from '../../formats/oci/documents.ts';
 import { openFileSource } from '../../io/byte-source.ts';
-import type { LockedImage, OciDescriptor } from '../../recipe/lockfile.ts';
-import { parseIndex, parseManifest, selectPlatform } from '../fetch/oci-manifest.ts';
+import type { LockedImage } from '../../recipe/lockfile.ts';
 
 /** What registries take; a layout has no more. */
 const MAX_DOCUMENT_BYTES = 4 << 20;
-/** An index of a layout may lead to the index of an image, and that to its manifest. */
-const MAX_DEPTH = 3;
 
 /**
  * Follows `index.json` to the image for a platform.
@@ -23,25 +21,19 @@ const MAX_DEPTH = 3;
  * @throws {FormatError} `oci` when the folder is no layout, or has no such image.
  */
 export async function resolveLocalImage(folder: string, platform: string): Promise<LockedImage> {
-  let bytes = await readDocument(join(folder, 'index.json'), folder);
-  let index: OciDescriptor | undefined;
-  let found: OciDescriptor | undefined;
-  for (let depth = 0; depth < MAX_DEPTH; depth++) {
-    const entries = parseIndex(bytes, folder);
-    if (entries === undefined) break;
-    index = found;
-    const [only, another] = entries;
-    // One image says for itself what it is for.
-    const isOnly = only !== undefined && another === undefined && only.platform === undefined;
-    found = isOnly ? only : selectPlatform(entries, platform, folder);
-    bytes = await readDocument(blobPath(folder, found), folder, found);
-  }
+  const top = await readDocument(join(folder, 'index.json'), folder);
+  const { bytes, followed } = await findManifest(
+    top,
+    (each) => readDocument(blobPath(folder, each), folder, each),
+    { platform, where: folder },
+  );
+  // The first one is the layout's own, which no digest names.
+  const [found, index] = [followed.at(-1), followed.at(-2)];
   if (found === undefined) throw refuse(folder, 'its index.json is no index');
   const { config, layers } = parseManifest(bytes, folder);
-  const { digest, size, mediaType } = found;
   return {
     ...(index === undefined ? {} : { index }),
-    manifest: { digest, size, mediaType },
+    manifest: found,
     config,
     layers,
     platform,

@@ -10,13 +10,19 @@ import { join } from 'node:path';
 import { ARCHITECTURES } from '../../core/arch.ts';
 import { sha256, toHex } from '../../core/digest.ts';
 import { FormatError, UsageError } from '../../core/errors.ts';
+import {
+  checkImageTypes,
+  findManifest,
+  parseConfig,
+  parseManifest,
+  type OciDescriptor,
+} from '../../formats/oci/documents.ts';
 import { applyLayer } from '../../formats/oci/layer.ts';
 import { entryContent, type ArchiveFile } from '../../io/archive-entry.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { directory, type Directory } from '../../io/file-tree.ts';
-import { ociKey, type OciDescriptor } from '../../recipe/lockfile.ts';
+import { ociKey } from '../../recipe/lockfile.ts';
 import type { PartitionSource } from '../../recipe/source-schema.ts';
-import { parseIndex, parseManifest, selectPlatform } from '../fetch/oci-manifest.ts';
 import { isLocalImage } from '../fetch/oci-reference.ts';
 import { inputPath } from '../inputs.ts';
 import type { SourceContext } from './source-tree.ts';
@@ -26,16 +32,6 @@ type OciSource = Extract<PartitionSource, { oci: string }>;
 
 /** Larger than any manifest or configuration; registries refuse manifests of more than 4 MiB. */
 const MAX_DOCUMENT = 8 << 20;
-/** Indexes that lead to indexes. */
-const MAX_DEPTH = 4;
-
-const CONFIG_TYPES = [
-  'application/vnd.oci.image.config.v1+json',
-  'application/vnd.docker.container.image.v1+json',
-];
-const LAYER_TYPE =
-  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
-
 /** A file by its digest. Its bytes have been, or will be, compared with it. */
 type Blob = Pick<Archive, 'path' | 'slice'>;
 
@@ -70,13 +66,16 @@ export async function imageTree(source: OciSource, context: SourceContext): Prom
   const platform = source.platform ?? `linux/${ARCHITECTURES[recipe.data.arch].debian}`;
   const store = await openStore(source, context);
   const { name } = store;
-  const manifest = await findManifest(store, platform);
+  const { top } = store;
+  const bytes = 'bytes' in top ? top.bytes : await readDocument(store, top.descriptor, 'manifest');
+  const where = { platform, where: name };
+  const read = (each: OciDescriptor): Promise<Uint8Array> => readDocument(store, each, 'manifest');
+  const { bytes: manifest } = await findManifest(bytes, read, where);
   checkPin(source, manifest, context);
-  const { config, layers } = parseManifest(manifest, name);
-  if (!CONFIG_TYPES.includes(config.mediaType)) {
-    refuse(name, `its configuration is of type ${config.mediaType}, not that of a container image`);
-  }
-  const diffIds = readConfig(await readDocument(store, config, 'blob'), platform, name);
+  const image = parseManifest(manifest, name);
+  checkImageTypes(image, name);
+  const { config, layers } = image;
+  const diffIds = parseConfig(await readDocument(store, config, 'blob'), where);
   if (diffIds.length !== layers.length) {
     refuse(name, `it has ${layers.length} layers, its configuration lists ${diffIds.length}`);
   }
@@ -84,9 +83,6 @@ export async function imageTree(source: OciSource, context: SourceContext): Prom
   root.isImplied = true;
   for (const [index, layer] of layers.entries()) {
     const label = `${name}, layer ${index + 1} (${layer.digest.slice(0, 19)})`;
-    if (!LAYER_TYPE.test(layer.mediaType)) {
-      refuse(name, `layer ${index + 1} is of type ${layer.mediaType}`);
-    }
     const digest = { sha256: hexOf(layer), size: layer.size };
     const archive = { ...(await store.blob(layer, 'blob')), name: label, digest };
     const { path, entries, value } = await unpackLayer(cache, archive);
@@ -117,26 +113,6 @@ function checkPin(source: OciSource, manifest: Uint8Array, { lock, recipe }: Sou
 
 const hexOf = ({ digest }: OciDescriptor): string => digest.slice('sha256:'.length);
 
-/** The bytes of the manifest for a platform. */
-async function findManifest(store: ImageStore, platform: string): Promise<Uint8Array> {
-  const { top, name } = store;
-  let bytes = 'bytes' in top ? top.bytes : await readDocument(store, top.descriptor, 'manifest');
-  for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
-    const entries = parseIndex(bytes, name);
-    if (entries === undefined) return bytes;
-    const [only] = entries;
-    if (only === undefined) return refuse(name, 'it holds no image');
-    // A layout's own index tells the platform of one image in that image only.
-    const isTold = entries.some((each) => each.platform !== undefined);
-    if (!isTold && entries.length > 1) {
-      refuse(name, `it holds ${entries.length} images and does not say for which platforms`);
-    }
-    const chosen = isTold ? selectPlatform(entries, platform, name) : only;
-    bytes = await readDocument(store, chosen, 'manifest');
-  }
-  return refuse(name, 'its indexes lead to indexes without end');
-}
-
 /** A small blob, whole. */
 async function readDocument(
   store: ImageStore,
@@ -156,30 +132,6 @@ async function readDocument(
   } finally {
     await file.close();
   }
-}
-
-/** The digests of what the layers decompress to, of a configuration for the platform. */
-function readConfig(bytes: Uint8Array, platform: string, name: string): readonly string[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch {
-    return refuse(name, 'its configuration is not JSON');
-  }
-  const { os, architecture, rootfs } = (value ?? {}) as Record<string, unknown>;
-  const [system, machine] = platform.split('/');
-  if (os !== system || architecture !== machine) {
-    refuse(name, `it is for ${String(os)}/${String(architecture)}, not for ${platform}`);
-  }
-  const { type, diff_ids: diffIds } = (rootfs ?? {}) as Record<string, unknown>;
-  if (
-    type !== 'layers' ||
-    !Array.isArray(diffIds) ||
-    !diffIds.every((each) => typeof each === 'string' && /^sha256:[0-9a-f]{64}$/.test(each))
-  ) {
-    return refuse(name, 'its configuration does not list the digests of its layers');
-  }
-  return diffIds as string[];
 }
 
 async function openStore(source: OciSource, context: SourceContext): Promise<ImageStore> {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createHttpClient } from '../../../../src/builder/fetch/http.ts';
-import { parseIndex, parseManifest } from '../../../../src/builder/fetch/oci-manifest.ts';
+import { parseIndex, parseManifest } from '../../../../src/formats/oci/documents.ts';
 import { parseOciReference, registryUrl } from '../../../../src/builder/fetch/oci-reference.ts';
 import { createRegistry, parseChallenge } from '../../../../src/builder/fetch/registry.ts';
 import { FormatError } from '../../../../src/core/errors.ts';

@@ -5,7 +5,15 @@
  */
 
 import { FormatError } from '../../core/errors.ts';
-import type { OciDescriptor } from '../../recipe/lockfile.ts';
+
+/** What leads to a document or a layer. */
+export interface OciDescriptor {
+  /** `sha256:HEX`. */
+  readonly digest: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+}
 
 const INDEX_TYPES = [
   'application/vnd.oci.image.index.v1+json',
@@ -18,7 +26,16 @@ export const MANIFEST_TYPES: readonly string[] = [
   ...INDEX_TYPES,
 ];
 
+const CONFIG_TYPES = [
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+];
+const LAYER_TYPE =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
+
 const MAX_ENTRIES = 1024;
+/** Indexes that lead to indexes. */
+const MAX_DEPTH = 4;
 /** Larger than any layer that is worth a micro VM; the lock's own bound. */
 const MAX_SIZE = 2 ** 40;
 
@@ -97,7 +114,7 @@ export function parseIndex(bytes: Uint8Array, where: string): IndexEntry[] | und
  *
  * @throws {FormatError} `oci` naming the platforms that there are.
  */
-export function selectPlatform(
+function selectPlatform(
   entries: readonly IndexEntry[],
   platform: string,
   where: string,
@@ -133,4 +150,89 @@ export function parseManifest(
       parseDescriptor(layer, `layers[${index}]`, where),
     ),
   };
+}
+
+/** An image that was found by way of indexes. */
+export interface FoundManifest {
+  readonly bytes: Uint8Array;
+  /** What was followed, from the document that it began with; the last one leads to the manifest. */
+  readonly followed: readonly OciDescriptor[];
+}
+
+/**
+ * Follows indexes to the image for a platform.
+ *
+ * @param top An index or a manifest.
+ * @param read Gets a document whose digest has been compared.
+ * @throws {FormatError} `oci` when there is none, or no telling which; what `read` throws.
+ */
+export async function findManifest(
+  top: Uint8Array,
+  read: (descriptor: OciDescriptor) => Promise<Uint8Array>,
+  { platform, where }: { readonly platform: string; readonly where: string },
+): Promise<FoundManifest> {
+  let bytes = top;
+  const followed: OciDescriptor[] = [];
+  for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
+    const entries = parseIndex(bytes, where);
+    if (entries === undefined) return { bytes, followed };
+    const [only] = entries;
+    if (only === undefined) return refuse(where, 'it holds no image');
+    // A layout's own index tells the platform of one image in that image only.
+    const isTold = entries.some((each) => each.platform !== undefined);
+    if (!isTold && entries.length > 1) {
+      refuse(where, `it holds ${entries.length} images and does not say for which platforms`);
+    }
+    const chosen = isTold ? selectPlatform(entries, platform, where) : only;
+    followed.push({ digest: chosen.digest, size: chosen.size, mediaType: chosen.mediaType });
+    bytes = await read(chosen);
+  }
+  return refuse(where, 'its indexes lead to indexes without end');
+}
+
+/** @throws {FormatError} `oci` when configuration or layers are not those of a container image. */
+export function checkImageTypes(
+  { config, layers }: ReturnType<typeof parseManifest>,
+  where: string,
+): void {
+  if (!CONFIG_TYPES.includes(config.mediaType)) {
+    refuse(
+      where,
+      `its configuration is of type ${config.mediaType}, not that of a container image`,
+    );
+  }
+  for (const [index, { mediaType }] of layers.entries()) {
+    if (!LAYER_TYPE.test(mediaType)) refuse(where, `layer ${index + 1} is of type ${mediaType}`);
+  }
+}
+
+/**
+ * The digests of what the layers decompress to.
+ *
+ * @throws {FormatError} `oci` when the document is no configuration of an image for the platform.
+ */
+export function parseConfig(
+  bytes: Uint8Array,
+  { platform, where }: { readonly platform: string; readonly where: string },
+): readonly string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return refuse(where, 'its configuration is not JSON');
+  }
+  const { os, architecture, rootfs } = (value ?? {}) as Record<string, unknown>;
+  const [system, machine] = platform.split('/');
+  if (os !== system || architecture !== machine) {
+    refuse(where, `it is for ${String(os)}/${String(architecture)}, not for ${platform}`);
+  }
+  const { type, diff_ids: diffIds } = (rootfs ?? {}) as Record<string, unknown>;
+  if (
+    type !== 'layers' ||
+    !Array.isArray(diffIds) ||
+    !diffIds.every((each) => typeof each === 'string' && /^sha256:[0-9a-f]{64}$/.test(each))
+  ) {
+    return refuse(where, 'its configuration does not list the digests of its layers');
+  }
+  return diffIds as string[];
 }
