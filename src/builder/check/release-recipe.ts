@@ -16,6 +16,7 @@ import { FormatError, UsageError } from '../../core/errors.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import { emptyLock, LOCK_FILE, parseLock, type Lock } from '../../recipe/lockfile.ts';
 import { readRecipe, type Recipe, type RecipeChoices } from '../../recipe/parse.ts';
+import { openFileDigests } from '../file-digests.ts';
 import { digestInputs } from '../input-digests.ts';
 import { readLock } from '../lock.ts';
 import { payloadsOf } from '../payloads.ts';
@@ -68,7 +69,9 @@ export async function releaseRecipe(options: ReleaseRecipeOptions): Promise<Rele
   const lock = record.lock === null ? emptyLock : parseLock(record.lock, LOCK_FILE);
   expectAgreedCommands(recipe, own, options.runBuildCommands);
   await bringFiles(recipe, lock, options);
-  const here = await digestInputs(recipe, lock, { cacheDirectory: cache.directory });
+  const here = await digestInputs(recipe, lock, {
+    files: openFileDigests(cache.directory),
+  });
   const told = new Map(record.inputs.map((input) => [input.at, input]));
   const named = own === undefined ? [] : recipePaths(own, (await readLock(own)) ?? emptyLock);
   const different: DifferentInput[] = [];
