@@ -15,6 +15,8 @@ import { digestFile, openCache, type Cache } from '../cache/store.ts';
 import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import type { Manifest } from '../bundle/manifest.ts';
+import { readMeasurements, type BundleMeasurements } from '../bundle/measure.ts';
+import { openBundle } from '../bundle/open.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import { plainFileReader } from '../io/file-signatures.ts';
 import { createNativeFileReader } from '../native/hash-files.ts';
@@ -37,7 +39,7 @@ import {
   type OpenBuildKey,
 } from './keys.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
-import { stampWriter } from './stamp.ts';
+import { stampWriter, type StampedResult } from './stamp.ts';
 
 export interface BuildOptions {
   readonly recipe: Recipe;
@@ -87,10 +89,7 @@ export interface BuildStamp {
   readonly inputs: StampInputs;
 }
 
-export interface BuildResult {
-  readonly path: string;
-  readonly manifest: Manifest;
-}
+export type BuildResult = StampedResult;
 
 /**
  * @throws {RecipeError} when the recipe or what it names cannot be used.
@@ -155,9 +154,10 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     const manifest = steps.manifest.result();
     if (isArchiveName(path)) await attestArchive(path, steps);
     await rememberImages(images, path, steps);
-    await remember.write(path, manifest, inputs.lock());
+    const result = { path, manifest, measurements: await measure(path) };
+    await remember.write(result, inputs.lock());
     await reportOutputs(path, manifest, reporter);
-    return { path, manifest };
+    return result;
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await cache.close();
@@ -181,6 +181,15 @@ async function attesterOf(
 async function attestArchive(path: string, { attested }: BuildSteps): Promise<void> {
   if (attested === undefined) await removeAttestations(path);
   else await writeAttestations(path, attested.result(), { isNew: false });
+}
+
+async function measure(path: string): Promise<BundleMeasurements> {
+  const bundle = await openBundle(path);
+  try {
+    return await readMeasurements(bundle);
+  } finally {
+    await bundle.close();
+  }
 }
 
 async function rememberImages(

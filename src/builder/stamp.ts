@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ATTESTATION_FILES, attestationPath } from '../bundle/attest/files.ts';
 import { isArchiveName } from '../bundle/files.ts';
 import type { Manifest } from '../bundle/manifest.ts';
+import type { BundleMeasurements } from '../bundle/measure.ts';
 import { dropStamp, writeStamp } from '../cache/build-stamp.ts';
 import type { Json } from '../cache/canonical-json.ts';
 import type { Cache } from '../cache/store.ts';
@@ -18,13 +19,14 @@ import { watchedPaths } from './watched-paths.ts';
 export interface StampedResult {
   readonly path: string;
   readonly manifest: Manifest;
+  readonly measurements: BundleMeasurements;
 }
 
 interface StampWriter {
   /** Before the output is changed. */
   forget(): Promise<void>;
   /** When it stands. */
-  write(path: string, manifest: Manifest, lock: Lock): Promise<void>;
+  write(result: StampedResult, lock: Lock): Promise<void>;
 }
 
 const NOTHING: StampWriter = {
@@ -41,7 +43,7 @@ export function stampWriter(
   const { subject, inputs } = stamp;
   return {
     forget: () => dropStamp(cache, subject.output),
-    async write(path, manifest, lock) {
+    async write(value, lock) {
       const made = keys.created ? developmentKeys(options, keys) : [];
       const paths = await watchedPaths({
         recipe,
@@ -54,8 +56,7 @@ export function stampWriter(
       if (paths === undefined) return;
       await inputs.add(paths);
       // Keys that were made by this build are as new as its output.
-      const outputs = [...(await filesOf(path, options)), ...made];
-      const value = { path, manifest } satisfies StampedResult;
+      const outputs = [...(await filesOf(value.path, options)), ...made];
       await writeStamp(cache, subject, { inputs, outputs, value: value as unknown as Json });
     },
   };

@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   console: async () => (await import('./commands/console.ts')).consoleCommand,
   stop: async () => (await import('./commands/stop.ts')).stopCommand,
   instance: async () => (await import('./commands/instance/group.ts')).instanceCommands,
+  measure: async () => (await import('./commands/measure.ts')).measureCommand,
   attest: async () => (await import('./commands/attest.ts')).attestCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,

@@ -1,14 +1,17 @@
 /** The secrets of real machines: who gets the same ones again, who gets others, who gets none. */
 
-import { createPublicKey, verify } from 'node:crypto';
-import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { createHash, createPublicKey, verify } from 'node:crypto';
+import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Manifest } from '../../src/bundle/manifest.ts';
+import { readMeasurements } from '../../src/bundle/measure.ts';
 import { openBundle } from '../../src/bundle/open.ts';
 import { pinnedVbmetaDigest } from '../../src/bundle/pinned-vbmeta.ts';
 import { verifyBundle } from '../../src/bundle/verify.ts';
 import { trustedKey } from '../../src/cli/trust.ts';
+import { toHex } from '../../src/core/digest.ts';
+import type { DiceCertificate } from '../../src/dice/certificate.ts';
 import { decodeHandover, nextHandover, verifyChain } from '../../src/dice/chain.ts';
 import {
   decodeConfigDescriptor,
@@ -176,6 +179,28 @@ test('another signer gets others from the same instance, whatever the version', 
     subcomponents: [{ name: 'apk:dev.microbuild.hello', version: 1n }],
   });
   expect(certificates.map(({ mode }) => mode)).toEqual(['normal', 'normal']);
+  expect(measuredStages(certificates)).toEqual(await expectedStages(foreign, 'normal', sha512(id)));
+});
+
+test('a debuggable machine has the stages that are measured of its bundle, too', async () => {
+  const debuggable = join(sandbox.folder, 'debuggable');
+  cpSync(foreign, debuggable, { recursive: true });
+  const config = join(debuggable, 'vm.json');
+  const vm = JSON.parse(readFileSync(config, 'utf8')) as object;
+  writeFileSync(config, JSON.stringify({ ...vm, initrd: 'initrd_debuggable.img' }));
+  const manifest = JSON.parse(readFileSync(join(foreign, 'manifest.json'), 'utf8')) as Manifest;
+  const changed = createHash('sha256').update(readFileSync(config)).digest('hex');
+  const files = manifest.files.map((file) =>
+    file.path === 'vm.json' ? { ...file, sha256: changed, size: statSync(config).size } : file,
+  );
+  writeFileSync(join(debuggable, 'manifest.json'), JSON.stringify({ ...manifest, files }));
+
+  const other = await boot(debuggable, '--trust', `sha256:${manifest.keys.image.sha256}`);
+  const { certificates } = verifyChain(Buffer.from(other.get('chain') ?? '', 'hex'));
+  const id = readFileSync(join(sandbox.folder, 'state/microbuild/instances/secrets/id'));
+  expect(certificates.map(({ mode }) => mode)).toEqual(['debug', 'debug']);
+  const expected = await expectedStages(foreign, 'debuggable', sha512(id));
+  expect(measuredStages(certificates)).toEqual(expected);
 });
 
 test('a system older than the instance has run is refused before anything starts', async () => {
@@ -206,6 +231,31 @@ test('a system older than the instance has run is refused before anything starts
 
 const imageKeys = (): NodeJS.ProcessEnv => ({ MICROBUILD_KEYS: join(sandbox.folder, 'keys') });
 const stateEnv = (): NodeJS.ProcessEnv => ({ XDG_STATE_HOME: join(sandbox.folder, 'state') });
+
+/** What the certificates of a chain say of their stages, as `measure` tells it. */
+const measuredStages = (certificates: readonly DiceCertificate[]): readonly object[] =>
+  certificates.map(({ mode, codeHash, authorityHash, config }) => ({
+    mode,
+    codeHash: toHex(codeHash),
+    authorityHash: toHex(authorityHash),
+    configHash: toHex(sha512(config)),
+  }));
+
+/** The same of a bundle's own bytes. */
+async function expectedStages(
+  path: string,
+  which: 'normal' | 'debuggable',
+  instanceHash: Uint8Array,
+): Promise<readonly object[]> {
+  const bundle = await openBundle(path);
+  try {
+    const { dice } = await readMeasurements(bundle, instanceHash);
+    const { componentName: _name, securityVersion: _version, ...system } = dice[which].system;
+    return [system, dice[which].payload];
+  } finally {
+    await bundle.close();
+  }
+}
 
 /** The payload's stage as docs/secrets.md says that whoever has the root key can compute it. */
 async function computedByHost(

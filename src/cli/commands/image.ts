@@ -1,8 +1,6 @@
 import { readStamp, watchInputs } from '../../cache/build-stamp.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
 import type { StampedResult } from '../../builder/stamp.ts';
-import type { Manifest } from '../../bundle/manifest.ts';
-import { measurementsOf } from '../../bundle/measurements.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import type {
   CommandArguments,
@@ -136,15 +134,15 @@ export const imageCommand: CommandDefinition = {
     const known =
       subject && !args.flag('force') && (await readStamp(cacheOf(context), subject, reader));
     if (known) {
-      const { path, manifest } = known.value as unknown as StampedResult;
-      await writeMetadata(args, manifest);
-      return describe({ path, manifest, upToDate: true }, started);
+      const result = known.value as unknown as StampedResult;
+      await writeMetadata(args, result);
+      return describe({ ...result, upToDate: true }, started);
     }
     const stamp = subject && { subject, inputs: watchInputs(reader) };
     const { buildRecipe } = await import('../image/build-recipe.ts');
-    return buildRecipe(args, context, stamp, async ({ path, manifest }) => {
-      await writeMetadata(args, manifest);
-      return describe({ path, manifest, upToDate: false }, started);
+    return buildRecipe(args, context, stamp, async (result) => {
+      await writeMetadata(args, result);
+      return describe({ ...result, upToDate: false }, started);
     });
   },
 };
@@ -154,11 +152,14 @@ const cacheOf = ({ env }: CommandContext): { readonly directory: string } => ({
 });
 
 /** `--metadata-file`: what to write down of a build, for the steps of a pipeline behind it. */
-async function writeMetadata(args: CommandArguments, manifest: Manifest): Promise<void> {
+async function writeMetadata(
+  args: CommandArguments,
+  { manifest, measurements }: StampedResult,
+): Promise<void> {
   const file = args.optionalText('metadata-file');
   if (file === undefined) return;
   const { name, arch, release, keys, files } = manifest;
-  const metadata = { name, arch, release, keys, measurements: measurementsOf(manifest), files };
+  const metadata = { name, arch, release, keys, measurements, files };
   await writeFileAtomic(file, `${JSON.stringify(metadata, undefined, 2)}\n`);
 }
 
@@ -167,8 +168,10 @@ interface ImageResult extends StampedResult {
   readonly upToDate: boolean;
 }
 
-function describe({ path, manifest, upToDate }: ImageResult, started: number): CommandResult {
-  const measurements = measurementsOf(manifest);
+function describe(
+  { path, manifest, measurements, upToDate }: ImageResult,
+  started: number,
+): CommandResult {
   const size = manifest.files.reduce((sum, file) => sum + file.size, 0);
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   const files = `${manifest.files.length} files, ${formatSize(size)}`;
