@@ -3,6 +3,7 @@
 import { constants } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ATTESTATIONS_FOLDER } from '../../bundle/layout.ts';
 import { digestFile } from '../../cache/store.ts';
 import { compareNames } from '../../io/file-tree.ts';
 import { makeFolder } from '../../io/make-folder.ts';
@@ -136,6 +137,8 @@ async function digestsOf(bundle: string): Promise<Record<string, string>> {
   const names = entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(bundle.length + 1))
+    // They are about the bundle, such as when it was built.
+    .filter((name) => !name.startsWith(`${ATTESTATIONS_FOLDER}/`))
     .sort(compareNames);
   const digests: Record<string, string> = {};
   for (const name of names) digests[name] = (await digestFile(join(bundle, name))).sha256;

@@ -66,10 +66,8 @@ export function renderCheck(report: CheckReport, terminal: Terminal): string {
 export function describeFinding(finding: Finding, terminal: Terminal): string[] {
   const { member, path, field, a, b, cause, input, excerpt = [] } = finding;
   const where = [member, path].filter((each) => each !== '').join(' ');
-  const values =
-    a === undefined && b === undefined
-      ? ''
-      : `: ${shortValue(a ?? 'none')} → ${shortValue(b ?? 'none')}`;
+  const isValued = a !== undefined || b !== undefined;
+  const values = isValued ? `: ${shown(a ?? 'none')} → ${shown(b ?? 'none')}` : '';
   return [
     `  ${printable(`${where} ${field}`.trim())}${printable(values)}`,
     ...(cause ? [`    ${terminal.style('yellow', cause.name)}: ${printable(cause.evidence)}`] : []),
@@ -77,6 +75,11 @@ export function describeFinding(finding: Finding, terminal: Terminal): string[] 
     ...excerpt.slice(0, 6).map((line) => `      ${printable(line)}`),
   ];
 }
+
+const MOST_CHARACTERS = 120;
+
+const shown = (value: string): string =>
+  value.length > MOST_CHARACTERS ? `${value.slice(0, MOST_CHARACTERS)}…` : shortValue(value);
 
 function describeCulprit(
   { variations, first, failure, paths }: Culprit,
