@@ -9,7 +9,7 @@
 
 import { appendFile, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UsageError } from '../core/errors.ts';
+import { parseSize } from '../core/size.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
 import {
   plainFileReader,
@@ -32,33 +32,6 @@ const LOW_WATER = 0.9;
 const GRACE_MILLISECONDS = 60 * 60 * 1000;
 /** A stamp of an output that nobody asked about for so long. */
 const STAMP_MILLISECONDS = 90 * 24 * 60 * 60 * 1000;
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  m: 1e6,
-  g: 1e9,
-  t: 1e12,
-  ki: 2 ** 10,
-  mi: 2 ** 20,
-  gi: 2 ** 30,
-  ti: 2 ** 40,
-};
-
-/**
- * A size as people write it: `10GiB`, `500MB`, `1.5G`, or bytes.
- *
- * @throws {UsageError} when it is none.
- */
-export function parseSize(text: string, name: string): number {
-  const [, number, unit = ''] =
-    /^\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]i?)?b?\s*$/i.exec(text) ?? [];
-  const size = Math.floor(Number(number) * (UNITS[unit.toLowerCase()] ?? NaN));
-  if (Number.isSafeInteger(size)) return size;
-  throw new UsageError('usage', `Cannot use "${text}" as ${name}: it is not a size`, {
-    hint: 'Write bytes, or a number with a unit: 500MB, 10GiB',
-  });
-}
 
 /**
  * How many bytes the store may have: `MICROBUILD_CACHE_SIZE`, else 10 GiB.

@@ -50,11 +50,16 @@ export const failures: readonly string[] = [
   ...new Set([...Object.keys(kinds), ...levels.map((each) => `level-${each}`), ...causeNames]),
 ];
 
-/**
- * Which rules a comparison breaks.
- *
- * @throws {UsageError} `usage` when `failOn` names something that is not known.
- */
+/** @throws {UsageError} `usage` when one of these is nothing that `failOn` may name. */
+export function checkFailures(names: readonly string[]): void {
+  const unknown = names.find((name) => !failures.includes(name));
+  if (unknown === undefined) return;
+  throw new UsageError('usage', `Cannot fail on "${unknown}": it is not known`, {
+    hint: `Known are ${failures.join(', ')}`,
+  });
+}
+
+/** Which rules a comparison breaks. */
 export function gatesOf(comparison: Comparison, gates: Gates = {}): readonly BrokenGate[] {
   const broken: BrokenGate[] = [];
   const growth = growthOf(comparison, gates.maxGrowth);
@@ -92,9 +97,7 @@ function reasonOf(comparison: Comparison, kind: string): string | undefined {
     const found = comparison.causes.find(({ name }) => name === kind);
     return found && plural(found.findings, 'finding');
   }
-  throw new UsageError('usage', `Cannot fail on "${kind}": it is not known`, {
-    hint: `Known are ${failures.join(', ')}`,
-  });
+  return undefined;
 }
 
 const totalOf = ({ sizes }: Comparison): { readonly a: number; readonly b: number } =>

@@ -1,7 +1,8 @@
-import { gatesOf, type Gates } from '../../bundle/compare/gates.ts';
+import { checkFailures, gatesOf, type Gates } from '../../bundle/compare/gates.ts';
 import { comparePaths } from '../../bundle/compare/compare.ts';
 import { fileKinds, type FileKind } from '../../bundle/file-kind.ts';
 import { UsageError } from '../../core/errors.ts';
+import { parseSize } from '../../core/size.ts';
 import type { CommandArguments, CommandDefinition } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { renderComparison } from '../render/comparison.ts';
@@ -73,7 +74,8 @@ export const diffCommand: CommandDefinition = {
       throw new UsageError('usage', `Cannot keep ${maxFindings} findings: not a whole number`);
     }
     const comparison = await comparePaths(args.text('a'), args.text('b'), {
-      full: args.flag('full'),
+      // What is promised of signatures is promised of every byte.
+      full: args.flag('full') || gates?.failOn?.includes('unsigned') === true,
       signal: context.signal,
       ...(as && { as }),
       ...(maxFindings !== undefined && { maxFindings }),
@@ -95,6 +97,7 @@ export const diffCommand: CommandDefinition = {
 function readGates(args: CommandArguments): Gates | undefined {
   const growth = args.optionalText('max-growth');
   const failOn = (args.optionalList('fail-on') ?? []).flatMap((each) => each.split(','));
+  checkFailures(failOn);
   const gates: Gates = {
     ...(growth !== undefined && { maxGrowth: parseGrowth(growth) }),
     noNewPrivileges: args.flag('no-new-setuid'),
@@ -106,30 +109,9 @@ function readGates(args: CommandArguments): Gates | undefined {
   return isGated ? gates : undefined;
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  k: 1024,
-  kib: 1024,
-  kb: 1000,
-  m: 2 ** 20,
-  mib: 2 ** 20,
-  mb: 1e6,
-  g: 2 ** 30,
-  gib: 2 ** 30,
-  gb: 1e9,
-};
-
+/** Of the older bundle in percent, or in bytes. */
 function parseGrowth(text: string): NonNullable<Gates['maxGrowth']> {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*|%)$/i.exec(text);
-  const unit = match?.[2]?.toLowerCase() ?? '';
-  const value = Number(match?.[1]);
-  if (match !== null && unit === '%') return { percent: value };
-  const factor = Object.hasOwn(UNITS, unit) ? UNITS[unit] : undefined;
-  if (match === null || factor === undefined) {
-    throw new UsageError('usage', `Cannot use --max-growth ${text}: it is not a size`, {
-      hint: 'Write 500KiB, 2MiB or 5%',
-    });
-  }
-  return { bytes: Math.round(value * factor) };
+  const [, percent] = /^\s*(\d{1,6}(?:\.\d{1,6})?)\s*%\s*$/.exec(text) ?? [];
+  if (percent !== undefined) return { percent: Number(percent) };
+  return { bytes: parseSize(text, '--max-growth') };
 }

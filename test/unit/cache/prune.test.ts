@@ -13,9 +13,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runAction } from '../../../src/cache/action.ts';
 import { cacheInfo, clearCache, verifyCache } from '../../../src/cache/inventory.ts';
-import { listEntries, parseSize, prune, sizeBound } from '../../../src/cache/prune.ts';
+import { listEntries, prune, sizeBound } from '../../../src/cache/prune.ts';
 import { openCache, type Cache } from '../../../src/cache/store.ts';
-import { UsageError } from '../../../src/core/errors.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 const HOUR = 3600;
@@ -219,26 +218,7 @@ describe('cacheInfo() and clearCache()', () => {
   });
 });
 
-describe('parseSize()', () => {
-  test.each([
-    ['0', 0],
-    ['1234', 1234],
-    ['10GiB', 10 * 2 ** 30],
-    ['10 gib', 10 * 2 ** 30],
-    ['1.5G', 1.5e9],
-    ['500MB', 5e8],
-    ['2Ti', 2 ** 41],
-  ])('%s', (text, size) => {
-    expect(parseSize(text, 'it')).toBe(size);
-  });
-
-  test.each(['', 'much', '-1', '1e3', '10 GiB!', '1.5.2', '99999999TiB', 'GiB'])(
-    'refuses %j',
-    (text) => {
-      expect(() => parseSize(text, 'it')).toThrow(UsageError);
-    },
-  );
-
+describe('sizeBound()', () => {
   test('the environment may say another bound than 10 GiB', () => {
     expect(sizeBound({})).toBe(10 * 2 ** 30);
     expect(sizeBound({ MICROBUILD_CACHE_SIZE: '' })).toBe(10 * 2 ** 30);

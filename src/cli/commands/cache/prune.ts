@@ -1,6 +1,7 @@
-import { parseSize, prune, sizeBound } from '../../../cache/prune.ts';
+import { prune, sizeBound } from '../../../cache/prune.ts';
 import { defaultCacheDirectory } from '../../../cache/store.ts';
 import { UsageError } from '../../../core/errors.ts';
+import { parseSize } from '../../../core/size.ts';
 import type { CommandDefinition } from '../../command.ts';
 import { formatSize } from '../../terminal.ts';
 import { openFileReader } from './reader.ts';

@@ -46,10 +46,17 @@ function tree(change: (root: Directory, etc: Directory) => void = () => undefine
   return root;
 }
 
-async function imageOf(root: Directory, salt = new Uint8Array(32)): Promise<Uint8Array> {
+async function plainImageOf(root: Directory): Promise<Uint8Array> {
   const sink = new MemorySink();
   await writeErofs(planErofs(root, { buildTime: 1, uuid: new Uint8Array(16) }), sink);
-  const image = sink.bytes();
+  return sink.bytes();
+}
+
+const imageOf = async (root: Directory, salt?: Uint8Array<ArrayBuffer>): Promise<Uint8Array> =>
+  verified(await plainImageOf(root), salt);
+
+/** A file system with a hash tree and a footer behind it. */
+async function verified(image: Uint8Array, salt = new Uint8Array(32)): Promise<Uint8Array> {
   const { rootDigest, tree: hashes } = await computeHashTree(bytesSource(image), {
     algorithm: 'sha256',
     salt,
@@ -199,11 +206,97 @@ describe('compareImages()', () => {
     );
   });
 
-  test('bytes that nobody owns are told', async () => {
+  test.each([true, false])('bytes that nobody owns are told, in full: %s', async (full) => {
+    const plain = Buffer.from(await plainImageOf(tree()));
+    // In front of the superblock, under a hash tree of their own.
+    plain[100] = 9;
+    const comparison = await compare(await imageOf(tree()), await verified(plain), full);
+    expect(comparison.sameUnsigned).toBe(false);
+    expect(own(comparison)).toMatchObject([{ field: 'unused space', offset: 100 }]);
+  });
+
+  test('bytes that were changed behind the hash tree are told when all is read', async () => {
     const image = Buffer.from(await imageOf(tree()));
     image[100] = 9;
     const comparison = await compare(await imageOf(tree()), image, true);
-    expect(comparison.same).toBe(false);
+    expect(own(comparison)).toMatchObject([{ field: 'unused space', offset: 100 }]);
+  });
+
+  test.each([true, false])('blocks behind the last file are told, in full: %s', async (full) => {
+    const plain = await plainImageOf(tree());
+    const longer = Buffer.concat([plain, Buffer.alloc(8192, 'hidden')]);
+    // The superblock says so, too, with a checksum that is right.
+    const blocks = longer.readUInt32LE(1024 + 36);
+    longer.writeUInt32LE(blocks + 2, 1024 + 36);
+    const comparison = await compare(await imageOf(tree()), await verified(longer), full);
+    expect(comparison.sameUnsigned).toBe(false);
+    expect(own(comparison)).toMatchObject([{ field: 'unused space' }]);
+  });
+
+  test('padding between the hash tree, the vbmeta and the footer is told beside other findings', async () => {
+    const other = Buffer.from(
+      await imageOf(
+        tree((_root, etc) => {
+          etc.children.set('motd', regularFile(bytesContent(Buffer.from('one\n2\n'))));
+        }),
+      ),
+    );
+    other[other.length - 200] = 1;
+    const comparison = await compare(await imageOf(tree()), other);
+    expect(told(comparison).map((each) => each.split(' ').slice(0, 2).join(' '))).toEqual([
+      '/etc/motd content',
+      'vbmeta padding',
+    ]);
+  });
+
+  test.each(['a', 'b'] as const)(
+    'a root digest of no tree is told of the side %s',
+    async (side) => {
+      const plain = await plainImageOf(tree());
+      const sound = await verified(plain);
+      const { rootDigest } = await computeHashTree(bytesSource(plain), {
+        algorithm: 'sha256',
+        salt: new Uint8Array(32),
+      });
+      const lying = Buffer.from(sound);
+      const at = lying.lastIndexOf(rootDigest);
+      lying[at] = (lying[at] ?? 0) ^ 1;
+      const comparison = await (side === 'a' ? compare(lying, sound) : compare(sound, lying));
+      expect(comparison.sameUnsigned).toBe(false);
+      const [damage] = own(comparison);
+      expect(damage).toMatchObject({ field: 'hash tree', [side]: expect.any(String) });
+      expect(damage?.[side === 'a' ? 'b' : 'a']).toBeUndefined();
+    },
+  );
+});
+
+describe('hard links', () => {
+  /** Files of which each has two names. */
+  const linked = (pairs: Readonly<Record<string, 'plain' | 'setuid'>>): Directory => {
+    const root = directory();
+    const inodes = {
+      plain: regularFile(bytesContent(Buffer.from('x')), { mode: 0o755 }),
+      setuid: regularFile(bytesContent(Buffer.from('x')), { mode: 0o4755 }),
+    };
+    for (const [name, kind] of Object.entries(pairs)) root.children.set(name, inodes[kind]);
+    return root;
+  };
+
+  test('a name that leads to a set-uid file now is told, whatever other names both files have', async () => {
+    const a = linked({ 1: 'setuid', 2: 'plain', 3: 'setuid', 4: 'plain' });
+    const b = linked({ 1: 'setuid', 2: 'plain', 3: 'plain', 4: 'setuid' });
+    const { privileges } = await compare(await imageOf(a), await imageOf(b));
+    expect(privileges.map(({ change, path }) => `${path} ${change}`)).toEqual([
+      '/3 removed',
+      '/4 added',
+    ]);
+  });
+
+  test('of further names of two files that were compared nothing is told again', async () => {
+    const a = linked({ 1: 'plain', 2: 'plain', 3: 'plain' });
+    const b = linked({ 1: 'setuid', 2: 'setuid', 3: 'setuid' });
+    const { privileges } = await compare(await imageOf(a), await imageOf(b));
+    expect(privileges.map(({ path }) => path)).toEqual(['/1']);
   });
 });
 
