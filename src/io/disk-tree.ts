@@ -171,14 +171,14 @@ export function readDiskTree(
   scan: DiskScanner = scanDisk,
 ): Promise<Directory> {
   const options = { mtime, allRoot: true };
-  return buildTree(path, scan, options, ({ mode, link: _link, ...entry }, at) => {
+  return buildTree(path, scan, { ...options, splitLinks: true }, ({ mode }, at) => {
     const type = mode & S_IFMT;
     if (type !== S_IFDIR && type !== S_IFREG && type !== S_IFLNK) {
       throw new UsageError('input', `Cannot use ${at}: it is not a file, folder or symbolic link`);
     }
     const isOpen = type === S_IFDIR || (mode & 0o100) !== 0;
     const plain = type === S_IFLNK ? 0o777 : isOpen ? 0o755 : 0o644;
-    return { ...entry, mode: type | plain, link: undefined };
+    return type | plain;
   });
 }
 
@@ -189,7 +189,7 @@ export function readDiskTree(
  *   of a scanner that cannot read them.
  */
 export function readExactTree(path: string, options: DiskTreeOptions = {}): Promise<Directory> {
-  return buildTree(path, options.scan ?? scanDisk, options, (entry) => entry);
+  return buildTree(path, options.scan ?? scanDisk, options, ({ mode }) => mode);
 }
 
 const S_IFMT = 0o170000;
@@ -209,11 +209,12 @@ interface OpenDirectory {
   readonly treePath: string;
 }
 
+/** @param modeOf The `st_mode` that an entry gets. */
 async function buildTree(
   root: string,
   scan: DiskScanner,
-  options: DiskTreeOptions,
-  adjust: (entry: DiskEntry, path: string) => DiskEntry,
+  options: DiskTreeOptions & { readonly splitLinks?: boolean },
+  modeOf: (entry: DiskEntry, path: string) => number,
 ): Promise<Directory> {
   const directories = new Map<number, OpenDirectory>();
   const links = new Map<string, Inode>();
@@ -228,10 +229,11 @@ async function buildTree(
     const treePath = exclude && parent ? `${parent.treePath}/${entry.name}` : '';
     if (entry.name !== '' && exclude?.(treePath) === true) continue;
     checkEntry(entry, path);
-    const known = entry.link === undefined ? undefined : links.get(entry.link);
-    const adjusted = adjust(entry, path);
-    const inode = (adjusted.link !== undefined && known) || inodeOf(adjusted, path, options);
-    if (adjusted.link !== undefined) links.set(adjusted.link, inode);
+    const mode = modeOf(entry, path);
+    const link = options.splitLinks === true ? undefined : entry.link;
+    const known = link === undefined ? undefined : links.get(link);
+    const inode = known ?? inodeOf(entry, mode, path, options);
+    if (link !== undefined) links.set(link, inode);
     if (inode.kind === 'directory') {
       directories.set(entry.number, { inode, path, treePath });
     } else if (isRoot) {
@@ -256,8 +258,8 @@ function checkEntry({ errno, notText }: DiskEntry, path: string): void {
 
 const join = (folder: string, name: string): string => (name === '' ? folder : `${folder}/${name}`);
 
-function inodeOf(entry: DiskEntry, path: string, options: DiskTreeOptions): Inode {
-  const { mode, xattrs } = entry;
+function inodeOf(entry: DiskEntry, mode: number, path: string, options: DiskTreeOptions): Inode {
+  const { xattrs } = entry;
   const attributes: InodeAttributes = {
     mode: mode & 0o7777,
     uid: options.allRoot === true ? 0 : entry.uid,
@@ -266,7 +268,7 @@ function inodeOf(entry: DiskEntry, path: string, options: DiskTreeOptions): Inod
     mtimeNsec: options.mtime === undefined ? entry.mtimeNsec : 0,
   };
   const inode = inodeOfKind(entry, path, attributes);
-  for (const [name, value] of xattrs ?? []) inode.xattrs.set(name, value);
+  if (xattrs !== undefined) for (const [name, value] of xattrs) inode.xattrs.set(name, value);
   return inode;
 }
 

@@ -19,6 +19,7 @@ import type { CommandArguments, CommandContext, CommandResult } from '../command
 import { lastText } from '../commands/avb/options.ts';
 import { EXIT } from '../exit-code.ts';
 import { packageRoot } from '../package-root.ts';
+import { optimizePatiently } from '../patience.ts';
 import { recipeOf } from '../load-recipe.ts';
 import { withSigning } from '../signing/session.ts';
 import { builderIdOf } from './builder-id.ts';
@@ -31,6 +32,7 @@ export async function buildRecipe(
   tell: (result: BuildResult) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   const { env, reporter, signal } = context;
+  optimizePatiently();
   const recipe = await recipeOf(args, context, {
     elsewhere: {
       image: chosenKey(args, 'image').reference !== undefined,
