@@ -1,6 +1,7 @@
 /** Which format a file has, told by its first bytes or its last. */
 
 import { toHex } from '../core/digest.ts';
+import { isBzImage } from '../formats/boot-image/bz-image.ts';
 import { isSparse } from '../formats/sparse/reader.ts';
 import type { ByteSource } from '../io/byte-source.ts';
 
@@ -60,6 +61,7 @@ export async function detectKind(source: ByteSource): Promise<FileKind | undefin
   const isElf = start.startsWith('7f454c46');
   const known = MAGIC.find(([magic]) => start.startsWith(magic));
   if (known !== undefined) return known[1];
+  if (isBzImage(head)) return 'kernel';
   if (await isSparse(source)) return 'sparse';
   if (at(512, 8) === ascii('EFI PART')) return 'gpt';
   // Both an EROFS image and a kernel may end in an AVB footer; the file system says more.

@@ -16,14 +16,21 @@ import { openBundleFiles } from './files.ts';
 import { dumpFile } from './inspect-file.ts';
 import { byteMap, hasError } from './inspect/byte-map.ts';
 import { errorOf } from './inspect/node.ts';
+import { dumpOciLayout, isOciLayout } from './inspect/oci-layout.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { openBundle } from './open.ts';
 
-type Kind = FileKind | 'bundle';
+type Kind = FileKind | 'bundle' | 'oci-layout';
+
+/** What is found of a format that bundles do not have. */
+export interface FoundByOther<Other extends string> {
+  readonly kind: Other;
+  readonly node: DumpNode;
+}
 
 /** What was found, and whether some of it could not be read. */
-export interface Inspection {
-  readonly kind: Kind;
+export interface Inspection<Other extends string = never> {
+  readonly kind: Kind | Other;
   readonly node: DumpNode;
   readonly isDamaged: boolean;
 }
@@ -33,24 +40,30 @@ export interface Inspection {
  *
  * @param as Takes the bytes as this format, whatever they begin with.
  * @param toTheByte Every field with its place and size, gaps, and what follows the end.
+ * @param unknown Is asked of a file that is of none of these formats.
  * @throws {UsageError} `input` when there is nothing at `path`, or its format is not known.
  * @throws {FormatError} when a bundle cannot be opened.
  */
-export async function inspectPath(
+export async function inspectPath<Other extends string = never>(
   path: string,
   as?: FileKind,
   toTheByte = false,
-): Promise<Inspection> {
+  unknown: (path: string) => Promise<FoundByOther<Other> | undefined> = () =>
+    Promise.resolve(undefined),
+): Promise<Inspection<Other>> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     throw new UsageError('input', `Cannot inspect ${path}: ${cause.code ?? cause.message}`, {
       cause,
     });
   });
-  const found = (kind: Kind, node: DumpNode): Inspection => ({
+  const found = (kind: Kind | Other, node: DumpNode): Inspection<Other> => ({
     kind,
     node,
     isDamaged: hasError(node),
   });
+  if (stats.isDirectory() && (await isOciLayout(path))) {
+    return found('oci-layout', await dumpOciLayout(path));
+  }
   if (stats.isDirectory()) return found('bundle', await inspectBundle(path, toTheByte));
   const source = await openFileSource(path);
   try {
@@ -58,9 +71,11 @@ export async function inspectPath(
       return found('bundle', await inspectBundle(path, toTheByte));
     }
     const kind = as ?? (await detectKind(source));
+    const other = kind === undefined ? await unknown(path) : undefined;
+    if (other !== undefined) return found(other.kind, other.node);
     if (kind === undefined) {
       throw new UsageError('input', `Cannot inspect ${path}: its format is not known`, {
-        hint: `Known are bundles, ${fileKinds.join(', ')}; --as takes it as one of them`,
+        hint: `Known are bundles, image layouts, recipes, locks, entries of the cache, ${fileKinds.join(', ')}; --as takes it as one of them`,
       });
     }
     return found(kind, await inspectSource(kind, source, toTheByte));

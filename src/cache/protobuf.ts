@@ -41,6 +41,31 @@ export interface Message<T> {
   encode(value: Partial<T>): Uint8Array<ArrayBuffer>;
   /** @throws {FormatError} of format `protobuf` when the bytes are not such a message. Unknown fields are passed over. */
   decode(bytes: Uint8Array): T;
+  /**
+   * Where its fields stand, for showing them.
+   *
+   * @param offset Of the first byte, from which places count.
+   */
+  places(bytes: Uint8Array, offset?: number): MessagePlaces;
+}
+
+/** A field as it stands in the bytes. Offset and size in bytes, tag and length included. */
+export interface FieldPlace {
+  /** Undefined of a field that the description does not have. */
+  readonly name: string | undefined;
+  readonly number: number;
+  readonly offset: number;
+  readonly size: number;
+  /** Undefined of messages, whose fields are `inner`, and of fields that nobody knows. */
+  readonly value: unknown;
+  readonly inner: MessagePlaces | undefined;
+}
+
+/** A message field by field, as far as it can be read. */
+export interface MessagePlaces {
+  readonly name: string;
+  readonly fields: readonly FieldPlace[];
+  readonly error: FormatError | undefined;
 }
 
 /** The value of a message as its decoder gives it. */
@@ -179,15 +204,50 @@ export function message<const Fields extends Record<string, FieldBase<unknown>>>
       try {
         readInto(value, input);
       } catch (cause) {
-        if (cause instanceof FormatError) throw cause;
-        // The library throws plain errors: of ranges where bytes are missing, of values for all else.
-        const code = cause instanceof RangeError ? 'truncated' : 'bad-value';
-        const what = cause instanceof Error ? cause.message : String(cause);
-        throw new FormatError('protobuf', code, `Cannot decode ${name}: ${what}`, { cause });
+        throw decodingError(name, cause);
       }
       return value as Value;
     },
+    places(input, offset = 0) {
+      const places: FieldPlace[] = [];
+      try {
+        const reader = new BinaryReader(input);
+        while (reader.pos < reader.len) {
+          const start = reader.pos;
+          const [number, wire] = reader.tag();
+          const [key, field] = byNumber.get(number) ?? [];
+          const isKnown = field !== undefined && wire === wireOf(field);
+          let value: unknown;
+          let inner: MessagePlaces | undefined;
+          if (!isKnown) {
+            reader.skip(wire, number);
+          } else {
+            const kind = field.form === 'list' ? field.of : field;
+            if ('scalar' in kind) value = kind.scalar.read(reader);
+            else {
+              const encoded = reader.bytes();
+              inner = kind.message.places(encoded, offset + reader.pos - encoded.length);
+            }
+          }
+          if (reader.pos > reader.len) fail('truncated', 'it ends in the middle of a field');
+          const size = reader.pos - start;
+          const known = isKnown ? key : undefined;
+          places.push({ name: known, number, offset: offset + start, size, value, inner });
+        }
+        return { name, fields: places, error: undefined };
+      } catch (cause) {
+        return { name, fields: places, error: decodingError(name, cause) };
+      }
+    },
   };
+}
+
+/** The library throws plain errors: of ranges where bytes are missing, of values for all else. */
+function decodingError(name: string, cause: unknown): FormatError {
+  if (cause instanceof FormatError) return cause;
+  const code = cause instanceof RangeError ? 'truncated' : 'bad-value';
+  const what = cause instanceof Error ? cause.message : String(cause);
+  return new FormatError('protobuf', code, `Cannot decode ${name}: ${what}`, { cause });
 }
 
 const absentOf = (field: Field): unknown =>

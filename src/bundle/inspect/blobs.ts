@@ -15,6 +15,14 @@ import {
   RES_XML_TYPE,
 } from '../../formats/axml/layout.ts';
 import { bootHeaders, readAndroidBoot } from '../../formats/boot-image/android-boot.ts';
+import {
+  isBzImage,
+  kernelCompression,
+  SETUP_HEADER_OFFSET,
+  setupHeader,
+  setupHeaderTail,
+  setupSize,
+} from '../../formats/boot-image/bz-image.ts';
 import { Elf64Ehdr, Elf64Shdr, SHT_NOBITS, SHT_NULL } from '../../formats/elf/layout.ts';
 import { decodeFields } from '../../formats/payload-metadata/protobuf.ts';
 import type { ByteSource } from '../../io/byte-source.ts';
@@ -322,8 +330,55 @@ export async function mapPayloadMetadata(source: ByteSource): Promise<DumpNode> 
 }
 
 /** The Image of arm64, or what else stands in front of an AVB footer. */
-export async function mapKernel(source: ByteSource, isElf: boolean): Promise<DumpNode> {
-  if (isElf) return mapElf(source);
+/** A bzImage, an arm64 Image or an ELF file. */
+export async function mapKernel(source: ByteSource): Promise<DumpNode> {
+  const head = await source.read(0, Math.min(1024, source.size));
+  if (isBzImage(head)) return mapBzImage(source);
+  return Buffer.from(head.subarray(0, 4)).equals(Buffer.from('\x7fELF', 'latin1'))
+    ? mapElf(source)
+    : mapArm64Image(source);
+}
+
+/** Text at a place, up to its NUL. */
+async function textAt(source: ByteSource, offset: number): Promise<string> {
+  if (offset >= source.size) return '';
+  const bytes = await source.read(offset, Math.min(512, source.size - offset));
+  const end = bytes.indexOf(0);
+  return showBytes(bytes.subarray(0, end === -1 ? bytes.length : end));
+}
+
+/** @see Documentation/arch/x86/boot.rst of Linux */
+async function mapBzImage(source: ByteSource): Promise<DumpNode> {
+  return partNode({ name: 'bzImage', offset: 0, size: source.size }, async (parts) => {
+    const bytes = await source.read(SETUP_HEADER_OFFSET, setupHeader.size);
+    const setup = setupHeader.decode(bytes);
+    if (setup.kernel_version !== 0) {
+      // Counted from the second sector.
+      const at = setup.kernel_version + 0x200;
+      const version = await textAt(source, at);
+      parts.fields.push(field('version', version, at, version.length));
+    }
+    parts.children.push(await recordNode(source, setupHeader, SETUP_HEADER_OFFSET));
+    if (setup.version >= 0x0209) {
+      const at = SETUP_HEADER_OFFSET + setupHeader.size;
+      parts.children.push(await recordNode(source, setupHeaderTail, at));
+    }
+    const at = setupSize(setup) + setup.payload_offset;
+    const size = setup.payload_length;
+    if (at + size > source.size) {
+      const why = `Cannot read bzImage: its payload of ${size} bytes is outside of the file`;
+      throw new FormatError('bzimage', 'out-of-range', why, { offset: 0x24c });
+    }
+    const start = await source.read(at, Math.min(8, size));
+    const fields = [field('compression', kernelCompression(start) ?? showBytes(start))];
+    if (size >= 4) {
+      fields.push(field('unpacked size', await u32At(source, at + size - 4), at + size - 4, 4));
+    }
+    parts.children.push({ name: 'payload', offset: at, size, fields, children: [] });
+  });
+}
+
+async function mapArm64Image(source: ByteSource): Promise<DumpNode> {
   return partNode({ name: 'arm64 Image', offset: 0, size: source.size }, async (parts) => {
     const names = ['text_offset', 'image_size', 'flags', 'res2', 'res3', 'res4'];
     const bytes = await source.read(0, 64);

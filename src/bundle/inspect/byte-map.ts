@@ -32,9 +32,11 @@ const asText: Mapper = (source) =>
     parts.children.push(...children);
   });
 
+/** A kernel, and what an AVB footer behind it says. */
 const mapKernelWithFooter: Mapper = async (source) => {
-  const magic = Buffer.from(await source.read(0, Math.min(4, source.size)));
-  const kernel = await mapKernel(source, magic.equals(Buffer.from('\x7fELF', 'latin1')));
+  const kernel = await mapKernel(source);
+  const footer = source.size < 64 ? '' : Buffer.from(await source.read(source.size - 64, 4));
+  if (footer.toString('latin1') !== 'AVBf') return kernel;
   const avb = await mapVbmeta(source);
   return {
     name: 'kernel',

@@ -2,6 +2,8 @@ import { openContents } from '../../bundle/entries/open.ts';
 import { fileKinds, type FileKind } from '../../bundle/file-kind.ts';
 import { inspectPath } from '../../bundle/inspect.ts';
 import type { CommandDefinition } from '../command.ts';
+import { hasError } from '../../bundle/inspect/byte-map.ts';
+import { inspectOther, otherKinds, type OtherKind } from '../inspect/other-formats.ts';
 import { renderDump } from '../render/dump.ts';
 import { EXIT } from '../exit-code.ts';
 import { inspectArchive } from './inspect-archive.ts';
@@ -30,7 +32,7 @@ export const inspectCommand: CommandDefinition = {
   options: {
     as: {
       type: 'string',
-      choices: fileKinds,
+      choices: [...fileKinds, ...otherKinds],
       describe: 'Take the file as this format, whatever it begins with',
     },
     bytes: {
@@ -66,6 +68,7 @@ export const inspectCommand: CommandDefinition = {
     ['inspect out/hello', 'a whole bundle'],
     ['inspect out/hello/os.img --json', 'a disk and the images on it, as JSON'],
     ['inspect payload.apk.idsig', 'an APK signature, scheme v4'],
+    ['inspect recipes/hello/microbuild.yaml --json', 'every value, and where it stands'],
     ['inspect app.apk --bytes', 'every field of every header, and what is between them'],
     ['inspect app.apk cat assets/vm_config.json', 'one entry of an archive'],
     ['inspect out/hello ls / -l', 'the files of the system that a bundle boots'],
@@ -75,7 +78,9 @@ export const inspectCommand: CommandDefinition = {
   verifying: true,
   async run(args, context) {
     const target = args.text('target');
-    const as = args.optionalText('as') as FileKind | undefined;
+    const named = args.optionalText('as') as FileKind | OtherKind | undefined;
+    const isOther = (otherKinds as readonly (string | undefined)[]).includes(named);
+    const as = isOther ? undefined : (named as FileKind | undefined);
     const verb = args.optionalText('verb') as Verb | undefined;
     if (verb !== undefined) {
       const contents = await openContents(target, args.optionalText('partition'), as);
@@ -87,7 +92,11 @@ export const inspectCommand: CommandDefinition = {
         await contents.close();
       }
     }
-    const { kind, node, isDamaged } = await inspectPath(target, as, args.flag('bytes'));
+    const other = isOther ? await inspectOther(target, named as OtherKind) : undefined;
+    const { kind, node, isDamaged } =
+      other === undefined
+        ? await inspectPath(target, as, args.flag('bytes'), (path) => inspectOther(path, undefined))
+        : { ...other, isDamaged: hasError(other.node) };
     return {
       text: renderDump(node, context.terminal),
       json: { kind, ...node },

@@ -6,12 +6,12 @@
 
 import { gunzipSync } from 'node:zlib';
 import { FormatError } from '../../core/errors.ts';
-import { bytes, le, struct, u8 } from '../struct.ts';
+import { le, struct, u8 } from '../struct.ts';
 import { findPvhEntry } from './elf.ts';
 import { decodeLz4Legacy } from './lz4-legacy.ts';
 
 /** Where `struct setup_header` begins. */
-const SETUP_HEADER_OFFSET = 0x1f1;
+export const SETUP_HEADER_OFFSET = 0x1f1;
 const SECTOR = 512;
 const BOOT_FLAG = 0xaa55;
 /** "HdrS". */
@@ -21,8 +21,8 @@ const MIN_VERSION = 0x0208;
 /** Debian's largest kernel unpacks to 66 MB; this leaves room for debug builds. */
 const MAX_KERNEL_SIZE = 512 << 20;
 
-/** The beginning of `struct setup_header`. */
-const setupHeader = struct('setup_header', 95, {
+/** The beginning of `struct setup_header`, as far as protocol 2.08 has it. */
+export const setupHeader = struct('setup_header', 95, {
   setup_sects: u8,
   root_flags: le.u16,
   syssize: le.u32,
@@ -33,10 +33,53 @@ const setupHeader = struct('setup_header', 95, {
   jump: le.u16,
   header: le.u32,
   version: le.u16,
-  realmode_swtch_to_hardware_subarch_data: bytes(64),
+  realmode_swtch: le.u32,
+  start_sys_seg: le.u16,
+  kernel_version: le.u16,
+  type_of_loader: u8,
+  loadflags: u8,
+  setup_move_size: le.u16,
+  code32_start: le.u32,
+  ramdisk_image: le.u32,
+  ramdisk_size: le.u32,
+  bootsect_kludge: le.u32,
+  heap_end_ptr: le.u16,
+  ext_loader_ver: u8,
+  ext_loader_type: u8,
+  cmd_line_ptr: le.u32,
+  initrd_addr_max: le.u32,
+  kernel_alignment: le.u32,
+  relocatable_kernel: u8,
+  min_alignment: u8,
+  xloadflags: le.u16,
+  cmdline_size: le.u32,
+  hardware_subarch: le.u32,
+  hardware_subarch_data: le.u64,
   payload_offset: le.u32,
   payload_length: le.u32,
 });
+
+/** What later protocols have behind it. */
+export const setupHeaderTail = struct('setup_header, protocol 2.09 and later', 28, {
+  setup_data: le.u64,
+  pref_address: le.u64,
+  init_size: le.u32,
+  handover_offset: le.u32,
+  kernel_info_offset: le.u32,
+});
+
+/** Whether a file begins as a bzImage does. */
+export function isBzImage(head: Uint8Array): boolean {
+  if (head.length < SETUP_HEADER_OFFSET + setupHeader.size) return false;
+  const { boot_flag: flag, header } = setupHeader.decode(head, SETUP_HEADER_OFFSET);
+  return flag === BOOT_FLAG && header === HEADER_MAGIC;
+}
+
+/** How the data of a kernel is compressed, by its first bytes; undefined when nobody knows. */
+export function kernelCompression(start: Uint8Array): KernelCompression | undefined {
+  const hex = Buffer.from(start.subarray(0, 8)).toString('hex');
+  return COMPRESSION_MAGICS.find(([, magic]) => hex.startsWith(magic))?.[0];
+}
 
 export type KernelCompression = 'gzip' | 'lz4' | 'xz' | 'zstd' | 'none';
 
@@ -74,6 +117,11 @@ function refuse(
   });
 }
 
+/** Bytes in front of the protected-mode code, from which the payload is counted. */
+export const setupSize = ({ setup_sects: count }: { readonly setup_sects: number }): number =>
+  // A count of 0 means 4, for the sake of kernels from before the count was there.
+  ((count === 0 ? 4 : count) + 1) * SECTOR;
+
 /** The compressed kernel inside, without its size word. */
 function payloadOf(image: Uint8Array): Uint8Array {
   if (image.length < SETUP_HEADER_OFFSET + setupHeader.size) {
@@ -86,9 +134,7 @@ function payloadOf(image: Uint8Array): Uint8Array {
   if (setup.version < MIN_VERSION) {
     refuse('bad-version', `its boot protocol is 0x${setup.version.toString(16)}, older than 2.08`);
   }
-  // A count of 0 means 4, for the sake of kernels from before the count was there.
-  const setupSize = ((setup.setup_sects === 0 ? 4 : setup.setup_sects) + 1) * SECTOR;
-  const start = setupSize + setup.payload_offset;
+  const start = setupSize(setup) + setup.payload_offset;
   const end = start + setup.payload_length;
   if (setup.payload_length < 8 || end > image.length) {
     refuse(
