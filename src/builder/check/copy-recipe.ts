@@ -3,6 +3,7 @@
 import { chmod, copyFile, lstat, mkdir, opendir, readlink, stat, symlink } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { UsageError } from '../../core/errors.ts';
 import { compareNames } from '../../io/file-tree.ts';
 import { makeFolder } from '../../io/make-folder.ts';
 import type { Recipe } from '../../recipe/parse.ts';
@@ -63,7 +64,7 @@ export async function copyRecipe(
   return join(target, relative(root, resolve(recipe.file)));
 }
 
-/** Copies a file, a folder with all that is in it, or a link. Nothing where there is none of these. */
+/** Copies a file, a folder with all that is in it, or a link. Nothing where there is nothing. */
 export async function copyAny(from: string, to: string, options: CopyOptions): Promise<void> {
   const found = await lstat(from).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -73,6 +74,12 @@ export async function copyAny(from: string, to: string, options: CopyOptions): P
   if (found === undefined) return;
   if (found.isSymbolicLink()) return copyLink(from, to);
   if (!found.isDirectory()) {
+    if (!found.isFile()) {
+      throw new UsageError(
+        'input',
+        `Cannot use ${from}: it is not a file, folder or symbolic link`,
+      );
+    }
     await copyFile(from, to, constants.COPYFILE_FICLONE);
     await chmod(to, found.mode & 0o7777 & ~options.umask);
     return;

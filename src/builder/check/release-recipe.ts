@@ -7,7 +7,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { BuildInput, BuildRecord } from '../../bundle/build-record.ts';
@@ -85,6 +85,7 @@ export async function releaseRecipe(options: ReleaseRecipeOptions): Promise<Rele
     const mine = own && join(own.directory, relative(recipe.directory, path));
     if (!named.some((each) => mine === each || mine?.startsWith(`${each}/`) === true)) {
       // It could be anything of the user's, such as a key.
+      if (found !== undefined) await expectInside(path, options.folder);
       await rm(path, { recursive: true, force: true });
       found = undefined;
     }
@@ -101,44 +102,51 @@ const differentInput = (
   here: string,
 ): DifferentInput => ({ at, file, line, name, released, here });
 
+function refuse(what: string, field = 'recipe.files'): never {
+  throw new FormatError('build-record', 'bad-value', `Cannot use build.json: ${what}`, { field });
+}
+
+/** What is in the way of a file is another one of the same record. */
+async function orTwice<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['EEXIST', 'EISDIR', 'ENOTDIR', 'ERR_FS_CP_EINVAL'].includes(code)) throw error;
+    return refuse(`${JSON.stringify(path)} is there twice`);
+  }
+}
+
 /** Writes all files of the recipe, and its lock. @returns the path of the first one. */
 async function writeTexts({ recipe, lock }: BuildRecord, folder: string): Promise<string> {
   const { files } = recipe;
   const [first] = files;
-  const refuse = (path: string, why: string): never => {
-    throw new FormatError('build-record', 'bad-value', `Cannot use build.json: ${path} ${why}`, {
-      field: 'recipe.files',
-    });
-  };
-  if (first === undefined || files.length > MAX_FILES)
-    return refuse('recipe.files', 'is no list of them');
-  if (first.path.includes('/') || first.path === '') refuse(first.path, 'is not the recipe');
+  if (first === undefined || files.length > MAX_FILES) return refuse('it has no list of files');
+  if (first.path.includes('/') || first.path === '') refuse(`${first.path} is not the recipe`);
   const paths = files.map(({ path }) => {
     const plain = normalize(path);
     if (isAbsolute(path) || path.includes('\0') || plain.endsWith('/') || plain === '.') {
-      refuse(JSON.stringify(path), 'is no relative path of a file');
+      refuse(`${JSON.stringify(path)} is no relative path of a file`);
     }
     return plain;
   });
-  const up = Math.max(
-    ...paths.map((path) => path.split('/').filter((part) => part === '..').length),
-  );
-  if (up > MAX_DEPTH) refuse('a file', `is ${up} folders above the recipe`);
+  const depths = paths.map((path) => path.split('/').filter((part) => part === '..').length);
+  const up = Math.max(...depths);
+  if (up > MAX_DEPTH) refuse(`a file is ${up} folders above the recipe`);
   const directory = join(folder, ...Array.from({ length: up }, (_, depth) => `level-${depth}`));
-  for (const [index, { text, sha256 }] of files.entries()) {
-    const path = join(directory, paths[index] ?? '');
-    if (createHash('sha256').update(text).digest('hex') !== sha256) {
-      refuse(JSON.stringify(paths[index]), 'has another digest than is told');
-    }
-    await makeFolder(dirname(path));
-    await writeFile(path, text, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST' && error.code !== 'EISDIR' && error.code !== 'ENOTDIR')
-        throw error;
-      refuse(JSON.stringify(paths[index]), 'is there twice');
+  const write = (path: string, text: string): Promise<void> =>
+    orTwice(path, async () => {
+      await makeFolder(dirname(join(directory, path)));
+      await writeFile(join(directory, path), text, { flag: 'wx' });
     });
+  for (const [index, { text, sha256 }] of files.entries()) {
+    const path = paths[index] ?? '';
+    if (createHash('sha256').update(text).digest('hex') !== sha256) {
+      refuse(`${JSON.stringify(path)} has another digest than it tells`);
+    }
+    await write(path, text);
   }
-  await mkdir(directory, { recursive: true });
-  if (lock !== null) await writeFile(join(directory, LOCK_FILE), lock, { flag: 'wx' });
+  if (lock !== null) await write(LOCK_FILE, lock);
   return join(directory, first.path);
 }
 
@@ -194,19 +202,11 @@ async function bringFiles(
   const paths = recipeInputs(recipe, lock).flatMap(({ path }) => path ?? []);
   paths.push(...repositories(recipe));
   const outside = paths.find((path) => !path.startsWith(`${folder}/`));
-  if (outside !== undefined) {
-    throw new FormatError(
-      'build-record',
-      'bad-value',
-      'Cannot use build.json: its recipe names files outside of its folders',
-      {
-        field: 'recipe.data',
-      },
-    );
-  }
+  if (outside !== undefined) refuse('its recipe names files outside of its folders', 'recipe.data');
   if (own === undefined) return;
   // What is in there is looked at by its digest.
-  await symlink(join(own.directory, VENDOR_FOLDER), join(recipe.directory, VENDOR_FOLDER));
+  const vendored = join(recipe.directory, VENDOR_FOLDER);
+  await orTwice(VENDOR_FOLDER, () => symlink(join(own.directory, VENDOR_FOLDER), vendored));
   const roots = [...new Set(own.files.map(({ path }) => dirname(join(own.directory, path))))];
   for (const path of paths) {
     const from = join(own.directory, relative(recipe.directory, path));
@@ -214,8 +214,19 @@ async function bringFiles(
     const found = await lstat(from).catch(() => undefined);
     if (found === undefined || !(found.isFile() || found.isDirectory() || found.isSymbolicLink()))
       continue;
-    await makeFolder(dirname(path));
-    await copyAny(from, path, { reverse: false, umask: 0 });
+    await orTwice(relative(folder, path), async () => {
+      await makeFolder(dirname(path));
+      await expectInside(path, folder);
+      await copyAny(from, path, { reverse: false, umask: 0 });
+    });
+  }
+}
+
+/** A link that was copied must not lead what is written or removed to where it points. */
+async function expectInside(path: string, folder: string): Promise<void> {
+  const [parent, top] = [await realpath(dirname(path)), await realpath(folder)];
+  if (parent !== top && !parent.startsWith(`${top}/`)) {
+    refuse('its recipe names files behind a symbolic link', 'recipe.data');
   }
 }
 
