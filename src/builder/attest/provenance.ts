@@ -91,9 +91,13 @@ function dependenciesOf({ record, lock }: AttestedBundle): readonly ResourceDesc
 }
 
 function descriptorOf(material: Material): ResourceDescriptor {
-  const { kind, name, version, purl, url, inputs } = material;
+  const { kind, ref, name, version, purl, url, inputs } = material;
   const digest = digestsOf(material);
-  const uri = kind === 'commit' && url !== undefined ? `git+${url}@${version}` : purl;
+  const known = kind === 'commit' && url !== undefined ? `git+${url}@${version}` : purl;
+  // Something must say which one it is.
+  const place =
+    digest === undefined ? `urn:microbuild:input:${encodeURIComponent(ref)}` : undefined;
+  const uri = known ?? place;
   return {
     name,
     ...(uri !== undefined && { uri }),
