@@ -1,9 +1,21 @@
 /** Two builds of one recipe that differ in a file: the reason is told down to the recipe's line, as diffoscope finds it. */
 
-import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import {
+  appendFileSync,
+  cpSync,
+  linkSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { comparePaths } from '../../src/bundle/compare/compare.ts';
 import type { Comparison } from '../../src/bundle/compare/finding.ts';
+import { formatManifest, type Manifest } from '../../src/bundle/manifest.ts';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
 import { copyHello } from '../support/recipes.ts';
 
@@ -73,6 +85,19 @@ describe('microbuild diff', () => {
     expect(comparison.findings.every(({ member }) => member === 'os.img')).toBe(true);
   });
 
+  test('what cannot be failed on is refused before anything is read', async () => {
+    const { status, stderr } = await sandbox.microbuild([
+      'diff',
+      at('a'),
+      at('b'),
+      '--fail-on=kay',
+    ]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('"kay"');
+    const missing = ['diff', at('none'), at('neither'), '--fail-on', 'content,nonsense'];
+    expect((await sandbox.microbuild(missing)).stderr).toContain('"nonsense"');
+  });
+
   test('a file cannot be compared with a bundle', async () => {
     const { status, stderr } = await sandbox.microbuild(['diff', at('a'), at('b/os.img')]);
     expect(status).toBe(2);
@@ -98,5 +123,118 @@ describe('microbuild diff', () => {
     ]);
     expect(status).toBe(0);
     expect(readFileSync(join(at('out'), 'AndroidManifest.xml')).length).toBeGreaterThan(100);
+  });
+});
+
+describe('a bundle that somebody else signed', () => {
+  const signed = (): string => at('signed');
+  beforeAll(async () => {
+    for (const [name, modulusLength] of [
+      ['image', 2048],
+      ['payload', 2048],
+    ] as const) {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength });
+      const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
+      writeFileSync(at(`${name}.pem`), pem, { mode: 0o600 });
+    }
+    const keys = ['--image-key', at('image.pem'), '--payload-key', at('payload.pem')];
+    const { status, stderr } = await sandbox.microbuild([
+      'sign',
+      'bundle',
+      at('a'),
+      '-o',
+      signed(),
+      ...keys,
+    ]);
+    if (status !== 0) throw new Error(stderr);
+  });
+
+  test('is the same but for keys and signatures, and passes the gate', async () => {
+    const { status, comparison } = await diff(at('a'), signed(), '--fail-on', 'unsigned');
+    expect(status).toBe(0);
+    expect(comparison).toMatchObject({ same: false, sameUnsigned: true });
+    expect(comparison.findings.filter(({ nature }) => nature === 'origin')).toEqual([]);
+  });
+
+  /** The same bundle with other bytes in a file, of which its manifest knows. */
+  function change(file: string, edit: (bytes: Buffer) => void): string {
+    const folder = at('changed');
+    rmSync(folder, { recursive: true, force: true });
+    const isSmall = (path: string): boolean => !/(?:\.img|kernel)$/.test(path);
+    cpSync(signed(), folder, { recursive: true, filter: isSmall });
+    for (const name of readdirSync(signed())) {
+      if (!isSmall(name) && name !== file) linkSync(join(signed(), name), join(folder, name));
+    }
+    const bytes = readFileSync(join(signed(), file));
+    edit(bytes);
+    writeFileSync(join(folder, file), bytes);
+    if (file !== 'manifest.json') {
+      const path = join(folder, 'manifest.json');
+      const manifest = JSON.parse(readFileSync(path, 'utf8')) as Manifest;
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const files = manifest.files.map((each) =>
+        each.path === file ? { ...each, sha256, size: bytes.length } : each,
+      );
+      writeFileSync(path, formatManifest({ ...manifest, files }));
+    }
+    return folder;
+  }
+
+  test.each([
+    ['os.img', 4],
+    ['payload.img', 4],
+    ['initrd.img', 2],
+    ['kernel', 2],
+    ['build.json', 2],
+  ] as const)('is not the same with any byte of %s changed', async (file, times) => {
+    const { size } = statSync(join(signed(), file));
+    for (let count = 0; count < times; count += 1) {
+      // Anywhere, the same on each run: the fraction of a multiple of the golden ratio.
+      const place = Math.floor((((count + 1) * 0.618033988749) % 1) * size);
+      const changed = change(file, (bytes) => (bytes[place] = (bytes[place] ?? 0) ^ 0x20));
+      for (const full of [false, true]) {
+        const { sameUnsigned, findings } = await comparePaths(at('a'), changed, { full });
+        expect([place, sameUnsigned]).toEqual([place, false]);
+        const own = findings.filter(({ nature }) => nature === 'origin');
+        // Without --full what a signed digest is over is not read: then the digest is told to be another's.
+        const near = own.some(({ member }) => member === file);
+        expect([place, near || own[0]?.field]).toEqual([place, full || near || 'chain of trust']);
+      }
+    }
+  });
+
+  test.each<[what: string, file: string, edit: (bytes: Buffer) => void]>([
+    ['the boot code of a disk', 'os.img', (bytes) => void bytes.write('hidden', 10)],
+    ['the sector of a partition table', 'os.img', (bytes) => void bytes.write('hidden', 512 + 300)],
+    [
+      'the space in front of the partitions',
+      'payload.img',
+      (bytes) => void bytes.write('x', 500_000),
+    ],
+    ['the end of the kernel', 'kernel', (bytes) => void bytes.write('x', bytes.length - 100)],
+    ['the end of vbmeta_a', 'os.img', (bytes) => void bytes.write('x', (1 << 20) + 60_000)],
+    [
+      'a digest in the manifest',
+      'manifest.json',
+      (bytes) => void bytes.write('00000000', bytes.indexOf('"vbmetaDigest"') + 17),
+    ],
+    [
+      'a key in the manifest',
+      'manifest.json',
+      (bytes) => void bytes.write('00000000', bytes.indexOf('"sha256"') + 11),
+    ],
+    [
+      'a size in the manifest',
+      'manifest.json',
+      (bytes) => void bytes.write('9', bytes.indexOf('"size"') + 8),
+    ],
+    [
+      'the spacing of the manifest',
+      'manifest.json',
+      (bytes) => void bytes.write('\t', bytes.indexOf('  "name"')),
+    ],
+  ])('is not the same with %s changed', async (_what, file, edit) => {
+    const { sameUnsigned } = await comparePaths(at('a'), change(file, edit));
+    expect(sameUnsigned).toBe(false);
   });
 });
