@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { comparePaths } from '../../bundle/compare/compare.ts';
@@ -13,6 +14,7 @@ import { BUNDLE_FILES } from '../../bundle/layout.ts';
 import { openCache } from '../../cache/store.ts';
 import { EnvironmentError, ToolError, UsageError } from '../../core/errors.ts';
 import type { Reporter } from '../../core/events.ts';
+import { atAbruptEnd } from '../../io/abrupt-end.ts';
 import { emptyLock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { openBlobs, pinDigest } from '../fetch.ts';
@@ -66,6 +68,7 @@ export async function checkReproducible(options: CheckOptions): Promise<CheckRep
   const cache = await openCache(options.cacheDirectory);
   const work = await cache.temporaryFolder();
   let otherDisk: string | undefined;
+  let release: (() => void) | undefined;
   try {
     const lock = (await readLock(recipe)) ?? emptyLock;
     const pins = pinsOf(recipe, lock);
@@ -79,6 +82,7 @@ export async function checkReproducible(options: CheckOptions): Promise<CheckRep
     const faketime = await findFaketime();
     const probed = await probe({ env, work, wanted: options.vary, faketime, signal });
     ({ otherDisk } = probed);
+    if (otherDisk !== undefined) release = removedAbruptly(otherDisk);
     const site: BuildSite = { ...options, lock, work, seed, faketime, otherDisk };
     const on = probed.variations.flatMap((each) => (each.on ? [each.name] : []));
     const steps = countBuilds(options.reporter);
@@ -128,9 +132,14 @@ export async function checkReproducible(options: CheckOptions): Promise<CheckRep
     for (const folder of [work, otherDisk]) {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true });
     }
+    release?.();
     await cache.close();
   }
 }
+
+/** It is in memory, and no cache cleans it up. */
+const removedAbruptly = (folder: string): (() => void) =>
+  atAbruptEnd(() => rmSync(folder, { recursive: true, force: true }));
 
 const noDifferences = Object.fromEntries(levels.map((level) => [level, 0])) as Record<
   Level,

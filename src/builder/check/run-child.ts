@@ -1,6 +1,7 @@
 /** Runs the command line as a process of its own, in given surroundings. */
 
 import { spawn } from 'node:child_process';
+import { atAbruptEnd } from '../../io/abrupt-end.ts';
 import type { Launch } from './surroundings.ts';
 
 export interface ChildResult {
@@ -28,7 +29,11 @@ export function runChild(
     }
     const stop = (): void => void child.kill('SIGTERM');
     signal?.addEventListener('abort', stop);
-    const done = (): void => signal?.removeEventListener('abort', stop);
+    const release = atAbruptEnd(stop);
+    const done = (): void => {
+      release();
+      signal?.removeEventListener('abort', stop);
+    };
     child.on('error', (error: NodeJS.ErrnoException) => {
       done();
       if (error.code !== 'ENOENT') return reject(error);
