@@ -7,6 +7,7 @@ import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { formatManifest, type Manifest } from '../bundle/manifest.ts';
 import { signManifest } from '../bundle/manifest-signature.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
+import { knowingReader } from '../cache/stat-digests.ts';
 import type { Cache } from '../cache/store.ts';
 import { toHex } from '../core/digest.ts';
 import { writeFileSynced } from '../io/atomic-output.ts';
@@ -26,8 +27,10 @@ import { digestGuest, guestTree, readGuestCrates, type GuestFiles } from './gues
 import { digestInputs } from './input-digests.ts';
 import { isLocalDeb } from './inputs.ts';
 import type { BuildKeys } from './keys.ts';
+import type { KnownFiles } from './known-files.ts';
 import type { KnownImages } from './known-images.ts';
 import { osStep, type WrittenOs } from './os-step.ts';
+import { payloadStep, type PayloadDiskStep } from './payload-step.ts';
 import { builtPayload, payloadsOf, type BuiltPayload, type RecipePayload } from './payloads.ts';
 import { describeBuild, recordedPackage } from './record-build.ts';
 import { writeBootFiles } from './steps/boot-files.ts';
@@ -36,7 +39,6 @@ import { copyInterfaces } from './steps/interfaces.ts';
 import { checkKernelMounts } from './steps/kernel-mounts.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { describeBundle } from './steps/manifest.ts';
-import { writePayload, type WrittenPayload } from './steps/payload.ts';
 import { settleFile } from './steps/settle-file.ts';
 import { partitionTree, type PartitionTree } from './steps/partition-tree.ts';
 
@@ -54,6 +56,7 @@ export interface BuildContext {
   readonly library: NativeLibrary | undefined;
   /** Of earlier builds. */
   readonly images: KnownImages;
+  readonly madeFiles: KnownFiles;
   readonly reader: FileReader;
   /** Where the bundle's files are written. */
   readonly folder: string;
@@ -67,6 +70,8 @@ export interface BuildSteps {
   readonly os: Step<WrittenOs>;
   /** Undefined when nothing is attested. */
   readonly attested: Step<readonly AttestationFile[]> | undefined;
+  /** By their names in the bundle. */
+  readonly disks: readonly { readonly name: string; readonly step: Step<PayloadDiskStep> }[];
 }
 
 /** Adds all steps of a build. */
@@ -88,24 +93,10 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   const os = osStep(graph, context, kernel, trees);
 
   const disks = payloads.map((payload, index) =>
-    graph.step(
-      {
-        name: payload.step,
-        title: payload.name === undefined ? 'Payload APK and idsig' : `Payload ${payload.name}`,
-        needs: [built[index] as Step<BuiltPayload>],
-      },
-      async ([made], { note, signal }) => {
-        const written = await writePayload(recipe, made, at(payload.disk), {
-          keys: keys.payload,
-          certificates,
-          library,
-          signal,
-        });
-        const extra = written.extraApkRoots.length;
-        note.detail = `${payload.data.package} ${payload.data.versionCode}${extra > 0 ? `, ${extra} extra APKs` : ''}`;
-        return written;
-      },
-    ),
+    payloadStep(graph, context, payload, {
+      built: built[index] as Step<BuiltPayload>,
+      certificates,
+    }),
   );
 
   const boot = graph.step(
@@ -185,9 +176,14 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   // Each file is brought to the device, and hashed for the manifest, while other steps still work.
   const settle = (name: string, by: Step<unknown>) =>
     graph.step({ name: `settle ${name}`, needs: [by] }, () => settleFile(folder, name, library));
+  const settleDisk = (name: string, by: Step<PayloadDiskStep>) =>
+    graph.step(
+      { name: `settle ${name}`, needs: [by] },
+      async ([{ taken }]) => taken ?? settleFile(folder, name, library),
+    );
   const settled = [
     settle(BUNDLE_FILES.os, os),
-    ...payloads.map(({ disk }, index) => settle(disk, disks[index] as Step<WrittenPayload>)),
+    ...payloads.map(({ disk }, index) => settleDisk(disk, disks[index] as Step<PayloadDiskStep>)),
     settle(BUNDLE_FILES.kernel, boot),
     settle(BUNDLE_FILES.initrdNormal, boot),
     settle(BUNDLE_FILES.initrdDebuggable, boot),
@@ -210,7 +206,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
         boot: descriptors,
         payloads: payloads.map((payload, index) => ({
           payload,
-          written: (disks[index] as Step<WrittenPayload>).result(),
+          written: (disks[index] as Step<PayloadDiskStep>).result(),
           interfaces: names[index] ?? [],
         })),
         kernelInputs: files.inputs,
@@ -233,7 +229,12 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   const attested =
     context.attester &&
     attestStep(graph, context, context.attester, { payloads, disks, record, manifest: last });
-  return { manifest: last, os, attested };
+  return {
+    manifest: last,
+    os,
+    attested,
+    disks: disks.map((step, index) => ({ name: payloads[index]?.disk ?? '', step })),
+  };
 }
 
 function kernelStep(graph: Graph, context: BuildContext) {
@@ -243,7 +244,10 @@ function kernelStep(graph: Graph, context: BuildContext) {
   return graph.step(
     { name: 'kernel', title: 'Kernel and modules', needs: [] },
     async (_, { note, signal }) => {
-      const { source, detail } = await inputs.kernel({ reader, scan });
+      const { source, detail } = await inputs.kernel({
+        reader: knowingReader(context.files, reader),
+        scan,
+      });
       const files = await kernelFiles(recipe, source, cache, signal);
       checkKernelMounts(recipe, { release: files.release, erofs: files.erofsConfig });
       note.cached = files.cached;

@@ -12,9 +12,9 @@ import type { Audit } from '../cache/audit.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { sizeBound } from '../cache/prune.ts';
 import { digestFile, openCache, type Cache } from '../cache/store.ts';
-import { isArchiveName, openBundleFiles } from '../bundle/files.ts';
+import { isArchiveName, openBundleFiles, type FilePlace } from '../bundle/files.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
-import type { Manifest } from '../bundle/manifest.ts';
+import { formatManifest, type Manifest } from '../bundle/manifest.ts';
 import { readMeasurements, type BundleMeasurements } from '../bundle/measure.ts';
 import { openBundle } from '../bundle/open.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
@@ -29,6 +29,7 @@ import { addBuildSteps, type BuildContext, type BuildSteps } from './build-steps
 import { openFileDigests } from './file-digests.ts';
 import { createGraph, type Schedule } from './graph.ts';
 import { findGuest } from './guest.ts';
+import { openKnownFiles, type KnownFiles, type NewFile } from './known-files.ts';
 import { openKnownImages, type KnownImages } from './known-images.ts';
 import { checkInputs } from './inputs.ts';
 import {
@@ -38,6 +39,7 @@ import {
   type ChosenKeys,
   type OpenBuildKey,
 } from './keys.ts';
+import { encodeWritten } from './payload-step.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
 import { stampWriter, type StampedResult } from './stamp.ts';
 
@@ -79,6 +81,11 @@ export interface BuildOptions {
   readonly audit?: Audit | undefined;
   /** Whether nothing is taken of images that were built before. */
   readonly force?: boolean | undefined;
+  /**
+   * Names the tool itself, and what runs it. With it, what was signed before by the same keys and would be the same again is
+   * taken as it is; without it, all is signed anew: where each signature is logged, reviewed or counted.
+   */
+  readonly tool?: string | undefined;
   /** How many steps run at once, and in which order: it does not show in the bundle. */
   readonly schedule?: Schedule | undefined;
 }
@@ -127,10 +134,11 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
 
   const path = resolve(options.output);
   const scratch = await scratchFolder(cache, env);
-  const remember = stampWriter(options, { cache, guest, keys });
+  const remember = stampWriter(options, { cache, guest, keys, reader });
   try {
     await remember.forget();
     const images = openKnownImages(cache);
+    const madeFiles = openKnownFiles(cache);
     const shared = {
       options,
       cache,
@@ -141,21 +149,24 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
       attester,
       library,
       images,
+      madeFiles,
       reader,
       scratch,
     };
-    const build = async (folder: string): Promise<BuildSteps> => {
+    const build = async (folder: string) => {
       const graph = createGraph(options, options.schedule);
       const steps = addBuildSteps(graph, { ...shared, folder });
       await graph.run();
-      return steps;
+      // Later another build may have replaced it.
+      return { steps, measurements: await measure(folder) };
     };
-    const steps = await writeBundle(path, build, signal);
+    const { steps, measurements } = await writeBundle(path, build, signal);
     const manifest = steps.manifest.result();
     if (isArchiveName(path)) await attestArchive(path, steps);
-    await rememberImages(images, path, steps);
-    const result = { path, manifest, measurements: await measure(path) };
-    await remember.write(result, inputs.lock());
+    const isOurs = (): Promise<boolean> => hasManifest(path, manifest);
+    await rememberOutputs({ images, madeFiles, isOurs }, path, steps);
+    const result = { path, manifest, measurements };
+    await remember.write(result, inputs.lock(), isOurs);
     await reportOutputs(path, manifest, reporter);
     return result;
   } finally {
@@ -192,16 +203,65 @@ async function measure(path: string): Promise<BundleMeasurements> {
   }
 }
 
-async function rememberImages(
-  images: KnownImages,
-  path: string,
-  { os }: BuildSteps,
-): Promise<void> {
-  const files = await openBundleFiles(path);
+/** Whether a bundle, which other builds may replace at any time, is the one with this manifest. */
+async function hasManifest(path: string, manifest: Manifest): Promise<boolean> {
+  const expected = Buffer.from(formatManifest(manifest));
   try {
-    await images.remember(path, await files.place(BUNDLE_FILES.os), os.result().known);
-  } finally {
-    await files.close();
+    const files = await openBundleFiles(path);
+    try {
+      const file = await files.open(BUNDLE_FILES.manifest);
+      return file.size === expected.length && expected.equals(await file.read(0, file.size));
+    } finally {
+      await files.close();
+    }
+  } catch {
+    // It is being replaced just now.
+    return false;
+  }
+}
+
+/** What the next build may take of this one. */
+async function rememberOutputs(
+  known: {
+    readonly images: KnownImages;
+    readonly madeFiles: KnownFiles;
+    readonly isOurs: () => Promise<boolean>;
+  },
+  path: string,
+  { os, disks, manifest }: BuildSteps,
+): Promise<void> {
+  const names = [BUNDLE_FILES.os, ...disks.map(({ name }) => name)];
+  const [image, ...places] = (await placesOf(path, names)) ?? [];
+  if (image === undefined) return;
+  const { isOurs } = known;
+  await known.images.remember(path, image, os.result().known, isOurs);
+  const made: NewFile[] = [];
+  for (const [index, { name, step }] of disks.entries()) {
+    const { key, ...written } = step.result();
+    const file = manifest.result().files.find((each) => each.path === name);
+    const place = places[index];
+    if (key === undefined || file === undefined || place === undefined) continue;
+    const { sha256, size } = file;
+    made.push({ key, place, sha256, size, value: encodeWritten(written) });
+  }
+  await known.madeFiles.remember(path, made, isOurs);
+}
+
+/** Where files of a bundle are; undefined where another build is replacing it. */
+async function placesOf(
+  path: string,
+  names: readonly string[],
+): Promise<readonly FilePlace[] | undefined> {
+  try {
+    const files = await openBundleFiles(path);
+    try {
+      return await Promise.all(names.map((name) => files.place(name)));
+    } finally {
+      await files.close();
+    }
+  } catch (error) {
+    if (error instanceof UsageError && error.code === 'input') return undefined;
+    throw error;
   }
 }
 

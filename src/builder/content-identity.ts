@@ -3,7 +3,7 @@
  * large ones by what tells that a file is still the same one. Equal identities are equal contents; not the other way round.
  */
 
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { toHex } from '../core/digest.ts';
 import {
@@ -37,13 +37,22 @@ const MAX_READ = 32 << 20;
 /** Contents in memory are small. */
 const MAX_HELD = 16 << 20;
 
-/** @param cacheDirectory Files of its store are named by their digest. */
+export interface IdentityOptions {
+  /** Files of the store there are named by their digest. */
+  readonly cacheDirectory: string;
+  readonly reader: FileReader;
+  /** Bytes that are read at most. */
+  readonly maxRead?: number | undefined;
+  /** Whether nobody else writes to the files: they may be as new as they like. */
+  readonly arePrivate?: boolean | undefined;
+}
+
 export async function identifyContents(
   root: Directory,
-  { cacheDirectory, reader }: { readonly cacheDirectory: string; readonly reader: FileReader },
+  { cacheDirectory, reader, maxRead = MAX_READ, arePrivate = false }: IdentityOptions,
 ): Promise<ContentIdentity> {
   const stored = join(cacheDirectory, 'cas', '/');
-  const digests = new Map<RegularFile, Uint8Array>();
+  const digests = new Map<RegularFile, string>();
   const onDisk = new Map<string, RegularFile[]>();
   const others: RegularFile[] = [];
   let total = 0;
@@ -52,7 +61,10 @@ export async function identifyContents(
     const { content } = inode;
     const { slice } = content;
     if (slice?.path.startsWith(stored) === true) {
-      digests.set(inode, identity('blob', basename(slice.path), slice.offset, content.size));
+      digests.set(
+        inode,
+        identityOf('blob', Buffer.from(basename(slice.path)), slice.offset, content.size),
+      );
       return;
     }
     const path = content.file?.path ?? slice?.path;
@@ -68,28 +80,27 @@ export async function identifyContents(
   for (const inode of others) {
     const { size } = inode.content;
     if (size > MAX_HELD) continue;
-    const hash = createHash('sha256');
-    for await (const chunk of inode.content.stream()) hash.update(chunk);
-    digests.set(inode, identity('file', hash.digest('hex'), 0, size));
+    const sum = createHash('sha256');
+    for await (const chunk of inode.content.stream()) sum.update(chunk);
+    digests.set(inode, identityOf('file', sum.digest(), 0, size));
   }
   const paths = [...onDisk.keys()];
   const moment = Date.now();
-  const isRead = total <= MAX_READ;
+  const isRead = total <= maxRead;
   const found = isRead
     ? await reader.digests(paths)
     : { signatures: await reader.signatures(paths, { follow: true }), digests: undefined };
   for (const [index, inodes] of [...onDisk.values()].entries()) {
     const at = index * SIGNATURE_WORDS;
     const words = found.signatures.subarray(at, at + SIGNATURE_WORDS);
-    if (words[0] !== 0 || !isSettled(words, 0, moment)) continue;
+    if (words[0] !== 0 || !(arePrivate || isSettled(words, 0, moment))) continue;
     const bytes = found.digests
       ? found.digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
       : new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     const kind = found.digests ? 'file' : 'signature';
-    const text = toHex(bytes);
     for (const inode of inodes) {
       const { slice, size } = inode.content;
-      digests.set(inode, identity(kind, text, slice?.offset ?? 0, size));
+      digests.set(inode, identityOf(kind, bytes, slice?.offset ?? 0, size));
     }
   }
   const digestOf: ContentDigest = (file) => digests.get(file);
@@ -105,17 +116,45 @@ export async function identifyContents(
   };
 }
 
-const identity = (kind: string, name: string, offset: number, size: number): Uint8Array =>
-  new Uint8Array(createHash('sha256').update(`${kind}\0${name}\0${offset}\0${size}`).digest());
+const NUMBERS = Buffer.alloc(16);
+
+/** A function of its own that makes few objects: there are tens of thousands of files. */
+function identityOf(
+  kind: 'blob' | 'file' | 'signature',
+  name: Uint8Array,
+  offset: number,
+  size: number,
+): string {
+  NUMBERS.writeDoubleLE(offset, 0);
+  NUMBERS.writeDoubleLE(size, 8);
+  // Names of one kind have one length, so that nothing is taken for something else.
+  return hash('sha256', Buffer.concat([KINDS[kind], name, NUMBERS]), 'binary');
+}
+
+const KINDS = {
+  blob: Buffer.from('blob '),
+  file: Buffer.from('file '),
+  signature: Buffer.from('signature '),
+};
+
+/** Text is hashed when there is so much of it. */
+const CHUNK = 1 << 16;
 
 function digestTree(root: Directory, digestOf: ContentDigest): string | undefined {
-  const hash = createHash('sha256');
+  const sum = createHash('sha256');
+  let text = '';
+  const put = (line: string): void => {
+    text += line;
+    if (text.length < CHUNK) return;
+    sum.update(text);
+    text = '';
+  };
   const numbers = new Map<Inode, number>();
   let isKnown = true;
   const add = (name: string, inode: Inode): void => {
     const known = numbers.get(inode);
     if (known !== undefined) {
-      hash.update(`${name}\0link\0${known}\n`);
+      put(`${name}\0link\0${known}\n`);
       return;
     }
     numbers.set(inode, numbers.size);
@@ -124,7 +163,7 @@ function digestTree(root: Directory, digestOf: ContentDigest): string | undefine
     if (kind === 'file') {
       const digest = digestOf(inode);
       isKnown &&= digest !== undefined;
-      content = digest === undefined ? '' : toHex(digest);
+      content = digest === undefined ? '' : digest;
     } else if (kind === 'symlink') {
       content = inode.target;
     } else if (kind === 'char-device' || kind === 'block-device') {
@@ -132,14 +171,18 @@ function digestTree(root: Directory, digestOf: ContentDigest): string | undefine
     } else if (kind === 'directory') {
       content = String(inode.children.size);
     }
-    const xattrs = [...inode.xattrs].sort(([a], [b]) => (a < b ? -1 : 1));
-    const attributes = xattrs.map(([key, value]) => `\0${key}=${toHex(value)}`).join('');
-    hash.update(
+    const attributes = inode.xattrs.size === 0 ? '' : describeXattrs(inode.xattrs);
+    put(
       `${name}\0${kind}\0${mode}\0${uid}\0${gid}\0${mtime}\0${mtimeNsec}\0${content}${attributes}\n`,
     );
     if (kind !== 'directory') return;
     for (const [child, each] of sortedChildren(inode)) add(child, each);
   };
   add('', root);
-  return isKnown ? hash.digest('hex') : undefined;
+  return isKnown ? sum.update(text).digest('hex') : undefined;
+}
+
+function describeXattrs(xattrs: ReadonlyMap<string, Uint8Array>): string {
+  const sorted = [...xattrs].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([key, value]) => `\0${key}=${toHex(value)}`).join('');
 }

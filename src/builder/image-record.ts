@@ -38,10 +38,6 @@ const FILE_SIZE = DIGEST_SIZE + 4 * 8 + 4 * 4;
 /** Numbers of an extent. */
 const EXTENT_WORDS = 2;
 
-/** The key of a digest in a record. */
-export const digestKey = (digest: Uint8Array): string =>
-  Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
-
 export function encodeImageRecord(record: ImageRecord): Uint8Array {
   const { files } = record;
   let words = 0;

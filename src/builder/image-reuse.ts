@@ -6,7 +6,7 @@ import type { Reuse, StoredFile } from '../formats/erofs/reuse.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
 import type { RegularFile } from '../io/file-tree.ts';
 import { hashTreeLevels } from '../verity/hash-tree-layout.ts';
-import { digestKey, type ImageRecord } from './image-record.ts';
+import type { ImageRecord } from './image-record.ts';
 
 /** An image that was written before: what it and a new one both have is taken from it. */
 export interface PreviousImage {
@@ -17,8 +17,11 @@ export interface PreviousImage {
   readonly record: ImageRecord;
 }
 
-/** Says which content a file has: 32 bytes that no other content has; undefined where it is not known. */
-export type ContentDigest = (file: RegularFile) => Uint8Array | undefined;
+/**
+ * Says which content a file has: 32 bytes that no other content has, a character for each; undefined where it is not known.
+ * Text, as there is one for each of tens of thousands of files, looked for in tables.
+ */
+export type ContentDigest = (file: RegularFile) => string | undefined;
 
 /** What decides about the bytes of an image besides its tree. */
 export interface ImageParameters {
@@ -69,7 +72,7 @@ export async function openPrevious(
     digests: algorithm === 'sha256' ? offset + record.treeOffset + leaves.offset : undefined,
     find({ inode, size }) {
       const digest = inode.kind === 'file' ? contentDigest(inode) : undefined;
-      const stored = digest && record.files.get(digestKey(digest));
+      const stored = digest === undefined ? undefined : record.files.get(digest);
       return stored?.size === size ? stored : undefined;
     },
     close: () => file.close(),
@@ -88,7 +91,7 @@ export function createRecorder(contentDigest: ContentDigest | undefined): Record
     files,
     add({ inode }, stored) {
       const digest = inode.kind === 'file' ? contentDigest?.(inode) : undefined;
-      if (digest !== undefined) files.set(digestKey(digest), stored);
+      if (digest !== undefined) files.set(digest, stored);
     },
   };
 }

@@ -32,6 +32,9 @@ export type InputDigests = ReadonlyMap<string, string>;
 /** Bytes. */
 const WORTH_KEEPING = 16 << 20;
 
+/** So much text is hashed at once. */
+const CHUNK = 1 << 16;
+
 interface Digest {
   readonly sha256: string;
   /** In bytes; of a folder that of all its files. */
@@ -55,8 +58,13 @@ export async function digestInputs(
     digests.set(formatRecipePath(input.at), `sha256:${found.sha256}`);
   }
   // Reading a few files again takes less time than writing down what they are.
-  if (total > WORTH_KEEPING) await known.save();
+  if (total > WORTH_KEEPING) await known.save().catch(passSystemErrors);
   return digests;
+}
+
+/** What is lost is time: a full disk is no reason to fail here. */
+function passSystemErrors(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
 }
 
 async function digestInput(
@@ -90,22 +98,30 @@ function chosen(recipe: Recipe, at: RecipeInput['at'], tree: Directory): Directo
 }
 
 async function digestTree(tree: Directory, known: FileDigests): Promise<Digest> {
-  const lines: { readonly text: string; readonly file: number }[] = [];
+  const lines: string[] = [];
+  /** The index of a file, or -1. */
+  const places: number[] = [];
   const files: string[] = [];
   walk(tree, (path, inode) => {
     if (path === '/') return;
     const isProgram = inode.kind === 'file' && (inode.mode & 0o100) !== 0;
     const what = inode.kind === 'symlink' ? inode.target : isProgram ? 'x' : '';
     const place = inode.kind === 'file' ? inode.content.file?.path : undefined;
-    const file = place === undefined ? -1 : files.push(place) - 1;
-    lines.push({ text: `${inode.kind}\0${path}\0${what}\0`, file });
+    places.push(place === undefined ? -1 : files.push(place) - 1);
+    lines.push(`${inode.kind}\0${path}\0${what}\0`);
   });
   const { digests, sizes } = await known.digestsOf(files);
+  const all = toHex(digests);
   const hash = createHash('sha256');
-  for (const { text, file } of lines) {
-    const at = file * DIGEST_BYTES;
-    hash.update(text).update(file < 0 ? '' : toHex(digests.subarray(at, at + DIGEST_BYTES)));
-    hash.update('\n');
+  let text = '';
+  for (const [index, line] of lines.entries()) {
+    const at = (places[index] ?? 0) * 2 * DIGEST_BYTES;
+    text += `${line}${at < 0 ? '' : all.slice(at, at + 2 * DIGEST_BYTES)}\n`;
+    // A call for each line would take longer than hashing it.
+    if (text.length < CHUNK) continue;
+    hash.update(text);
+    text = '';
   }
+  hash.update(text);
   return { sha256: hash.digest('hex'), size: sizes.reduce((sum, size) => sum + size, 0) };
 }

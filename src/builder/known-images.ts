@@ -8,19 +8,20 @@
 import { createHash } from 'node:crypto';
 import { readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { FilePlace } from '../bundle/files.ts';
 import { imageFolder, parseImageEntry, type ImageEntry } from '../cache/image-entries.ts';
 import type { Cache } from '../cache/store.ts';
 import { FormatError } from '../core/errors.ts';
 import { writeFileAtomic } from '../io/atomic-output.ts';
-import { isSettled, plainFileReader } from '../io/file-signatures.ts';
 import { decodeImageRecord, encodeImageRecord, type ImageRecord } from './image-record.ts';
 import type { PreviousImage } from './image-reuse.ts';
+import { settledSignature, signatureOf } from './settled-signature.ts';
 
 export interface FoundImage extends PreviousImage {
   /** Whether it was made of the same tree in the same way. */
   readonly isSame: boolean;
+  /** Whether all that was taken of it was its own: asked behind that, as another build may have replaced its bundle. */
+  isUnchanged(): Promise<boolean>;
 }
 
 export interface KnownImages {
@@ -30,7 +31,12 @@ export interface KnownImages {
    * @param name Of the partition.
    */
   find(key: string | undefined, output: string, name: string): Promise<FoundImage | undefined>;
-  /** Remembers the images of a bundle that stands. @param place Of its `os.img`. */
+  /**
+   * Remembers the images of a bundle that stands.
+   *
+   * @param place Of its `os.img`.
+   * @param isOurs Whether it still is the bundle that has them: another build may have replaced it.
+   */
   remember(
     output: string,
     place: FilePlace,
@@ -39,10 +45,9 @@ export interface KnownImages {
       readonly key: string | undefined;
       readonly record: ImageRecord;
     }[],
+    isOurs?: () => Promise<boolean>,
   ): Promise<void>;
 }
-
-const MAX_WAIT_MILLISECONDS = 100;
 
 export function openKnownImages(cache: Cache): KnownImages {
   const folder = imageFolder(cache.directory);
@@ -56,24 +61,26 @@ export function openKnownImages(cache: Cache): KnownImages {
   const load = async (path: string, key: string | undefined): Promise<FoundImage | undefined> => {
     const entry = parseImageEntry(await readFile(path, 'utf8').catch(() => ''));
     if (entry === undefined) return undefined;
-    const now = await signatureOf(entry.path);
-    if (now[0] !== 0 || !entry.signature.every((word, index) => word === now[index])) {
-      return undefined;
-    }
+    const isUnchanged = async (): Promise<boolean> => {
+      const now = await signatureOf(entry.path);
+      return now[0] === 0 && entry.signature.every((word, index) => word === now[index]);
+    };
+    if (!(await isUnchanged())) return undefined;
     const encoded = await cache.readBlob(entry.record);
     const record = encoded && decode(encoded);
     if (record === undefined) return undefined;
     const isSame = key !== undefined && entry.key === key;
-    return { path: entry.path, start: entry.start, record, isSame };
+    return { path: entry.path, start: entry.start, record, isSame, isUnchanged };
   };
   return {
     async find(key, output, name) {
       const same = key === undefined ? undefined : await load(file('tree', key), key);
       return same ?? load(await placeOf(output, name), key);
     },
-    async remember(output, place, images) {
+    async remember(output, place, images, isOurs) {
       const signature = await settledSignature(place.path);
-      if (signature === undefined) return;
+      // Asked behind the signature: what replaces the bundle later has another one.
+      if (signature === undefined || (await isOurs?.()) === false) return;
       for (const { name, key, record } of images) {
         const entry: ImageEntry = {
           version: 1,
@@ -91,22 +98,6 @@ export function openKnownImages(cache: Cache): KnownImages {
       }
     },
   };
-}
-
-const signatureOf = (path: string): Promise<Uint32Array> =>
-  plainFileReader.signatures([path], { follow: false });
-
-/** The signature once a later change would show. */
-async function settledSignature(path: string): Promise<Uint32Array | undefined> {
-  const deadline = Date.now() + MAX_WAIT_MILLISECONDS;
-  for (;;) {
-    const moment = Date.now();
-    const words = await signatureOf(path);
-    if (words[0] !== 0) return undefined;
-    if (isSettled(words, 0, moment)) return words;
-    if (moment > deadline) return undefined;
-    await setTimeout(5);
-  }
 }
 
 function decode(encoded: Uint8Array): ImageRecord | undefined {

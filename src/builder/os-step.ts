@@ -1,6 +1,7 @@
 /** The step that writes the disk of the partitions, with what earlier builds have of them. */
 
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { fromHex, toHex } from '../core/digest.ts';
@@ -53,33 +54,52 @@ export function osStep(
   return graph.step(
     { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...contents] },
     async ([, ...parts], { note, signal }) => {
-      const image = await writeOsImage(join(context.folder, BUNDLE_FILES.os), {
-        partitions: parts.map(({ name, data, tree, identity, found }) => {
-          const { hash, fec, salt } = data.verity;
-          return {
-            name,
-            tree,
-            filesystem: data.filesystem,
-            hash,
-            fec,
-            salt: salt === undefined ? undefined : fromHex(salt),
-            previous: found,
-            contentDigest: identity.digestOf,
-          };
-        }),
-        sourceDate,
-        rollbackIndex: signing.image.rollbackIndex,
-        image: keys.image,
-        library,
-        signal,
-      });
+      const path = join(context.folder, BUNDLE_FILES.os);
+      const write = (previous: 'taken' | 'left'): Promise<OsImage> =>
+        writeOsImage(path, {
+          partitions: parts.map(({ name, data, tree, identity, found }) => {
+            const { hash, fec, salt } = data.verity;
+            return {
+              name,
+              tree,
+              filesystem: data.filesystem,
+              hash,
+              fec,
+              salt: salt === undefined ? undefined : fromHex(salt),
+              previous: previous === 'taken' ? found : undefined,
+              contentDigest: identity.digestOf,
+            };
+          }),
+          sourceDate,
+          rollbackIndex: signing.image.rollbackIndex,
+          image: keys.image,
+          library,
+          signal,
+        });
+      const isRight = async (): Promise<boolean> => {
+        for (const { found } of parts) if ((await found?.isUnchanged()) === false) return false;
+        return true;
+      };
+      /** Undefined when what is taken was replaced by another build meanwhile. */
+      const writeWithFound = async (): Promise<OsImage | undefined> => {
+        try {
+          const written = await write('taken');
+          if (await isRight()) return written;
+        } catch (error) {
+          if (signal.aborted || (await isRight())) throw error;
+        }
+        await rm(path, { force: true });
+        return undefined;
+      };
+      const quick = await writeWithFound();
+      const image = quick ?? (await write('left'));
       const known: NewImage[] = [];
       for (const { name, key, identity } of parts) {
         const record = image.partitions[name]?.record;
         if (record && (await identity.isUnchanged())) known.push({ name, key, record });
       }
       const roots = Object.values(image.partitions).map(({ tree }) => toHex(tree.rootDigest));
-      note.cached = parts.every(({ found }) => found?.isSame === true);
+      note.cached = quick !== undefined && parts.every(({ found }) => found?.isSame === true);
       note.detail = `root digest ${roots.map((root) => `${root.slice(0, 16)}…`).join(', ')}`;
       return { image, known };
     },

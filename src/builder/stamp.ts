@@ -9,6 +9,7 @@ import type { BundleMeasurements } from '../bundle/measure.ts';
 import { dropStamp, writeStamp } from '../cache/build-stamp.ts';
 import type { Json } from '../cache/canonical-json.ts';
 import type { Cache } from '../cache/store.ts';
+import type { FileReader } from '../io/file-signatures.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import type { BuildOptions } from './build.ts';
 import type { GuestFiles } from './guest.ts';
@@ -25,8 +26,8 @@ export interface StampedResult {
 interface StampWriter {
   /** Before the output is changed. */
   forget(): Promise<void>;
-  /** When it stands. */
-  write(result: StampedResult, lock: Lock): Promise<void>;
+  /** When it stands. @param isOurs Whether it still does: another build may have replaced it. */
+  write(result: StampedResult, lock: Lock, isOurs: () => Promise<boolean>): Promise<void>;
 }
 
 const NOTHING: StampWriter = {
@@ -36,14 +37,19 @@ const NOTHING: StampWriter = {
 
 export function stampWriter(
   options: BuildOptions,
-  { cache, guest, keys }: { cache: Cache; guest: GuestFiles; keys: BuildKeys },
+  {
+    cache,
+    guest,
+    keys,
+    reader,
+  }: { cache: Cache; guest: GuestFiles; keys: BuildKeys; reader: FileReader },
 ): StampWriter {
   const { stamp, recipe, packageRoot, env } = options;
   if (stamp === undefined) return NOTHING;
   const { subject, inputs } = stamp;
   return {
     forget: () => dropStamp(cache, subject.output),
-    async write(value, lock) {
+    async write(value, lock, isOurs) {
       const made = keys.created ? developmentKeys(options, keys) : [];
       const paths = await watchedPaths({
         recipe,
@@ -54,10 +60,16 @@ export function stampWriter(
         env,
       });
       if (paths === undefined) return;
-      await inputs.add(paths);
       // Keys that were made by this build are as new as its output.
       const outputs = [...(await filesOf(value.path, options)), ...made];
-      await writeStamp(cache, subject, { inputs, outputs, value: value as unknown as Json });
+      const contents = {
+        inputs,
+        others: paths,
+        outputs,
+        isOurs,
+        value: value as unknown as Json,
+      };
+      await writeStamp(cache, subject, contents, reader);
     },
   };
 }
@@ -88,6 +100,7 @@ async function filesOf(path: string, { attestations }: BuildOptions): Promise<st
     const beside = attestations === undefined ? [] : ATTESTATION_FILES;
     return [path, ...beside.map((file) => attestationPath(path, file))];
   }
-  const below = await readdir(path, { recursive: true });
+  // Another build may be replacing it: then it is not vouched for.
+  const below = await readdir(path, { recursive: true }).catch(() => []);
   return [path, ...below.map((name) => join(path, name))];
 }

@@ -1,6 +1,6 @@
 /** All files and folders whose change could change a build, for its stamp. */
 
-import { readdir } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { payloadCompiler } from '../core/arch.ts';
 import { parseKeyReference, resolveKeyReference } from '../signing/keys/reference.ts';
@@ -43,7 +43,7 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
   for (const { path } of recipeInputs(recipe, lock)) {
     if (path === undefined) continue;
     paths.add(path);
-    for (const below of await listBelow(path)) paths.add(below);
+    addBelow(path, paths);
   }
   for (const { data } of payloadsOf(recipe)) {
     if (data.build === undefined) continue;
@@ -53,7 +53,7 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
     }
     for (const folder of [guest.includeFolder, guest.libraryFolder]) {
       paths.add(folder);
-      for (const below of await listBelow(folder)) paths.add(below);
+      addBelow(folder, paths);
     }
   }
   return [...paths];
@@ -75,14 +75,19 @@ async function placesOf(
   return folders.map((folder) => join(folder, program));
 }
 
-/** Everything below a folder; nothing below what is none. */
-async function listBelow(path: string): Promise<string[]> {
+/** Adds everything below a folder; nothing below what is none. At once, as nothing else is done meanwhile. */
+function addBelow(path: string, paths: Set<string>): void {
+  let entries;
   try {
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    return entries.map((entry) => `${entry.parentPath}/${entry.name}`);
+    entries = readdirSync(path, { withFileTypes: true });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOTDIR' || code === 'ENOENT') return [];
+    if (code === 'ENOTDIR' || code === 'ENOENT') return;
     throw error;
+  }
+  for (const entry of entries) {
+    const below = `${path}/${entry.name}`;
+    paths.add(below);
+    if (entry.isDirectory()) addBelow(below, paths);
   }
 }

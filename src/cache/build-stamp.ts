@@ -61,8 +61,12 @@ export function watchInputs(reader: FileReader = plainFileReader): StampInputs {
 
 export interface StampContents {
   readonly inputs: StampInputs;
+  /** Absolute paths of further inputs, which are looked at now for the first time: they are as they were when the build began. */
+  readonly others?: readonly string[] | undefined;
   /** Absolute paths of all files and folders of the output. */
   readonly outputs: readonly string[];
+  /** Whether the output still is the one that was made: another build may have replaced it. */
+  readonly isOurs?: (() => Promise<boolean>) | undefined;
   /** What the build has to say, to be said again. */
   readonly value: Json;
 }
@@ -104,18 +108,24 @@ export async function readStamp(
 export async function writeStamp(
   cache: Pick<Cache, 'directory'>,
   subject: StampSubject,
-  { inputs, outputs, value }: StampContents,
+  { inputs, others = [], outputs, isOurs, value }: StampContents,
   reader: FileReader = plainFileReader,
 ): Promise<boolean> {
   const file = await stampPath(cache, subject.output);
-  const paths = [...inputs.signatures.keys()];
-  const before = [...inputs.signatures.values()];
+  const noted = [...inputs.signatures.keys()];
+  const early = [...inputs.signatures.values()];
+  const late = [...new Set(others)].filter((path) => !inputs.signatures.has(path));
+  const paths = [...noted, ...late];
+  const before = [...early, ...(await lookAt(late, reader))];
   const made = await settledOutputs([...new Set(outputs)], reader);
   const isSafe =
     made !== undefined &&
+    // Asked behind the look at it: what replaces it later looks otherwise.
+    (await isOurs?.()) !== false &&
     before.every((words) => words[0] !== 0 || isSettledLook(words, inputs.began)) &&
     (await isAbsentSince(paths, before, inputs.began, reader)) &&
-    Buffer.compare(concat(await lookAt(paths, reader)), concat(before)) === 0;
+    // What was looked at just now was last changed before the build began: it need not be looked at again.
+    Buffer.compare(concat(await lookAt(noted, reader)), concat(early)) === 0;
   if (!isSafe) {
     await rm(file, { force: true });
     return false;

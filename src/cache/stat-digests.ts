@@ -84,7 +84,7 @@ export async function openStatDigests(
     return found < 0 ? undefined : table.digest(found, generation);
   };
 
-  const digestsOf = async (paths: readonly string[]): Promise<KnownDigests> => {
+  const digestNow = async (paths: readonly string[]): Promise<KnownDigests> => {
     const signatures = await reader.signatures(paths, { follow: true });
     const digests = new Uint8Array(paths.length * DIGEST_BYTES);
     const sizes = new Float64Array(paths.length);
@@ -117,6 +117,14 @@ export async function openStatDigests(
     return { digests, sizes, read: missing.length };
   };
 
+  // One after the other: who asks for what is being read finds it read.
+  let turn: Promise<unknown> = Promise.resolve();
+  const digestsOf = (paths: readonly string[]): Promise<KnownDigests> => {
+    const mine = turn.then(() => digestNow(paths));
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+
   return {
     digestsOf,
     remember,
@@ -131,6 +139,20 @@ export async function openStatDigests(
       // Another process may have written since: what it found is kept.
       table.addMissing(await load(file, epoch));
       await writeFileAtomic(file, encode(table.records(bound), generation, epoch), 0o600);
+    },
+  };
+}
+
+/** A reader for digests alone, which reads what has changed only. It throws what the system says of a file. */
+export function knowingReader(
+  known: Pick<StatDigests, 'digestsOf'>,
+  reader: FileReader,
+): FileReader {
+  return {
+    signatures: (paths, options) => reader.signatures(paths, options),
+    async digests(paths) {
+      const { digests } = await known.digestsOf(paths);
+      return { digests, signatures: new Uint32Array(paths.length * SIGNATURE_WORDS) };
     },
   };
 }

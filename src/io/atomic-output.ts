@@ -90,20 +90,7 @@ export async function writeDirectoryAtomic<T>(
     await chmod(temporary.path, 0o755);
     const result = await fill(temporary.path);
     await syncPath(temporary.path);
-    if (await exists(path)) {
-      const old = await inTheMaking(path, 'old');
-      await rename(path, old.path);
-      try {
-        await rename(temporary.path, path);
-      } catch (error) {
-        await rename(old.path, path);
-        throw error;
-      }
-      await syncPath(dirname(path));
-      await old.discard();
-    } else {
-      await rename(temporary.path, path);
-    }
+    await replaceDirectory(temporary.path, path);
     temporary.release();
     parents.keep();
     await syncPath(dirname(path));
@@ -115,11 +102,31 @@ export async function writeDirectoryAtomic<T>(
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Puts a directory in the place of another one. Others may do the same at the same time: the last one stays. */
+async function replaceDirectory(temporary: string, path: string): Promise<void> {
+  for (let isPlaced = false; !isPlaced;) {
+    const old = await inTheMaking(path, 'old');
+    const isMoved = await unless(rename(path, old.path), 'ENOENT');
+    try {
+      isPlaced = await unless(rename(temporary, path), 'ENOTEMPTY', 'EEXIST');
+    } catch (error) {
+      // Where another one is in its place by now, it is not missed.
+      if (isMoved && (await unless(rename(old.path, path), 'ENOTEMPTY', 'EEXIST'))) old.release();
+      else await old.discard();
+      throw error;
+    }
+    if (isMoved && isPlaced) await syncPath(dirname(path));
+    await old.discard();
+  }
+}
+
+/** Whether something was done; not when it ends with one of these errors. */
+async function unless(work: Promise<void>, ...codes: readonly string[]): Promise<boolean> {
   try {
-    await stat(path);
+    await work;
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if (codes.includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
   }
 }

@@ -9,7 +9,7 @@ import type {
   CommandResult,
 } from '../command.ts';
 import { lazyFileReader } from '../../native/load-file-reader.ts';
-import { stampSubject } from '../image/stamp-subject.ts';
+import { stampSubject, toolMark } from '../image/stamp-subject.ts';
 import { recipeOptions } from '../recipe-options.ts';
 import { signingOptions } from '../signing/options.ts';
 import { formatSize } from '../terminal.ts';
@@ -138,7 +138,7 @@ export const imageCommand: CommandDefinition = {
       await writeMetadata(args, result);
       return describe({ ...result, upToDate: true }, started);
     }
-    const stamp = subject && { subject, inputs: watchInputs(reader) };
+    const stamp = subject && { subject, inputs: watchInputs(reader), tool: await toolMark() };
     const { buildRecipe } = await import('../image/build-recipe.ts');
     return buildRecipe(args, context, stamp, async (result) => {
       await writeMetadata(args, result);

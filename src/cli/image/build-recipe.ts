@@ -28,7 +28,7 @@ import { builderIdOf } from './builder-id.ts';
 export async function buildRecipe(
   args: CommandArguments,
   context: CommandContext,
-  stamp: BuildStamp | undefined,
+  stamp: (BuildStamp & { readonly tool: string }) | undefined,
   tell: (result: BuildResult) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   const { env, reporter, signal } = context;
@@ -65,6 +65,7 @@ export async function buildRecipe(
       locked: isLocked(args, env),
       offline: args.flag('offline'),
       stamp,
+      tool: stamp?.tool,
       force: args.flag('force'),
       audit,
       env,

@@ -67,8 +67,7 @@ export async function stampSubject(
     facts: {
       recipe,
       keys: resolve(folder),
-      node: process.version,
-      program: await programMark(),
+      tool: await toolMark(),
       options: Object.fromEntries(OPTIONS.map((name) => [name, value(name)])),
       variables: Object.fromEntries(VARIABLES.map((name) => [name, env[name]])),
       programs: await programFolders(env),
@@ -77,13 +76,13 @@ export async function stampSubject(
   };
 }
 
-/** Another one after each build of microbuild itself. */
-async function programMark(): Promise<string> {
+/** Another one after each build of microbuild itself, and for each version of what runs it. */
+export async function toolMark(): Promise<string> {
   const marks = ['dist/bin/main.cjs', 'package.json', 'target/release/libmicrobuild_native.so'].map(
     async (name) => {
       const found = await stat(join(packageRoot, name)).catch(() => undefined);
       return found === undefined ? '-' : `${found.size} ${found.mtimeMs}`;
     },
   );
-  return (await Promise.all(marks)).join(', ');
+  return [process.version, ...(await Promise.all(marks))].join(', ');
 }

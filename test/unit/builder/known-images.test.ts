@@ -43,8 +43,8 @@ const find = (key: string | undefined, output: string) =>
 
 describe('images of earlier builds', () => {
   test('are found by their tree, from any bundle', async () => {
-    const found = { path: disk, start: 512, record, isSame: true };
-    expect(await find(KEY, 'elsewhere')).toEqual(found);
+    const found = await find(KEY, 'elsewhere');
+    expect(found).toMatchObject({ path: disk, start: 512, record, isSame: true });
     expect(await find(undefined, 'elsewhere')).toBeUndefined();
   });
 
@@ -81,6 +81,24 @@ describe('images of earlier builds', () => {
     const kept = join(cache.directory, 'microbuild', 'images');
     for (const name of readdirSync(kept)) writeFileSync(join(kept, name), text);
     expect(await find(KEY, 'out')).toBeUndefined();
+  });
+
+  test('tell whether they were replaced while they were used', async () => {
+    const found = await find(KEY, 'out');
+    expect(await found?.isUnchanged()).toBe(true);
+    rmSync(disk);
+    expect(await found?.isUnchanged()).toBe(false);
+    writeFileSync(disk, 'an image');
+    expect(await found?.isUnchanged()).toBe(false);
+  });
+
+  test('are not remembered when another build has replaced their bundle meanwhile', async () => {
+    const place = { path: disk, offset: 512, size: 8 };
+    const replaced = (): Promise<boolean> => Promise.resolve(false);
+    const image = { name: 'vendor', key: 'late', record };
+    await images.remember(join(folder, 'out'), place, [image], replaced);
+    expect(await find('late', 'elsewhere')).toBeUndefined();
+    expect(await images.find(undefined, join(folder, 'out'), 'vendor')).toBeUndefined();
   });
 
   test('are not taken without their record', async () => {

@@ -201,6 +201,39 @@ describe('writeStamp()', () => {
     }
   });
 
+  test('takes inputs that it only looks at itself, and does not vouch for those that are newer than the build', async () => {
+    const made = await project();
+    mkdirSync(made.output);
+    const write = async (change?: (project: Project) => void): Promise<boolean> => {
+      const inputs = watchInputs();
+      await inputs.add(made.inputs.slice(0, 2));
+      change?.(made);
+      const contents = { inputs, others: made.inputs, outputs: [made.output], value: 1 };
+      return writeStamp(made.cache, made.subject, contents);
+    };
+    expect(await write()).toBe(true);
+    expect(await made.isNew()).toEqual({ value: 1 });
+    changes['a removed file']?.(made);
+    expect(await made.isNew()).toBeUndefined();
+    await setTimeout(30);
+    expect(await write()).toBe(true);
+    expect(await made.isNew()).toEqual({ value: 1 });
+    for (const name of ['a longer file', 'a mode', 'a new file', 'a file that was not there']) {
+      await setTimeout(30);
+      expect(`${name}: ${await write(changes[name])}`).toBe(`${name}: false`);
+      expect(await made.isNew()).toBeUndefined();
+    }
+  });
+
+  test('does not vouch for an output that another build has replaced', async () => {
+    const made = await project();
+    expect(await made.build()).toBe(true);
+    const isOurs = (): Promise<boolean> => Promise.resolve(false);
+    const contents = { inputs: watchInputs(), outputs: [made.output], value: null, isOurs };
+    expect(await writeStamp(made.cache, made.subject, contents)).toBe(false);
+    expect(await made.isNew()).toBeUndefined();
+  });
+
   test('does not vouch for the absence of what came and went', async () => {
     const made = await project();
     const watched = watchInputs();

@@ -12,8 +12,9 @@ import {
 } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { writeFileAtomic } from '../../../src/io/atomic-output.ts';
+import { writeDirectoryAtomic, writeFileAtomic } from '../../../src/io/atomic-output.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 test('a link stays, and leads to the new file', async () => {
@@ -66,4 +67,23 @@ test('a folder in the place is refused, and nothing remains', async () => {
     code: 'EISDIR',
   });
   expect(readdirSync(folder)).toEqual(['taken']);
+});
+
+test('many put a folder in one place at once: the last one stays, whole, and nothing else', async () => {
+  const folder = tmpDir();
+  const path = join(folder, 'out');
+  const names = Array.from({ length: 40 }, (_, index) => `${index}`);
+  await Promise.all(
+    names.map((name) =>
+      writeDirectoryAtomic(path, async (temporary) => {
+        writeFileSync(join(temporary, 'a'), name);
+        await setImmediate();
+        writeFileSync(join(temporary, 'b'), name);
+      }),
+    ),
+  );
+  expect(readdirSync(folder)).toEqual(['out']);
+  const [a, b] = ['a', 'b'].map((name) => readFileSync(join(path, name), 'utf8'));
+  expect(names).toContain(a);
+  expect(b).toBe(a);
 });

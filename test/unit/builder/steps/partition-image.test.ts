@@ -64,11 +64,11 @@ type TreeSpec = ReadonlyMap<string, FileSpec>;
 /** A tree whose contents count how often they are read. */
 function treeOf(spec: TreeSpec): {
   root: Directory;
-  digest: (file: RegularFile) => Uint8Array | undefined;
+  digest: (file: RegularFile) => string | undefined;
   reads: { count: number };
 } {
   const root = directory({ mtime: BUILD_TIME });
-  const digests = new Map<RegularFile, Uint8Array>();
+  const digests = new Map<RegularFile, string>();
   const reads = { count: 0 };
   for (const [path, { content, seed, mtime, xattr }] of spec) {
     const bytes = bytesOf(content, seed);
@@ -84,7 +84,7 @@ function treeOf(spec: TreeSpec): {
     );
     if (xattr > 0) file.xattrs.set('user.x', testBytes(xattr));
     // Some contents are not known.
-    if (seed % 7 !== 6) digests.set(file, sha256(bytes));
+    if (seed % 7 !== 6) digests.set(file, sha256(bytes).toString('latin1'));
     const [folderName = '', name = ''] = path.split('/');
     const parent = root.children.get(folderName) ?? directory({ mtime: BUILD_TIME });
     root.children.set(folderName, parent);
