@@ -1,7 +1,7 @@
 // Compiles src into dist, each module and its types, and bundles the command line into dist/bin: a program
 // of few CommonJS files starts in three quarters of the time that its modules take to be found and linked.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -59,3 +59,16 @@ for (const name of readdirSync(folder)) {
   setFlagsFromString('--lazy');
   writeFileSync(path + CACHE_SUFFIX, script.createCachedData());
 }
+
+// What the definitions of the commands say, once and for all: nobody who asks for help waits for their code.
+const at = (path) => new URL(`../${path}`, import.meta.url);
+const { loadCommands } = await import(at('dist/cli/commands.js'));
+const { liveSpec } = await import(at('dist/cli/completion/live-spec.js'));
+const { helpPages } = await import(at('dist/cli/help/help-pages.js'));
+const { COMPLETION_FILE, HELP_WIDTHS, helpFile } = await import(at('dist/cli/made-pages.js'));
+const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
+const commands = await loadCommands();
+for (const width of HELP_WIDTHS) {
+  writeFileSync(at(helpFile(width)), JSON.stringify(await helpPages(commands, version, width)));
+}
+writeFileSync(at(COMPLETION_FILE), JSON.stringify(await liveSpec()));

@@ -33,6 +33,7 @@ const loaders: Readonly<Record<string, (verb?: string) => Promise<Command>>> = {
   vm: async () => (await import('./commands/vm/group.ts')).vmCommands,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   schema: async () => (await import('./commands/schema.ts')).schemaCommand,
+  completion: async () => (await import('./commands/completion.ts')).completionCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
 };
 

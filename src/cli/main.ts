@@ -5,7 +5,9 @@ import { constants } from 'node:os';
 import { cleanUpAbruptly } from '../io/abrupt-end.ts';
 import { runCommandLine } from './command.ts';
 import { loadCommands } from './commands.ts';
+import { EXIT } from './exit-code.ts';
 import { Interruption } from './interruption.ts';
+import { findHelp } from './made-pages.ts';
 import { packageRoot } from './package-root.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -14,12 +16,29 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(`${packageRoot}/package.json`, 'utf8')) as {
     version: string;
   };
+  const terminal = openTerminal(process.env);
+  // What needs no command is answered without loading any.
+  const text =
+    argv.length === 1 && argv[0] === '--version'
+      ? version
+      : argv[0] === '__complete'
+        ? await completed(argv.slice(1))
+        : findHelp(argv, process.stdout.columns);
+  if (text !== undefined) {
+    terminal.out(text);
+    return EXIT.ok;
+  }
   return runCommandLine(argv, await loadCommands(argv), {
-    terminal: openTerminal(process.env),
+    terminal,
     env: process.env,
     signal: interruptions(),
     version,
   });
+}
+
+async function completed(words: readonly string[]): Promise<string> {
+  const { answerCompletion } = await import('./completion/answer.ts');
+  return answerCompletion(words, process.env);
 }
 
 /** How long what is under way has to end in order, in milliseconds. */

@@ -18,7 +18,7 @@ export function cliReference(commands: readonly (CommandDefinition | CommandGrou
   return [
     NOTE,
     '# Commands',
-    'Results go to stdout, progress and errors to stderr. Every command takes `--json` (one JSON document on stdout, events as JSON lines on stderr), `--quiet`, `--verbose` and `--help`. `NO_COLOR` and pipes give plain lines. `microbuild completion` prints a completion script for bash or zsh.',
+    'Results go to stdout, progress and errors to stderr. Every command takes `--json` (one JSON document on stdout, events as JSON lines on stderr), `--quiet`, `--verbose` and `--help`. `NO_COLOR` and pipes give plain lines.',
     ...sections,
     EXIT_CODES,
     ENVIRONMENT,

@@ -1,14 +1,14 @@
-/** The one door to yargs: help, completion, mistakes, and all that is not read without it. */
+/** The one door to yargs: help, mistakes, and all that is not read without it. */
 
 import yargs, { type Argv, type CommandModule } from 'yargs';
 import { UsageError } from '../core/errors.ts';
-import { listVms, registryPath } from '../runner/registry.ts';
 import {
   globalOptions,
   type Command,
   type CommandDefinition,
   type CommandGroup,
 } from './command.ts';
+import { helpWidth } from './made-pages.ts';
 
 /** What is done with the arguments of a command. */
 type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;
@@ -24,6 +24,53 @@ export async function parseWithYargs(
   version: string,
   invoke: Invoke,
 ): Promise<void> {
+  // The parser lays out its help before each run, which takes as long as the rest of its work: options
+  // that nobody will see are left out of it.
+  const shown = argv.includes('--help') ? commands : commands.map(withoutHelp);
+  const parser = createParser(argv, shown, version, helpWidth(process.stdout.columns), invoke);
+  await parser
+    .fail((message, error) => {
+      // Some of the parser's messages have lines of their own.
+      const text = message?.replaceAll(/\s*\n\s*/g, ' ');
+      const hint = `See ${['microbuild', ...wordsOf(argv, commands)].join(' ')} --help`;
+      throw error ?? new UsageError('usage', text, { hint });
+    })
+    .parseAsync();
+}
+
+/** The words of all commands and groups; none for the program itself. */
+export const commandWords = (commands: readonly Command[]): string[][] => [
+  [],
+  ...commands.flatMap((command) => [
+    [command.name],
+    ...('commands' in command ? command.commands.map(({ name }) => [command.name, name]) : []),
+  ]),
+];
+
+/** The help of a command, laid out for so many columns. */
+export async function helpOf(
+  words: readonly string[],
+  commands: readonly Command[],
+  version: string,
+  width: number,
+): Promise<string> {
+  const argv = [...words, '--help'];
+  const nothing = (): Promise<void> => Promise.resolve();
+  let text = '';
+  const parser = createParser(argv, commands, version, width, nothing);
+  await parser.parseAsync(argv, {}, (_error, _parsed, output) => {
+    text = output;
+  });
+  return text;
+}
+
+function createParser(
+  argv: readonly string[],
+  commands: readonly Command[],
+  version: string,
+  width: number,
+  invoke: Invoke,
+): Argv {
   const parser: Argv = yargs(withoutNegation(argv, commands))
     .scriptName('microbuild')
     .usage(
@@ -31,30 +78,19 @@ export async function parseWithYargs(
     )
     .options(globalOptions)
     .group(Object.keys(globalOptions), 'Output:')
-    .completion('completion', 'Print a completion script for bash or zsh', complete)
     .version(version)
     .strict()
     .recommendCommands()
     .demandCommand(1, 'Name a command')
-    .wrap(Math.min(110, process.stdout.columns ?? 100))
+    .wrap(width)
     .exitProcess(false)
     .epilogue(
       'Exit codes: 0 ok, 1 failed, 2 usage or recipe, 3 verification failed, 4 environment, 5 signatures needed, 70 bug, 130 interrupted',
-    )
-    .fail((message, error) => {
-      // Some of the parser's messages have lines of their own.
-      const text = message?.replaceAll(/\s*\n\s*/g, ' ');
-      const hint = `See ${['microbuild', ...wordsOf(argv, commands)].join(' ')} --help`;
-      throw error ?? new UsageError('usage', text, { hint });
-    });
-  // The parser lays out its help before each run, which takes as long as the rest of its work: options
-  // that nobody will see are left out of it.
-  const isShown = argv.includes('--help') || argv.includes('--get-yargs-completions');
-  const shown = isShown ? commands : commands.map(withoutHelp);
-  for (const command of shown) {
+    );
+  for (const command of commands) {
     parser.command('commands' in command ? bindGroup(command, invoke) : bind(command, invoke));
   }
-  await parser.parseAsync();
+  return parser;
 }
 
 /**
@@ -80,39 +116,6 @@ function withoutNegation(argv: readonly string[], commands: readonly Command[]):
     if (hasValue) at += 1;
   }
   return words;
-}
-
-/** Commands whose first word is the name of a machine, and which of them are meant. */
-const VM_COMMANDS: Readonly<Record<string, 'running' | 'any'>> = {
-  call: 'running',
-  console: 'running',
-  logs: 'any',
-  stop: 'running',
-};
-
-/** Names of machines where one is wanted; elsewhere what the definitions say. */
-function complete(
-  current: string,
-  argv: { readonly _: readonly (string | number)[] },
-  byDefinition: () => void,
-  done: (words: string[]) => void,
-): void {
-  // The first word is the program, the last the one that is being typed.
-  const [, command = '', ...words] = argv._.map(String);
-  const wanted = Object.hasOwn(VM_COMMANDS, command) ? VM_COMMANDS[command] : undefined;
-  if (wanted === undefined || words.length > 1 || current.startsWith('-')) {
-    byDefinition();
-    return;
-  }
-  void completeName(wanted, done);
-}
-
-async function completeName(
-  wanted: 'running' | 'any',
-  done: (words: string[]) => void,
-): Promise<void> {
-  const vms = await listVms(registryPath(process.env));
-  done(vms.filter((vm) => wanted === 'any' || vm.running).map(({ name }) => name));
 }
 
 /** The words of a command line that name a command, as far as it has them. */

@@ -317,7 +317,7 @@ test('ps shows each machine in one line, and with --all how the others ended', a
 test('the names of machines complete the commands that want one', async () => {
   await start('completed', { end: 'hang' });
   for (const command of ['stop', 'logs', 'console', 'call']) {
-    const words = ['--get-yargs-completions', 'microbuild', command, ''];
-    expect((await sandbox.microbuild(words)).stdout.split('\n')).toContain('completed');
+    const words = ['__complete', 'words', '--', command, ''];
+    expect((await sandbox.microbuild(words)).stdout.split('\n')).toContain('completed\t');
   }
 });

@@ -1,8 +1,9 @@
 /** `microbuild init`: a recipe to start from, with a payload that builds and boots. Asks nothing, overwrites nothing. */
 
-import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
+import { makeFolderForNow, type MadeFolders } from '../../io/make-folder.ts';
 import type { CommandDefinition } from '../command.ts';
 import { namesOf, placeholders } from '../init/names.ts';
 import { instantiate, templateNames, templates, type TemplateName } from '../init/templates.ts';
@@ -109,17 +110,23 @@ async function writeAll(
   signal: AbortSignal,
 ): Promise<void> {
   const made: string[] = [];
+  const folders: MadeFolders[] = [];
   try {
     for (const { path, text } of files) {
       signal.throwIfAborted();
       const file = join(folder, path);
-      const first = await mkdir(dirname(file), { recursive: true });
-      if (first !== undefined) made.push(first);
-      await writeFile(file, text, { flag: 'wx' });
+      folders.push(await makeFolderForNow(dirname(file)));
       made.push(file);
+      await writeFile(file, text, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+        // What was there is not ours.
+        if (error.code === 'EEXIST') made.pop();
+        throw error;
+      });
     }
+    for (const each of folders) each.keep();
   } catch (cause) {
-    for (const path of made.reverse()) await rm(path, { recursive: true, force: true });
+    for (const path of made) await rm(path, { force: true });
+    for (const each of folders.toReversed()) await each.discard();
     if (!(cause instanceof Error && 'code' in cause) || signal.aborted) throw cause;
     throw new UsageError('output', `Cannot write to ${folder}: ${String(cause.code)}`, { cause });
   }
