@@ -2,9 +2,6 @@
 
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
-import { debToTree } from '../formats/tar/deb.ts';
-import { openFileSource } from '../io/byte-source.ts';
-import type { Directory } from '../io/file-tree.ts';
 import type { Lock, LockedDeb } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
 import { kernelSourceOf } from '../recipe/schema.ts';
@@ -16,6 +13,8 @@ import { pinsOf, requireLock, type NamedPin } from './lock.ts';
 import { checkPins, presentTools } from './lock/tool-pins.ts';
 import { updateLock } from './lock/update.ts';
 import type { AptContext } from './sources/apt.ts';
+import { archiveTree } from './sources/archive-tree.ts';
+import { unpackDeb } from './sources/unpack.ts';
 import {
   kernelFromDeb,
   kernelFromFile,
@@ -112,12 +111,18 @@ export async function openBuildInputs(
         return { source, detail: named.file };
       }
       const { deb, path } = await pinned(named.deb);
+      const { sha256, size } = deb;
+      const name = `${deb.package} ${deb.version}`;
       return {
         source: kernelFromDeb(recipe, {
-          sha256: deb.sha256,
-          tree: () => debTree(path, deb.package),
+          sha256,
+          // Unpacked into the cache: a kernel and its modules would fill the memory.
+          tree: async () => {
+            const archive = { path, name, digest: { sha256, size } };
+            return archiveTree(await unpackDeb(options.cache, archive), name, {});
+          },
         }),
-        detail: `${deb.package} ${deb.version}`,
+        detail: name,
       };
     },
   };
@@ -137,16 +142,6 @@ async function fetchInputs(
     note.detail = fetched === 0 ? `${pins.length}` : `${fetched} of ${pins.length} fetched`;
   });
   await graph.run();
-}
-
-/** The files of a package. */
-async function debTree(path: string, name: string): Promise<Directory> {
-  const source = await openFileSource(path, name);
-  try {
-    return await debToTree(source);
-  } finally {
-    await source.close();
-  }
 }
 
 function lockedDeb(lock: Lock, name: string): LockedDeb {
