@@ -68,8 +68,8 @@ const EXIT_CODES = `## Exit codes
 
 | code | meaning |
 |---|---|
-| 0 | done |
-| 1 | failed |
+| 0 | done; of \`diff\` and \`check\`: the same |
+| 1 | failed; of \`diff\` and \`check\`: different, or a gate is broken |
 | 2 | usage, recipe, lock or key file |
 | 3 | verification failed: the message names the broken link |
 | 4 | the environment lacks something: the message says what and how to get it |
@@ -86,9 +86,13 @@ const ENVIRONMENT = `## Environment
 |---|---|
 | \`SOURCE_DATE_EPOCH\` | the one time in the output, in seconds; default fixed |
 | \`MICROBUILD_CACHE\` | the cache; default \`~/.cache/microbuild\` |
+| \`MICROBUILD_CACHE_SIZE\` | how much the cache may hold, such as \`2GiB\`; default \`10GiB\` |
 | \`MICROBUILD_KEYS\` | folder of the development keys; default \`.microbuild/keys\` of the workspace |
 | \`MICROBUILD_NATIVE\` | the native library, or empty to do without |
 | \`MICROBUILD_VSOCK\` | the vsock backend |
 | \`MICROBUILD_GUEST\` | folder of the guest's programs |
+| \`MICROBUILD_PKCS11_MODULE\` | absolute path of the module of a token, where its URI names none |
+| \`CI\` | where it is set, \`image\` is \`--locked\`: what is not as the lock says is an error |
+| \`XDG_CACHE_HOME\` | where the cache is without \`MICROBUILD_CACHE\` |
 | \`XDG_RUNTIME_DIR\` | where running VMs keep their sockets |
 | \`XDG_STATE_HOME\` | where instances keep their identity; default \`~/.local/state\` |`;

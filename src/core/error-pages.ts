@@ -64,7 +64,7 @@ export const usagePages: Readonly<Record<UsageErrorCode, ErrorPage>> = {
   ),
   key: page(
     'A key, certificate or password cannot be used as given.',
-    'microbuild keys describe REFERENCE tells what is there',
+    'microbuild keys info REFERENCE tells what is there',
     'Cannot use release.key: the password is wrong',
   ),
   input: page(
@@ -148,7 +148,7 @@ export const linkPages: Readonly<Record<string, ErrorPage>> = {
   kernel: page(
     'The first link: the trusted AVB key vouches for the kernel by its vbmeta.',
     'Check that the right key is named, then that the bundle is the released one',
-    'microbuild verify out/hello --key release.avbpubkey',
+    'microbuild verify out/hello --trust release.avbpubkey',
   ),
   initrd: page(
     'The kernel’s vbmeta pins both initrds by their digests.',
@@ -208,7 +208,7 @@ export const linkPages: Readonly<Record<string, ErrorPage>> = {
   'payload-version': page(
     'An instance accepts no older payload than it has run.',
     'Use a newer one, or another instance',
-    'microbuild instance ls',
+    'microbuild instance list',
   ),
   idsig: page(
     'Scheme v4 vouches for every block of the APK while it is read.',
@@ -233,7 +233,7 @@ export const linkPages: Readonly<Record<string, ErrorPage>> = {
   dsse: page(
     'An envelope around a signed statement.',
     'Name the right key, and look at what is inside with microbuild inspect',
-    'microbuild verify statement.dsse.json --key release.pub',
+    'microbuild verify statement.dsse.json --trust release.pub',
   ),
   dice: page(
     'What a guest says of itself, from boot stage to boot stage.',
@@ -243,7 +243,17 @@ export const linkPages: Readonly<Record<string, ErrorPage>> = {
   lineage: page(
     'The certificates by which a signing key was rotated.',
     'Make the lineage anew with the keys that it lists',
-    'microbuild sign lineage --help',
+    'microbuild keys lineage --help',
+  ),
+  sbom: page(
+    'The bill of materials of a bundle, and the statement that signs it.',
+    'Use the bundle as it was released, or have it attested anew by its builder: microbuild attest',
+    'microbuild verify out/hello --require sbom',
+  ),
+  provenance: page(
+    'What a builder states of how a bundle was built.',
+    'Use the bundle as it was released; the message says what is stated otherwise, or by whom',
+    'microbuild verify out/hello --require provenance --trust builder.pub',
   ),
   'release-policy': page(
     'Rules for what may be signed as a release.',

@@ -32,8 +32,8 @@ export const verificationPages = {
   ),
   PublicKeyRejected: page(
     'The signature holds, but its key is not the one that is trusted.',
-    'Name the right key with --key, or sign with the key that is trusted',
-    'microbuild verify out/hello --key release.avbpubkey',
+    'Name the right key with --trust, or sign with the key that is trusted',
+    'microbuild verify out/hello --trust release.avbpubkey',
   ),
   RollbackIndex: page(
     'The image is older than one that was accepted before: its rollback index is lower.',
@@ -74,12 +74,12 @@ export const verificationPages = {
   untrusted: page(
     'None of the trusted keys signed it.',
     'Name the right key, or have it signed by a key that is trusted',
-    'microbuild verify statement.dsse.json --key release.pub',
+    'microbuild verify statement.dsse.json --trust release.pub',
   ),
   'untrusted-signer': page(
     'Somebody signed it whose certificate is none of the trusted ones.',
-    'Name the right certificate with --cert, or have it signed by its owner',
-    'microbuild verify file --signature file.p7s --cert release.pem',
+    'Name the right certificate with --trust, or have it signed by its owner',
+    'microbuild verify file.p7s --file file --trust release.pem',
   ),
   'untrusted-certificate': page(
     'The payload is signed, by a certificate that the bootconfig of the guest does not name.',
@@ -113,7 +113,7 @@ export const verificationPages = {
   ),
   'bad-certificate': page(
     'A certificate does not decode.',
-    'Make it anew; microbuild keys describe FILE tells what it holds',
+    'Make it anew; microbuild keys info FILE tells what it holds',
     'Cannot trust lineage: certificate 1 is malformed',
   ),
   'bad-issuer': page(

@@ -69,6 +69,17 @@ export function originsOf(record: BuildRecord | undefined, name: string): Origin
   };
 }
 
+/** For a file that a payload's build makes, which is no input itself: what the build reads. */
+function buildPlace(record: BuildRecord, at: string): InputPlace | undefined {
+  const [payload = ''] = /^payloads\.[^.]+|^payload/.exec(at) ?? [];
+  const inputs = record.inputs.filter((each) => each.at.startsWith(`${payload}.build.inputs[`));
+  const [first] = inputs;
+  if (payload === '' || first === undefined) return undefined;
+  const { file, line } = first;
+  const name = `build of ${inputs.map((each) => each.name).join(', ')}`;
+  return { at: `${payload}.build`, file, line, name };
+}
+
 const PAYLOAD_DISK = /^payload(?:-([a-z][a-z0-9_-]*))?\.img$/;
 const APK_PART = 'microdroid-apk!';
 
@@ -93,7 +104,7 @@ export function locator(
     // The name of an entry may have a part of its own behind it.
     const parts = path.slice(APK_PART.length).split('!');
     const at = entries.get(`${disk[1] ?? ''}!${parts[0] ?? ''}`);
-    return at === undefined ? undefined : findPlace(record, at);
+    return at === undefined ? undefined : (findPlace(record, at) ?? buildPlace(record, at));
   };
 }
 
