@@ -3,10 +3,10 @@
  *
  * What leaves no choice is taken before anything that does, so that an alternative is chosen with all
  * that is there anyhow in view. Of alternatives the first counts that can be had and conflicts with nothing
- * that is there; of several providers the one with the highest priority, then by name. `Recommends` and
- * packages that are essential to an installed system are not dependencies.
+ * that is there; of several providers the one with the highest priority, then the one that the indexes
+ * name last, which is the one that apt takes. `Recommends` and packages that are essential to an installed system are not dependencies.
  *
- * Equal indexes give equal closures: nothing depends on time, on the machine or on the order of files.
+ * Equal indexes give equal closures: nothing depends on time or on the machine.
  */
 
 import type { LockedDeb } from '../../recipe/lockfile.ts';

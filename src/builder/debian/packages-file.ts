@@ -49,6 +49,37 @@ export function indexPackagesFile(text: string): PackagesFile {
   return { text, places, providers };
 }
 
+/** Fields whose packages apt gets to know in the order in which they come. */
+const NAMING_FIELDS: ReadonlySet<string> = new Set([
+  'package',
+  'provides',
+  'depends',
+  'pre-depends',
+  'recommends',
+  'suggests',
+  'conflicts',
+  'breaks',
+  'replaces',
+  'obsoletes',
+  'enhances',
+]);
+
+const NAME_CHARACTER = /[A-Za-z0-9+.-]/;
+
+/** Where an index names a package first, be it as what another one asks for; Infinity where it does not. */
+export function firstMention({ text }: PackagesFile, name: string): number {
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
+    const after = text[at + name.length] ?? '';
+    if (NAME_CHARACTER.test(text[at - 1] ?? '') || NAME_CHARACTER.test(after)) continue;
+    let line = text.lastIndexOf('\n', at) + 1;
+    // A line that goes on the one before it.
+    while (line > 1 && /[ \t]/.test(text[line] ?? '')) line = text.lastIndexOf('\n', line - 2) + 1;
+    const field = text.slice(line, text.indexOf(':', line)).toLowerCase();
+    if (NAMING_FIELDS.has(field)) return at;
+  }
+  return Infinity;
+}
+
 const providedNames = (value: string): Set<string> =>
   new Set(value.split(',').flatMap((each) => /^[^\s:(]+/.exec(each.trim())?.[0] ?? []));
 

@@ -7,7 +7,7 @@
 
 import { FormatError } from '../../core/errors.ts';
 import type { LockedDeb } from '../../recipe/lockfile.ts';
-import { parseParagraph, type PackagesFile } from './packages-file.ts';
+import { firstMention, parseParagraph, type PackagesFile } from './packages-file.ts';
 import { parseRelations, type PackageRelation, type RelationGroup } from './relation.ts';
 import { compareVersions, versionSatisfies } from './version.ts';
 
@@ -98,8 +98,29 @@ export function createUniverse(
       return [...names]
         .flatMap((each) => universe.candidate(each) ?? [])
         .filter((each) => each.provides.some((provided) => provided.name === name))
-        .sort((a, b) => rank(a) - rank(b) || (a.deb.package < b.deb.package ? -1 : 1));
+        .sort(
+          (a, b) =>
+            rank(a) - rank(b) ||
+            mention(b.deb.package) - mention(a.deb.package) ||
+            (a.deb.package < b.deb.package ? -1 : 1),
+        );
     },
+  };
+  // Of equals apt takes the one that it got to know last: so do we, and the choice is the same.
+  const mentions = new Map<string, number>();
+  const mention = (name: string): number => {
+    const known = mentions.get(name);
+    if (known !== undefined) return known;
+    let before = 0;
+    let found = Infinity;
+    for (const { packages } of indexes) {
+      found = before + firstMention(packages, name);
+      if (found < Infinity) break;
+      before += packages.text.length;
+    }
+    const place = found < Infinity ? found : -1;
+    mentions.set(name, place);
+    return place;
   };
   return universe;
 }

@@ -50,6 +50,7 @@ export async function buildPayload(
       await cp(inputPath(recipe, input), target, { recursive: true, dereference: true });
     }
     await setTimes(folder, context.sourceDate);
+    const given = new Set(await listFiles(folder));
     const [program = '', ...args] = build.command;
     await runTool(program, args, {
       cwd: folder,
@@ -69,6 +70,7 @@ export async function buildPayload(
       },
     });
     const made = new Set(await listFiles(folder));
+    const others = [...made].filter((path) => !given.has(path)).sort();
     const missing = build.outputs.flatMap((output, index) =>
       made.has(stagedPath(recipe, at, output))
         ? []
@@ -76,6 +78,7 @@ export async function buildPayload(
             recipe.diagnosticAt(
               [...at, 'build', 'outputs', index],
               `The build command did not make "${output}"`,
+              madeInstead(others),
             ),
           ],
     );
@@ -90,6 +93,16 @@ export async function buildPayload(
     );
     throw new RecipeError([problem], { cause });
   }
+}
+
+/** How many paths a hint names. */
+const SHOWN = 8;
+
+/** An output that is declared by another name than it has is seen at once. */
+function madeInstead(made: readonly string[]): string {
+  if (made.length === 0) return 'It made no files';
+  const more = made.length > SHOWN ? ` and ${made.length - SHOWN} more` : '';
+  return `It made ${made.slice(0, SHOWN).join(', ')}${more}`;
 }
 
 /** How `check` varies the clock: commands see the same one as the build. Nothing where it does not. */

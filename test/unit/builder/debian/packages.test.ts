@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { closureOf, type Closure } from '../../../../src/builder/debian/closure.ts';
-import { indexPackagesFile, parseParagraph } from '../../../../src/builder/debian/packages-file.ts';
+import {
+  firstMention,
+  indexPackagesFile,
+  parseParagraph,
+} from '../../../../src/builder/debian/packages-file.ts';
 import { formatGroup, parseRelations } from '../../../../src/builder/debian/relation.ts';
 import { createUniverse, type PackagePin } from '../../../../src/builder/debian/universe.ts';
 import { parsePolicy } from '../../../../src/builder/sources/apt.ts';
@@ -211,12 +215,12 @@ describe('closureOf()', () => {
       { Package: 'p', Provides: 'virtual' },
       { Package: 'q', Provides: 'virtual (= 3)' },
     ];
-    expect(namesOf(closure('a', ...entries('virtual')))).toEqual(['a', 'p']);
+    expect(namesOf(closure('a', ...entries('virtual')))).toEqual(['a', 'q']);
     expect(namesOf(closure('a', ...entries('virtual (>= 2)')))).toEqual(['a', 'q']);
     expect(closure('a', ...entries('virtual (>= 4)')).problems).toHaveLength(1);
   });
 
-  test('of several providers the most important counts, then the first by name', () => {
+  test('of several providers the most important counts, then the one that is named last', () => {
     const entries = [
       { Package: 'a', Depends: 'awk' },
       { Package: 'bawk', Provides: 'awk', Priority: 'optional' },
@@ -224,6 +228,21 @@ describe('closureOf()', () => {
       { Package: 'gawk', Provides: 'awk', Priority: 'required' },
     ];
     expect(namesOf(closure('a', ...entries))).toEqual(['a', 'gawk']);
+    // Whoever suggests it names it, too; a description does not.
+    const named = [
+      { Package: 'x', Suggests: 'gawk (>= 1) | other', Description: 'like mawk' },
+      ...entries,
+    ];
+    expect(namesOf(closure('a', ...named.toReversed()))).toEqual(['a', 'mawk']);
+    expect(namesOf(closure('a', ...named))).toEqual(['a', 'mawk']);
+  });
+
+  test('where a name comes first, whatever stands around it', () => {
+    const find = (text: string, name: string): number =>
+      firstMention(indexPackagesFile(text), name);
+    expect(find('Package: a\nDepends: ab, b-c, c.b,\n b\n', 'b')).toBe(35);
+    expect(find('Package: a\nDescription: b\n b\n', 'b')).toBe(Infinity);
+    for (const text of [' b', '\n b', '\n\tb\n b', 'b']) expect(find(text, 'b')).toBe(Infinity);
   });
 
   test('qualifiers: any is for packages that allow it, an architecture for its own', () => {
@@ -265,7 +284,7 @@ describe('closureOf()', () => {
     expect(found.problems).toEqual([]);
   });
 
-  test('the order of the index does not show', () => {
+  test('the order of the index does not show, but for several providers', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     const entry = fc.record({
       depends: fc.array(fc.array(fc.constantFrom(...names, 'v'), { minLength: 1, maxLength: 3 }), {
@@ -278,12 +297,13 @@ describe('closureOf()', () => {
         fc.tuple(...names.map(() => entry)),
         fc.infiniteStream(fc.nat()),
         (entries, stream) => {
-          const all = entries.map(({ depends, provides }, index) => ({
+          const provider = entries.findIndex(({ provides }) => provides);
+          const all = entries.map(({ depends }, index) => ({
             Package: names[index] ?? '',
             ...(depends.length > 0 && {
               Depends: depends.map((group) => group.join(' | ')).join(', '),
             }),
-            ...(provides && { Provides: 'v' }),
+            ...(index === provider && { Provides: 'v' }),
           }));
           const shuffled = all
             .map((each) => ({ each, key: stream.next().value }))

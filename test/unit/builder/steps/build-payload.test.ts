@@ -86,7 +86,10 @@ test('an output that was not made is told at its line', async () => {
     'src/b': 'b',
     'out/keep': '',
   });
-  await expect(build(await readRecipe(folder))).rejects.toThrow(
+  const error: unknown = await build(await readRecipe(folder)).catch((thrown: unknown) => thrown);
+  expect(String(error)).toMatch(
     /microbuild\.yaml:10:25: The build command did not make "(?:\.\/)?out\/gone"/,
   );
+  // What was given to it is not what it made.
+  expect(error).toMatchObject({ diagnostics: [{ hint: 'It made out/made' }] });
 });
