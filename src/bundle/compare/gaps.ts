@@ -43,7 +43,18 @@ export async function isZero(
   return true;
 }
 
-/** Tells the first gap that differs. Zeros are as good as nothing: how many there are follows from the parts. */
+/** Sizes of all parts, the same in any order. */
+const sizesOf = ({ parts }: PartedFile): string =>
+  parts
+    .map(({ size }) => size)
+    .filter((size) => size > 0)
+    .sort((x, y) => x - y)
+    .join();
+
+/**
+ * Tells the first gap that differs. Zeros are as good as nothing, and how many there are follows from the parts: of parts
+ * that have the same sizes it must be the same.
+ */
 export async function compareGaps(
   scope: Scope,
   a: PartedFile,
@@ -75,5 +86,9 @@ export async function compareGaps(
       offset: (q ?? p ?? { offset: 0 }).offset + found,
     });
     return;
+  }
+  if (a.source.size !== b.source.size && sizesOf(a) === sizesOf(b)) {
+    const show = ({ source }: PartedFile): string => `${source.size} bytes in all`;
+    scope.found({ level: 'structure', field, a: show(a), b: show(b) });
   }
 }

@@ -133,6 +133,13 @@ describe('kernels of two signers', () => {
     expect(origins(await compare(a, b))).toEqual(['vbmeta padding']);
   });
 
+  test('zeros more than there were are told beside the signatures', async () => {
+    const [a, b] = [await kernelBy(signers.a), await kernelBy(signers.b)];
+    const end = b.length - 64;
+    const longer = Buffer.concat([b.subarray(0, end), Buffer.alloc(4096), b.subarray(end)]);
+    expect(origins(await compare(a, longer))).toEqual(['vbmeta padding']);
+  });
+
   test('differ wherever a byte of vbmeta, padding or footer does', async () => {
     const [a, b] = [await kernelBy(signers.a), await kernelBy(signers.b)];
     // The image is believed to be the one that its digest says: reading all of it is another test's.
