@@ -95,9 +95,8 @@ export async function readStamp(
   const bytes = await readFile(await stampPath(cache, subject.output)).catch(() => undefined);
   const stamp = bytes && decode(bytes);
   if (stamp === undefined || stamp.head.facts !== canonicalJson(subject.facts)) return undefined;
-  const { inputs, outputs, value } = stamp.head;
-  const now = concat(await lookAt([...inputs, ...outputs], reader));
-  return Buffer.compare(now, stamp.signatures) === 0 ? { value } : undefined;
+  const now = await lookAtAll(stamp.paths, reader);
+  return Buffer.compare(now, stamp.signatures) === 0 ? { value: stamp.head.value } : undefined;
 }
 
 /**
@@ -132,11 +131,10 @@ export async function writeStamp(
   }
   const head: Head = {
     facts: canonicalJson(subject.facts),
-    inputs: paths,
-    outputs: [...new Set(outputs)],
     value,
   };
-  await writeFileAtomic(file, encode(head, concat([...before, ...made])), 0o600);
+  const all = [...paths, ...new Set(outputs)];
+  await writeFileAtomic(file, encode(head, all, concat([...before, ...made])), 0o600);
   return true;
 }
 
@@ -167,6 +165,30 @@ async function lookAt(paths: readonly string[], reader: FileReader): Promise<Uin
     looks[index] = both;
   }
   return looks;
+}
+
+/** What `lookAt` finds, one behind the other: without an object for each of tens of thousands of files. */
+async function lookAtAll(paths: readonly string[], reader: FileReader): Promise<Buffer> {
+  const words = await reader.signatures(paths, { follow: false });
+  const links: number[] = [];
+  for (let index = 0; index < paths.length; index += 1) {
+    if (isSymlinkSignature(words, index * SIGNATURE_WORDS)) links.push(index);
+  }
+  const targets = await reader.signatures(
+    links.map((index) => paths[index] as string),
+    { follow: true },
+  );
+  const all = new Uint32Array(words.length + targets.length);
+  let from = 0;
+  for (const [which, index] of links.entries()) {
+    const end = (index + 1) * SIGNATURE_WORDS;
+    const at = which * SIGNATURE_WORDS;
+    all.set(words.subarray(from, end), from + at);
+    all.set(targets.subarray(at, at + SIGNATURE_WORDS), end + at);
+    from = end;
+  }
+  all.set(words.subarray(from), from + targets.length);
+  return Buffer.from(all.buffer);
 }
 
 /** Whether a file, and what it leads to, was last changed well before a moment. */
@@ -221,36 +243,52 @@ async function settledOutputs(
   }
 }
 
-const MAGIC = Buffer.from('MBSTAMP1');
+const MAGIC = Buffer.from('MBSTAMP2');
 const SUM_BYTES = 32;
-const HEAD_AT = MAGIC.length + SUM_BYTES + 4;
+const SIZES_AT = MAGIC.length + SUM_BYTES;
+const HEAD_AT = SIZES_AT + 8;
+/** No path has it. */
+const SEPARATOR = '\0';
 
-/** What a stamp says in JSON. Signatures stand behind it: of the inputs, then of the outputs. */
+/** What a stamp says in JSON. */
 interface Head {
   readonly facts: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
   readonly value: Json;
 }
 
-/** Magic, SHA-256 of the rest, length of the head, head, signatures. */
-function encode(head: Head, signatures: Buffer): Buffer {
+interface Stamp {
+  readonly head: Head;
+  /** Of the inputs, then of the outputs. */
+  readonly paths: readonly string[];
+  /** In the same order; that of a link is followed by that of what it leads to. */
+  readonly signatures: Buffer;
+}
+
+/** Magic, SHA-256 of the rest, lengths of head and paths, head, paths, signatures. */
+function encode(head: Head, paths: readonly string[], signatures: Buffer): Buffer {
   const text = Buffer.from(JSON.stringify(head));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(text.length);
-  const sum = createHash('sha256').update(length).update(text).update(signatures).digest();
-  return Buffer.concat([MAGIC, sum, length, text, signatures]);
+  const names = Buffer.from(paths.join(SEPARATOR));
+  const sizes = Buffer.alloc(HEAD_AT - SIZES_AT);
+  sizes.writeUInt32LE(text.length, 0);
+  sizes.writeUInt32LE(names.length, 4);
+  const rest = [sizes, text, names, signatures];
+  const sum = createHash('sha256');
+  for (const part of rest) sum.update(part);
+  return Buffer.concat([MAGIC, sum.digest(), ...rest]);
 }
 
 /** Undefined when it is damaged or something else. */
-function decode(bytes: Buffer): { readonly head: Head; readonly signatures: Buffer } | undefined {
+function decode(bytes: Buffer): Stamp | undefined {
   if (bytes.length < HEAD_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-  const rest = bytes.subarray(MAGIC.length + SUM_BYTES);
-  const sum = createHash('sha256').update(rest).digest();
-  if (!sum.equals(bytes.subarray(MAGIC.length, MAGIC.length + SUM_BYTES))) return undefined;
-  const end = HEAD_AT + bytes.readUInt32LE(HEAD_AT - 4);
-  const head = JSON.parse(bytes.toString('utf8', HEAD_AT, end)) as Head;
-  return { head, signatures: bytes.subarray(end) };
+  const sum = createHash('sha256').update(bytes.subarray(SIZES_AT)).digest();
+  if (!sum.equals(bytes.subarray(MAGIC.length, SIZES_AT))) return undefined;
+  const namesAt = HEAD_AT + bytes.readUInt32LE(SIZES_AT);
+  const end = namesAt + bytes.readUInt32LE(SIZES_AT + 4);
+  return {
+    head: JSON.parse(bytes.toString('utf8', HEAD_AT, namesAt)) as Head,
+    paths: bytes.toString('utf8', namesAt, end).split(SEPARATOR),
+    signatures: bytes.subarray(end),
+  };
 }
 
 const concat = (looks: readonly Uint32Array[]): Buffer =>

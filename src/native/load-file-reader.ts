@@ -17,7 +17,7 @@ export function lazyFileReader(): FileReader {
     return library === undefined ? plainFileReader : createNativeFileReader(library);
   };
   const readerFor = async (count: number): Promise<FileReader> =>
-    count < WORTH_LOADING ? plainFileReader : (native ??= load());
+    native === undefined && count < WORTH_LOADING ? plainFileReader : (native ??= load());
   return {
     signatures: async (paths, options) =>
       (await readerFor(paths.length)).signatures(paths, options),
