@@ -181,9 +181,12 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
       { name: `settle ${name}`, needs: [by] },
       async ([{ taken }]) => taken ?? settleFile(folder, name, library),
     );
+  const settledDisks = payloads.map(({ disk }, index) =>
+    settleDisk(disk, disks[index] as Step<PayloadDiskStep>),
+  );
   const settled = [
     settle(BUNDLE_FILES.os, os),
-    ...payloads.map(({ disk }, index) => settleDisk(disk, disks[index] as Step<PayloadDiskStep>)),
+    ...settledDisks,
     settle(BUNDLE_FILES.kernel, boot),
     settle(BUNDLE_FILES.initrdNormal, boot),
     settle(BUNDLE_FILES.initrdDebuggable, boot),
@@ -228,7 +231,12 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   );
   const attested =
     context.attester &&
-    attestStep(graph, context, context.attester, { payloads, disks, record, manifest: last });
+    attestStep(graph, context, context.attester, {
+      payloads,
+      disks: settledDisks,
+      record,
+      manifest: last,
+    });
   return {
     manifest: last,
     os,

@@ -3,11 +3,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256, toHex } from '../../core/digest.ts';
-import { readPayloadParts } from '../../bundle/attest/payload-parts.ts';
+import { readPayloadParts, type PayloadParts } from '../../bundle/attest/payload-parts.ts';
 import type { BuildRecord } from '../../bundle/build-record.ts';
 import { BUNDLE_FILES } from '../../bundle/layout.ts';
 import type { Manifest, ManifestFile } from '../../bundle/manifest.ts';
 import { openDisk } from '../../bundle/open.ts';
+import { runAction } from '../../cache/action.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import type { Signer } from '../../signing/signer.ts';
 import type { BuildContext } from '../build-steps.ts';
@@ -25,7 +26,7 @@ export interface BuildAttestation {
 interface Attested {
   /** In the order of `disks`. */
   readonly payloads: readonly RecipePayload[];
-  readonly disks: readonly Step<unknown>[];
+  readonly disks: readonly Step<ManifestFile>[];
   readonly record: Step<BuildRecord>;
   readonly manifest: Step<Manifest>;
 }
@@ -33,19 +34,34 @@ interface Attested {
 /** @param signer Of the attestations. */
 export function attestStep(
   graph: Graph,
-  { folder, inputs }: Pick<BuildContext, 'folder' | 'inputs'>,
+  { cache, folder, inputs }: Pick<BuildContext, 'cache' | 'folder' | 'inputs'>,
   { run, now, signer }: BuildAttestation & { readonly signer: Signer },
   { payloads, disks, record, manifest }: Attested,
 ): Step<readonly AttestationFile[]> {
   const parts = payloads.map(({ name, disk: file, step }, index) =>
-    graph.step({ name: `${step}.parts`, needs: [disks[index] as Step<unknown>] }, async () => {
-      const source = await openFileSource(join(folder, file), file);
-      try {
-        return await readPayloadParts(openDisk(source), { name, file });
-      } finally {
-        await source.close();
-      }
-    }),
+    graph.step(
+      { name: `${step}.parts`, needs: [disks[index] as Step<ManifestFile>] },
+      async ([{ sha256: digest, size }], { signal }) => {
+        // Large payloads change seldom: what is on a disk is kept by the disk's digest.
+        const action = {
+          mnemonic: 'payload-parts/1',
+          parameters: { name: name ?? null, file },
+          inputs: { disk: { sha256: digest, size } },
+          outputs: [],
+        };
+        const run = async (): Promise<{ value: PayloadParts }> => {
+          const source = await openFileSource(join(folder, file), file);
+          try {
+            return {
+              value: await readPayloadParts(openDisk(source), { name: name ?? null, file }),
+            };
+          } finally {
+            await source.close();
+          }
+        };
+        return (await runAction(cache, action, run, { signal })).value;
+      },
+    ),
   );
   return graph.step(
     { name: 'attest', title: 'Attestations', needs: [manifest, record, ...parts] },

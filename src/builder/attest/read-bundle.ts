@@ -39,7 +39,7 @@ export async function readAttestedBundle(bundle: Bundle): Promise<AttestedBundle
   }
   const own = bundle.config.disks[1]?.image ?? BUNDLE_FILES.payload;
   const payloads: PayloadParts[] = [
-    await readPayloadParts(bundle.payload, { name: undefined, file: own }),
+    await readPayloadParts(bundle.payload, { name: null, file: own }),
   ];
   for (const [name, disk] of bundle.payloads) {
     payloads.push(await readPayloadParts(disk, { name, file: payloadDiskFile(name) }));

@@ -45,8 +45,8 @@ const TYPES: Readonly<Record<MaterialKind, ComponentType>> = {
 
 const BUNDLE_REF = 'bundle';
 const partitionRef = (name: string): string => `partition:${name}`;
-const payloadRef = (name: string | undefined, index: number): string =>
-  `${name === undefined ? 'payload' : `payload:${name}`}${index === 0 ? '' : `#${index}`}`;
+const payloadRef = (name: string | null, index: number): string =>
+  `${name === null ? 'payload' : `payload:${name}`}${index === 0 ? '' : `#${index}`}`;
 
 /** The whole document. */
 export function describeBom(bundle: AttestedBundle): Bom {
@@ -200,7 +200,7 @@ function dependenciesOf(
     ]),
     ...names.map((name) => entry(partitionRef(name), askedFor(`partitions.${name}`))),
     ...payloads.map(({ ref, name, index }) => {
-      const place = name === undefined ? 'payload' : `payloads.${name}`;
+      const place = name === null ? 'payload' : `payloads.${name}`;
       const extra = (at: number): readonly string[] => askedFor(`${place}.extraApks[${at}]`);
       if (index > 0) return entry(ref, extra(index - 1));
       const others = new Set(

@@ -22,7 +22,7 @@ export interface DigestedPart {
 export interface ApkParts {
   readonly package: string;
   readonly versionCode: number;
-  readonly versionName: string | undefined;
+  readonly versionName: string | null;
   readonly apk: DigestedPart;
   readonly idsig: DigestedPart;
   /** Entries below `lib/`, in the order of the APK. */
@@ -30,8 +30,8 @@ export interface ApkParts {
 }
 
 export interface PayloadParts {
-  /** Of a further payload; undefined for the default one. */
-  readonly name: string | undefined;
+  /** Of a further payload; null for the default one. */
+  readonly name: string | null;
   /** The payload first, extra APKs behind it. */
   readonly apks: readonly ApkParts[];
 }
@@ -97,7 +97,7 @@ async function readApk(disk: Disk, file: string, labels: ApkLabels): Promise<Apk
   return {
     package: manifest.package,
     versionCode: manifest.versionCode,
-    versionName: manifest.versionName,
+    versionName: manifest.versionName ?? null,
     apk: await digestPart(`${file}#${labels.apk}`, apk),
     idsig: await digestPart(`${file}#${labels.idsig}`, idsig),
     libraries: await librariesOf(apk),
@@ -112,7 +112,7 @@ async function readApk(disk: Disk, file: string, labels: ApkLabels): Promise<Apk
  */
 export async function readPayloadParts(
   disk: Disk,
-  { name, file }: { readonly name: string | undefined; readonly file: string },
+  { name, file }: { readonly name: string | null; readonly file: string },
 ): Promise<PayloadParts> {
   const apks: ApkParts[] = [];
   for (const labels of await labelsOf(disk)) apks.push(await readApk(disk, file, labels));

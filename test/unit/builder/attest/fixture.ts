@@ -146,11 +146,11 @@ export const bundle: AttestedBundle = {
   },
   payloads: [
     {
-      name: undefined,
+      name: null,
       apks: ['a.b', 'a.extra'].map((name, index) => ({
         package: name,
         versionCode: 5 + index,
-        versionName: index === 0 ? '5.0' : undefined,
+        versionName: index === 0 ? '5.0' : null,
         apk: { name: `payload.img#${index}`, size: 1, sha256: hex('6') },
         idsig: { name: `payload.img#${index}-idsig`, size: 1, sha256: hex('7') },
         libraries: [{ name: 'lib/x86_64/x.so', size: 1, sha256: hex('8') }],
