@@ -1,7 +1,7 @@
 /** One clean build as a process of the real command line, in given surroundings. */
 
 import { constants } from 'node:fs';
-import { copyFile, cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, cp, lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ATTESTATIONS_FOLDER } from '../../bundle/layout.ts';
 import { digestFile } from '../../cache/store.ts';
@@ -29,6 +29,7 @@ export interface BuildSite {
   /** A cache that has every blob that the lock pins, and nothing else. */
   readonly seed: string;
   readonly faketime: string | undefined;
+  readonly clockless: string | undefined;
   /** A folder of a file system that lists files in another order, when this one has one of its own. */
   readonly otherDisk: string | undefined;
 }
@@ -43,6 +44,8 @@ export interface BuildTrial {
   readonly cache?: string | undefined;
   /** Where the cache is left, to begin others with. */
   readonly keepCache?: string | undefined;
+  /** Milliseconds after which it is ended: a program that hangs where the clock is another must not hang the check. */
+  readonly timeLimit?: number | undefined;
 }
 
 export interface BuiltBundle {
@@ -56,6 +59,8 @@ export interface FailedBuild {
   readonly exitCode: number;
   readonly message: string;
   readonly hint: string | undefined;
+  /** Whether it was ended because it took too long. */
+  readonly isLate: boolean;
 }
 
 /** Equal in all builds, unless the path is what is varied: what embeds it must not blame anything else. */
@@ -65,7 +70,7 @@ const OTHER_PLACE = 'somewhere-else/in-a-folder-with-a-longer-name';
 /** @throws the system's errors when the outputs cannot be moved, for want of room. */
 export async function buildOnce(
   site: BuildSite,
-  { name, on, frozenAt, cache, keepCache }: BuildTrial,
+  { name, on, frozenAt, cache, keepCache, timeLimit }: BuildTrial,
 ): Promise<BuiltBundle | FailedBuild> {
   const { work, packageRoot } = site;
   const place = join(work, on.has('build-path') ? OTHER_PLACE : PLACE);
@@ -100,14 +105,21 @@ export async function buildOnce(
         bind: isElsewhere ? { from: disk, to: place } : undefined,
         frozenAt,
         faketime: site.faketime,
+        clockless: site.clockless,
       },
     );
     const started = performance.now();
-    const { exitCode, stdout, stderr } = await runChild(launch, {
+    const { exitCode, stdout, stderr, isLate } = await runChild(launch, {
       cwd: work,
       signal: site.signal,
+      timeLimit,
     });
+    if (site.faketime !== undefined) await sweepFaketime();
     const milliseconds = Math.round(performance.now() - started);
+    if (isLate) {
+      const message = `The build was ended after ${Math.round(milliseconds / 1000)} s`;
+      return { exitCode, message, hint: undefined, isLate };
+    }
     if (exitCode !== 0) return failureOf(exitCode, stdout, stderr);
     const path = join(work, 'outputs', name);
     await makeFolder(dirname(path));
@@ -145,14 +157,39 @@ async function digestsOf(bundle: string): Promise<Record<string, string>> {
   return digests;
 }
 
+const MEMORY = '/dev/shm';
+
+/** libfaketime leaves two files in memory for each process that became another one; those of living ones stay. */
+async function sweepFaketime(): Promise<void> {
+  const uid = process.getuid?.();
+  for (const name of await readdir(MEMORY).catch(() => [])) {
+    const pid = /^(?:sem\.faketime_sem|faketime_shm)_(\d+)$/.exec(name)?.[1];
+    if (pid === undefined || (await isThere(`/proc/${pid}`))) continue;
+    const path = join(MEMORY, name);
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isFile() === true && found.uid === uid) await rm(path, { force: true });
+  }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
 /** What the command line says of a failure with `--json`; its last line when it could not say it. */
 function failureOf(exitCode: number, stdout: string, stderr: string): FailedBuild {
   try {
     const { error } = JSON.parse(stdout) as { error: { message: string; hint?: string } };
-    return { exitCode, message: error.message, hint: error.hint };
+    return { exitCode, message: error.message, hint: error.hint, isLate: false };
   } catch {
     const message = stderr.trim().split('\n').at(-1) ?? '';
-    return { exitCode, message: message || `exit code ${exitCode}`, hint: undefined };
+    return {
+      exitCode,
+      message: message || `exit code ${exitCode}`,
+      hint: undefined,
+      isLate: false,
+    };
   }
 }
 

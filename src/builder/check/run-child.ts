@@ -8,6 +8,8 @@ export interface ChildResult {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** Whether it was ended because it took too long. */
+  readonly isLate: boolean;
 }
 
 /** More than any build says; of what is longer the end counts. */
@@ -16,7 +18,16 @@ const MAX_OUTPUT = 1 << 20;
 /** @throws {AbortError} when the signal is aborted; the process is asked to end before, and has ended. */
 export function runChild(
   { argv: [program = '', ...args], env }: Launch,
-  { cwd, signal }: { readonly cwd: string; readonly signal?: AbortSignal | undefined },
+  {
+    cwd,
+    signal,
+    timeLimit,
+  }: {
+    readonly cwd: string;
+    readonly signal?: AbortSignal | undefined;
+    /** In milliseconds. */
+    readonly timeLimit?: number | undefined;
+  },
 ): Promise<ChildResult> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -30,19 +41,28 @@ export function runChild(
     const stop = (): void => void child.kill('SIGTERM');
     signal?.addEventListener('abort', stop);
     const release = atAbruptEnd(stop);
+    let isLate = false;
+    const late =
+      timeLimit === undefined
+        ? undefined
+        : setTimeout(() => {
+            isLate = true;
+            stop();
+          }, timeLimit);
     const done = (): void => {
       release();
+      clearTimeout(late);
       signal?.removeEventListener('abort', stop);
     };
     child.on('error', (error: NodeJS.ErrnoException) => {
       done();
       if (error.code !== 'ENOENT') return reject(error);
-      return resolve({ exitCode: 127, stdout: '', stderr: `${program} is not installed` });
+      return resolve({ exitCode: 127, stdout: '', stderr: `${program} is not installed`, isLate });
     });
     child.on('close', (code) => {
       done();
       if (signal?.aborted === true) return reject(signal.reason as Error);
-      return resolve({ exitCode: code ?? 128, ...said });
+      return resolve({ exitCode: code ?? 128, ...said, isLate });
     });
   });
 }

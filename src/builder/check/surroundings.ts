@@ -1,6 +1,6 @@
 /** The surroundings of one build: how its process is started so that what is to be varied is another. */
 
-import { mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import type { VariationName } from './variation.ts';
@@ -21,6 +21,17 @@ export interface SurroundingsOptions {
   /** The one time that the clock shows, so that none passes between builds: seconds since 1970. */
   readonly frozenAt?: number | undefined;
   readonly faketime: string | undefined;
+  /** A program that runs another one without the changed clock; see `writeClockless`. */
+  readonly clockless?: string | undefined;
+}
+
+/**
+ * Writes a program around the Rust compiler, whose allocator asks for the time before libfaketime is ready for it: it would
+ * wait for ever. Cargo and build scripts see the changed clock all the same.
+ */
+export async function writeClockless(path: string): Promise<string> {
+  await writeFile(path, '#!/bin/sh\nunset LD_PRELOAD\nexec "$@"\n', { mode: 0o755 });
+  return path;
 }
 
 export const VARIED_UMASK = 0o077;
@@ -62,7 +73,7 @@ async function firstCore(): Promise<string> {
 /** Programs around the build, from the outermost one inwards, then the build itself. */
 export async function launchOf(
   program: readonly string[],
-  { env: given, on, home, bind, frozenAt, faketime }: SurroundingsOptions,
+  { env: given, on, home, bind, frozenAt, faketime, clockless }: SurroundingsOptions,
 ): Promise<Launch> {
   const env: NodeJS.ProcessEnv = { ...given };
   let argv = [...program];
@@ -109,8 +120,10 @@ export async function launchOf(
     env['LOGNAME'] = 'somebody';
   }
   if (on.has('home')) env['HOME'] = home;
+  // In all builds, lest it be what differs.
+  if (clockless !== undefined) env['RUSTC_WRAPPER'] = clockless;
   if (faketime !== undefined && (on.has('clock') || frozenAt !== undefined)) {
-    env['LD_PRELOAD'] = faketime;
+    env['LD_PRELOAD'] = [faketime, given['LD_PRELOAD']].filter(Boolean).join(':');
     env['FAKETIME_DONT_FAKE_MONOTONIC'] = '1';
     const shift = on.has('clock') ? CLOCK_SECONDS : 0;
     if (frozenAt === undefined) {

@@ -114,6 +114,7 @@ function preloaded(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     'FAKETIME_FMT',
     'FAKETIME_DONT_FAKE_MONOTONIC',
     'NO_FAKE_STAT',
+    'RUSTC_WRAPPER',
   ];
   return Object.fromEntries(
     names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
