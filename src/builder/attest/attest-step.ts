@@ -49,7 +49,7 @@ export function attestStep(
           inputs: { disk: { sha256: digest, size } },
           outputs: [],
         };
-        const run = async (): Promise<{ value: PayloadParts }> => {
+        const read = async (): Promise<{ value: PayloadParts }> => {
           const source = await openFileSource(join(folder, file), file);
           try {
             return {
@@ -59,19 +59,19 @@ export function attestStep(
             await source.close();
           }
         };
-        return (await runAction(cache, action, run, { signal })).value;
+        return (await runAction(cache, action, read, { signal })).value;
       },
     ),
   );
   return graph.step(
     { name: 'attest', title: 'Attestations', needs: [manifest, record, ...parts] },
-    async ([made, recorded, ...read], { note }) => {
+    async ([made, recorded, ...payloadParts], { note }) => {
       const bundle = {
         manifest: made,
         files: [...made.files, ...(await manifestFiles(folder))],
         record: recorded,
         lock: inputs.lock(),
-        payloads: read,
+        payloads: payloadParts,
       };
       const files = await attestBundle(bundle, { ...run, finishedOn: now() }, signer);
       await writeAttestations(folder, files, { isNew: true });
