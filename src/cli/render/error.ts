@@ -35,7 +35,7 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
       );
     }
     const hint = error instanceof MicrobuildError ? error.hint : SYSTEM_HINTS[error.code ?? ''];
-    if (hint !== undefined) lines.push(`  ${terminal.style('cyan', 'help:')} ${printable(hint)}`);
+    if (hint !== undefined) lines.push(helpLine(hint, terminal));
     const name = nameOf(error);
     if (name !== undefined) {
       lines.push(terminal.style('dim', `  microbuild explain ${printable(name)}`));
@@ -88,6 +88,10 @@ function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string
   return `Cannot ${syscall}${name === undefined ? '' : ` ${name}`}: ${why} (${code})`;
 }
 
+/** What to do, which may be several lines: what a program printed stands below. */
+const helpLine = (hint: string, terminal: Terminal): string =>
+  `  ${terminal.style('cyan', 'help:')} ${hint.split('\n').map(printable).join('\n')}`;
+
 /** A problem of a recipe, with the line that holds it. */
 export function renderDiagnostic(
   diagnostic: Diagnostic,
@@ -104,7 +108,7 @@ export function renderDiagnostic(
     lines.push(`  ${line} | ${shown}`);
     lines.push(`  ${gutter} | ${' '.repeat(column - 1)}${terminal.style('red', caret)}`);
   }
-  if (hint !== undefined) lines.push(`  ${terminal.style('cyan', 'help:')} ${printable(hint)}`);
+  if (hint !== undefined) lines.push(helpLine(hint, terminal));
   return lines.join('\n');
 }
 

@@ -6,7 +6,12 @@ import { describe, expect, test } from 'vitest';
 import { EXIT } from '../../../src/cli/exit-code.ts';
 import { explainedNames, explainName, errorReference } from '../../../src/cli/explain.ts';
 import { renderError } from '../../../src/cli/render/error.ts';
-import { FormatError, UsageError, VerificationError } from '../../../src/core/errors.ts';
+import {
+  FormatError,
+  RecipeError,
+  UsageError,
+  VerificationError,
+} from '../../../src/core/errors.ts';
 import { linkPages } from '../../../src/core/error-pages.ts';
 import { DEATH_REASONS } from '../../../src/runner/life-cycle.ts';
 import { issueMessages } from '../../../src/signing/apk/verifier/issue-messages.ts';
@@ -83,6 +88,17 @@ describe('renderError()', () => {
     err: () => undefined,
     style: (_style: unknown, text: string) => text,
   };
+  test('shows a hint of several lines as such, and no other control characters', () => {
+    const diagnostic = { file: '/r/a.yaml', line: 1, column: 2, message: 'It failed' };
+    const hint = 'It printed:\n  | make: \u001b[31mno rule\n  | made nothing';
+    const told = renderError(new RecipeError([{ ...diagnostic, hint }]), terminal, false);
+    expect(told.split('\n').slice(1, 4)).toEqual([
+      '  help: It printed:',
+      String.raw`  | make: \x1b[31mno rule`,
+      '  | made nothing',
+    ]);
+  });
+
   test('ends with a name that explain takes', () => {
     const errors = [
       new FormatError('erofs', 'bad-magic', 'Cannot read EROFS'),
