@@ -5,11 +5,13 @@
 
 import { constants } from 'node:fs';
 import { copyFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { digestFile, type Cache } from '../cache/store.ts';
 import { MicrobuildError, ToolError, UsageError } from '../core/errors.ts';
 import { silentReporter, type Reporter } from '../core/events.ts';
 import type { LockedDeb, OciDescriptor } from '../recipe/lockfile.ts';
+import { expectRoom } from '../io/room.ts';
+import { placed } from '../io/system-error.ts';
 import { downloadDeb } from './fetch/debs.ts';
 import { archiveCommit, isLocalRepository } from './fetch/git.ts';
 import { createHttpClient, type HttpClient } from './fetch/http.ts';
@@ -214,12 +216,15 @@ async function download(
 ): Promise<string[]> {
   switch (pin.kind) {
     case 'deb':
+      expectRoom(dirname(target), pin.deb.size);
       return downloadDeb(pin.deb, target, context, onProgress);
     case 'archive':
+      expectRoom(dirname(target), pin.size);
       return attempt(pin.url, () =>
         context.http.download(pin.url, target, { ...context, size: pin.size, onProgress }),
       );
     case 'oci':
+      expectRoom(dirname(target), pin.descriptor.size);
       return attempt(pin.reference, () =>
         context.registry.download(pin.reference, pin.part, pin.descriptor, target, onProgress),
       );
@@ -267,6 +272,8 @@ async function fromVendor(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
+    // That is no matter of where the blob comes from.
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw placed(error, folder);
     const absent = code === 'ENOENT' || code === 'ENOTDIR';
     const problem = absent
       ? `${VENDOR_FOLDER}/ beside the recipe does not have it`

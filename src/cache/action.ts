@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { compareRuns, isSampled } from './audit.ts';
 import { canonicalJson, type Json } from './canonical-json.ts';
 import type { Cache, StoredFile } from './store.ts';
+import { placed } from '../io/system-error.ts';
 import { checkPaths, decodeFolder, encodeFolder, encodeInputs } from './action-folders.ts';
 import {
   actionMessage,
@@ -114,6 +115,8 @@ async function runOnce<T, Output extends string, Folder extends string>(
       }
       const { value } = await run(folder);
       return { ...(await keep(cache, action, encoded, folder, value)), cached: false };
+    } catch (error) {
+      throw placed(error, cache.directory);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

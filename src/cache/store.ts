@@ -20,6 +20,7 @@ import {
   type FileReader,
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
+import { placed } from '../io/system-error.ts';
 import { announce, waitForOthers } from './announce.ts';
 import type { Audit } from './audit.ts';
 import { bootId, processMark } from '../io/process-mark.ts';
@@ -161,6 +162,8 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
     try {
       await writeFile(file, bytes, { flag: 'wx', mode: 0o600 });
       await moveIn(file, path);
+    } catch (error) {
+      throw placed(error, directory);
     } finally {
       await rm(file, { force: true });
     }

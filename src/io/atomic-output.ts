@@ -9,6 +9,7 @@ import { chmod, mkdir, open, realpath, rename, stat, writeFile } from 'node:fs/p
 import { dirname } from 'node:path';
 import { inTheMaking } from './in-the-making.ts';
 import { makeFolderForNow } from './make-folder.ts';
+import { placed } from './system-error.ts';
 
 /** Flushes a folder (or a file) to the device: what was renamed in it is there after a power loss, too. */
 export async function syncPath(path: string): Promise<void> {
@@ -69,7 +70,7 @@ export async function writeFileAtomic(name: string, data: FileData, mode = 0o644
   } catch (error) {
     await temporary.discard();
     await parents.discard();
-    throw error;
+    throw placed(error, path);
   }
 }
 
@@ -98,7 +99,7 @@ export async function writeDirectoryAtomic<T>(
   } catch (error) {
     await temporary.discard();
     await parents.discard();
-    throw error;
+    throw placed(error, path);
   }
 }
 

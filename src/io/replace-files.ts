@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import { syncPath } from './atomic-output.ts';
 import { inTheMaking } from './in-the-making.ts';
+import { placed } from './system-error.ts';
 
 /**
  * Writes new files and puts them in the places of `paths`.
@@ -36,6 +37,6 @@ export async function replaceFiles<T>(
     return result;
   } catch (error) {
     for (const temporary of made) await temporary.discard();
-    throw error;
+    throw placed(error, paths[0] ?? '.');
   }
 }

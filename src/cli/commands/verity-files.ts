@@ -9,6 +9,7 @@ import { UsageError } from '../../core/errors.ts';
 import { syncPath, targetOf } from '../../io/atomic-output.ts';
 import { createFileSink, type ImageSink } from '../../io/image-sink.ts';
 import { inTheMaking } from '../../io/in-the-making.ts';
+import { placed } from '../../io/system-error.ts';
 import { openUndoableFile } from '../../signing/avb/undoable-file.ts';
 
 export interface WorkFile extends Pick<ImageSink, 'write' | 'truncate'> {
@@ -54,7 +55,7 @@ export function openWorkFiles(): WorkFiles {
       });
       return {
         path: temporary.path,
-        write: (at, chunk) => sink.write(at, chunk),
+        write: (at, chunk) => sink.write(at, chunk).catch(saying(path)),
         truncate: (size) => sink.truncate(size),
       };
     },
@@ -64,7 +65,7 @@ export function openWorkFiles(): WorkFiles {
       undos.push(() => file.rollback());
       return {
         path,
-        write: (at, chunk) => file.write(at, chunk),
+        write: (at, chunk) => file.write(at, chunk).catch(saying(path)),
         truncate: (size) => file.truncate(size),
       };
     },
@@ -78,6 +79,12 @@ export function openWorkFiles(): WorkFiles {
     },
   };
 }
+
+const saying =
+  (path: string) =>
+  (error: unknown): never => {
+    throw placed(error, path);
+  };
 
 /** The size of a file, or undefined where there is none. */
 export async function sizeOf(path: string): Promise<number | undefined> {

@@ -9,8 +9,9 @@ import {
   VerificationError,
   type Diagnostic,
 } from '../../core/errors.ts';
+import { freeBytes } from '../../io/room.ts';
 import { isSystemError } from '../exit-code.ts';
-import { printable, type Terminal } from '../terminal.ts';
+import { formatSize, printable, type Terminal } from '../terminal.ts';
 
 /** The text of an error, with the excerpt of the recipe, what a tool said, and what to do. */
 export function renderError(error: unknown, terminal: Terminal, verbose: boolean): string {
@@ -34,7 +35,7 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
           .map((line) => `  | ${printable(line)}`),
       );
     }
-    const hint = error instanceof MicrobuildError ? error.hint : SYSTEM_HINTS[error.code ?? ''];
+    const hint = error instanceof MicrobuildError ? error.hint : systemHint(error);
     if (hint !== undefined) lines.push(helpLine(hint, terminal));
     const name = nameOf(error);
     if (name !== undefined) {
@@ -72,6 +73,15 @@ const SYSTEM_HINTS: Readonly<Record<string, string>> = {
   EFBIG: 'Check sizes and offsets: no file can be that long here',
   EMFILE: 'Raise the limit of open files: ulimit -n 4096',
 };
+
+function systemHint(error: NodeJS.ErrnoException & { dest?: string }): string | undefined {
+  const { code = '', path, dest } = error;
+  const hint = SYSTEM_HINTS[code];
+  const place = dest ?? path;
+  const free = code === 'ENOSPC' && place !== undefined ? freeBytes(place) : undefined;
+  // By now what was half-written is gone: so much there is to begin with.
+  return free === undefined ? hint : `${hint}; ${formatSize(free)} are free there now`;
+}
 
 /** A file in the making is called by the name that it would have got. */
 const UNFINISHED =
@@ -116,7 +126,7 @@ export function renderDiagnostic(
 export function errorToJson(error: unknown, exitCode: number): Record<string, unknown> {
   if (isSystemError(error) && !(error instanceof MicrobuildError)) {
     const { code = '', path } = error;
-    const hint = SYSTEM_HINTS[code];
+    const hint = systemHint(error);
     return {
       exitCode,
       type: 'SystemError',
