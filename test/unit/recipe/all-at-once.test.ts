@@ -300,3 +300,13 @@ ${contents}`;
     ]);
   });
 });
+
+test('a recipe with many mistakes is judged in less than a tenth of a second of work', async () => {
+  const all = leaves(parse(FULL)).filter((path) => !isFirstKey(path));
+  const text = broken(all, { nonsense: true });
+  await told(text);
+  const before = process.cpuUsage();
+  await told(text);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1000).toBeLessThan(100);
+});
