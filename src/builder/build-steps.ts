@@ -115,6 +115,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
           sourceDate,
           rollbackIndex: data.signing.image.rollbackIndex,
           image: keys.image,
+          cache: context.cache,
         },
         {
           kernel: at(BUNDLE_FILES.kernel),

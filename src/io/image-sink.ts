@@ -1,6 +1,6 @@
 /** Output written at offsets: what every image writer takes. Holes read back as zeros. */
 
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { ImageTarget } from './image-pieces.ts';
 
 export interface ImageSink {
@@ -22,7 +22,15 @@ export interface FileSink extends ImageSink {
 
 /** A sink over a new file, which must not exist yet. Its mode is 0644 whatever the umask is. */
 export async function createFileSink(path: string): Promise<FileSink> {
-  const handle = await open(path, 'wx+', 0o644);
+  return sinkOver(await open(path, 'wx+', 0o644));
+}
+
+/** A sink over a file that is there, which becomes as one that `createFileSink` makes. */
+export async function openFileSink(path: string): Promise<FileSink> {
+  return sinkOver(await open(path, 'r+'));
+}
+
+async function sinkOver(handle: FileHandle): Promise<FileSink> {
   await handle.chmod(0o644);
   return {
     file: { fd: handle.fd, offset: 0 },

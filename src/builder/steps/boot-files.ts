@@ -1,14 +1,16 @@
 /** Writes both initrds and the signed kernel of a bundle. */
 
-import { stat } from 'node:fs/promises';
-import { sha256, toHex } from '../../core/digest.ts';
+import { constants, copyFile, stat } from 'node:fs/promises';
+import { fromHex, sha256, toHex } from '../../core/digest.ts';
+import { runAction } from '../../cache/action.ts';
+import type { Cache } from '../../cache/store.ts';
 import { encodeInitrd, type InitrdContent } from '../../formats/boot-image/initrd.ts';
 import type { BootconfigEntry } from '../../formats/boot-image/bootconfig.ts';
 import type { HashDescriptor } from '../../formats/avb/descriptor.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { fileContent } from '../../io/disk-tree.ts';
 import type { FileContent } from '../../io/file-tree.ts';
-import { createFileSink } from '../../io/image-sink.ts';
+import { openFileSink } from '../../io/image-sink.ts';
 import { writeContent } from '../../io/write-content.ts';
 import { AVB_PARTITIONS } from '../../bundle/layout.ts';
 import { addHashFooter, computeHashDescriptor } from '../../signing/avb/sign.ts';
@@ -32,6 +34,7 @@ export interface BootOptions {
   readonly sourceDate: number;
   readonly rollbackIndex: number;
   readonly image: BuildKeys['image'];
+  readonly cache: Cache;
 }
 
 export interface BootPaths {
@@ -97,22 +100,54 @@ export async function writeBootFiles(
     variant(paths.initrdDebuggable, true, AVB_PARTITIONS.initrdDebuggable),
   ]);
 
-  const vmlinux = await openFileSource(options.kernel.vmlinux);
-  const sink = await createFileSink(paths.kernel);
+  const kernel = await writeKernel(options, paths.kernel, [debuggable, normal]);
+  return { kernel, normal, debuggable };
+}
+
+/** Copies the kernel, whose digest is known as long as it is in the cache, and puts its footer behind it. */
+async function writeKernel(
+  { kernel, image, rollbackIndex, cache }: BootOptions,
+  path: string,
+  descriptors: readonly HashDescriptor[],
+): Promise<HashDescriptor> {
+  const salt = saltOf('bootloader');
+  const hash = { partitionName: AVB_PARTITIONS.kernel, salt };
+  const vmlinux = await openFileSource(kernel.vmlinux);
   try {
-    const { descriptor } = await addHashFooter(vmlinux, sink, {
-      partitionSize: 'dynamic',
-      hash: { partitionName: AVB_PARTITIONS.kernel, salt: saltOf('bootloader') },
-      vbmeta: {
-        algorithm: options.image.algorithm,
-        signer: options.image.signer,
-        rollbackIndex: BigInt(options.rollbackIndex),
+    const { value } = await runAction<{ readonly digest: string }>(
+      cache,
+      {
+        mnemonic: 'kernel-digest/1',
+        parameters: { salt: toHex(salt) },
+        inputs: { kernel: { sha256: kernel.sha256, size: vmlinux.size } },
+        outputs: [],
       },
-      descriptors: [debuggable, normal],
-    });
-    if (descriptor.kind !== 'hash') throw new TypeError('A hash footer has a hash descriptor');
-    return { kernel: descriptor, normal, debuggable };
+      async () => {
+        const { digest } = await computeHashDescriptor(vmlinux, hash);
+        return { value: { digest: toHex(digest) } };
+      },
+    );
+    // The system copies without this process, or shares the blocks.
+    await copyFile(kernel.vmlinux, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    const sink = await openFileSink(path);
+    try {
+      const { descriptor } = await addHashFooter(vmlinux, sink, {
+        partitionSize: 'dynamic',
+        hash,
+        vbmeta: {
+          algorithm: image.algorithm,
+          signer: image.signer,
+          rollbackIndex: BigInt(rollbackIndex),
+        },
+        descriptors,
+        imageDigest: fromHex(value.digest),
+      });
+      if (descriptor.kind !== 'hash') throw new TypeError('A hash footer has a hash descriptor');
+      return descriptor;
+    } finally {
+      await sink.close({ flush: false });
+    }
   } finally {
-    await Promise.all([vmlinux.close(), sink.close({ flush: false })]);
+    await vmlinux.close();
   }
 }

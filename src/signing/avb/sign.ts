@@ -208,6 +208,8 @@ export interface HashFooterOptions {
   readonly partitionSize: number | 'dynamic';
   /** Stand behind the descriptor of the image itself. */
   readonly descriptors?: readonly Descriptor[];
+  /** The digest over salt and image, where the sink has the image already: it is not read then. */
+  readonly imageDigest?: Uint8Array | undefined;
 }
 
 /**
@@ -227,14 +229,8 @@ export async function addHashFooter(
     options.partitionSize === 'dynamic' ? dynamicPartitionSize(image.size) : options.partitionSize;
   const vbmetaOffset = alignUp(image.size, AVB_IMAGE_BLOCK_SIZE);
   checkPartitionSize(partitionSize, vbmetaOffset + 2 * AVB_IMAGE_BLOCK_SIZE);
-  const hash = createHash(options.hash.hashAlgorithm ?? 'sha256').update(options.hash.salt);
-  let at = 0;
-  for await (const chunk of streamOf(image)) {
-    hash.update(chunk);
-    await sink.write(at, chunk);
-    at += chunk.length;
-  }
-  const descriptor = hashDescriptorOf(image.size, hash.digest(), options.hash);
+  const digest = options.imageDigest ?? (await copyHashed(image, sink, options.hash));
+  const descriptor = hashDescriptorOf(image.size, digest, options.hash);
   const vbmeta = await signVbmeta({
     ...options.vbmeta,
     descriptors: [descriptor, ...(options.descriptors ?? [])],
@@ -245,6 +241,21 @@ export async function addHashFooter(
     vbmeta,
   );
   return { descriptor, vbmeta, vbmetaOffset, partitionSize };
+}
+
+async function copyHashed(
+  image: ByteSource,
+  sink: ImageSink,
+  { hashAlgorithm = 'sha256', salt }: HashDescriptorOptions,
+): Promise<Uint8Array> {
+  const hash = createHash(hashAlgorithm).update(salt);
+  let at = 0;
+  for await (const chunk of streamOf(image)) {
+    hash.update(chunk);
+    await sink.write(at, chunk);
+    at += chunk.length;
+  }
+  return hash.digest();
 }
 
 /** The tree that the image writer has computed. Sizes and offsets are bytes. */
