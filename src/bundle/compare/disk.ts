@@ -73,7 +73,7 @@ function partsOf(source: ByteSource, { primary, partitions }: Gpt): PartedFile {
   const end = (Number(primary.last_usable_lba) + 1) * SECTOR_SIZE;
   const tables = [
     { offset: 0, size: first },
-    { offset: end, size: Math.max(0, source.size - end) },
+    { offset: end, size: Math.max(0, (Number(primary.alternate_lba) + 1) * SECTOR_SIZE - end) },
   ];
   return { source, parts: [...tables, ...partitions] };
 }
