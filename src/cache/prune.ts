@@ -198,12 +198,15 @@ async function removeUnused({ path, used }: Entry): Promise<boolean> {
   return true;
 }
 
+/** Also what is known of files in bundles: written anew with each build that has them. */
 async function removeOldStamps(directory: string): Promise<void> {
-  const folder = join(directory, 'microbuild', 'stamps');
-  for (const name of await readdir(folder).catch(() => [])) {
-    const path = join(folder, name);
-    const found = await lstat(path).catch(() => undefined);
-    if (found && Date.now() - found.mtimeMs > STAMP_MILLISECONDS) await rm(path, { force: true });
+  for (const kind of ['stamps', 'files']) {
+    const folder = join(directory, 'microbuild', kind);
+    for (const name of await readdir(folder).catch(() => [])) {
+      const path = join(folder, name);
+      const found = await lstat(path).catch(() => undefined);
+      if (found && Date.now() - found.mtimeMs > STAMP_MILLISECONDS) await rm(path, { force: true });
+    }
   }
 }
 
