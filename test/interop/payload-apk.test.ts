@@ -3,7 +3,6 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { checkInputs } from '../../src/builder/inputs.ts';
 import { builtPayload, payloadsOf, type RecipePayload } from '../../src/builder/payloads.ts';
 import { writePayloadApk } from '../../src/builder/steps/payload-apk.ts';
 import { RecipeError } from '../../src/core/errors.ts';
@@ -62,7 +61,6 @@ const PAYLOAD = `  libraries:
 
 async function build(folder: string): Promise<{ readonly apk: string; readonly idsig: string }> {
   const recipe = await readRecipe(folder);
-  await checkInputs(recipe);
   const paths = { apk: join(folder, 'out.apk'), idsig: join(folder, 'out.apk.idsig') };
   const { signer, certificateDer } = await testKey();
   const [apk, idsig] = [await createFileSink(paths.apk), await createFileSink(paths.idsig)];
