@@ -1,6 +1,6 @@
 /** What is in the store, whether all of it is whole, and how all of it goes. */
 
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../core/digest.ts';
 import {
@@ -144,7 +144,11 @@ export async function verifyCache(
       const errno = signatures[index * SIGNATURE_WORDS] ?? 0;
       const at = index * DIGEST_BYTES;
       const found = toHex(digests.subarray(at, at + DIGEST_BYTES));
-      if (errno === ENOENT) continue; // pruned meanwhile
+      if (errno === ENOENT) {
+        // Pruned meanwhile; or a link to nothing.
+        if (await lstat(entry.path).catch(() => undefined)) await drop(entry, 'it is no file');
+        continue;
+      }
       if (errno !== 0) await drop(entry, `it cannot be read (errno ${errno})`);
       else if (found !== entry.key) await drop(entry, `its bytes have the digest ${found}`);
       else whole.set(entry.key, entry.path);
@@ -155,7 +159,8 @@ export async function verifyCache(
     signal?.throwIfAborted();
     const references = await referencesOf(entry, (key) => whole.get(key));
     if (references === undefined) {
-      if (await stat(entry.path).catch(() => undefined)) await drop(entry, 'it is no ActionResult');
+      if (await lstat(entry.path).catch(() => undefined))
+        await drop(entry, 'it is no ActionResult');
       continue;
     }
     const missing = references.needed.find((key) => !whole.has(key));

@@ -1,6 +1,6 @@
 /** Which blobs a stored result names. */
 
-import { readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { FormatError } from '../core/errors.ts';
 import { decodeFolder } from './action-folders.ts';
 import {
@@ -24,8 +24,11 @@ async function readMessage<T>(
   path: string,
   decode: (bytes: Uint8Array) => T,
 ): Promise<T | undefined> {
+  // What is no file, such as a pipe that nobody writes to, would be waited for.
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isFile() !== true || found.size > MAX_MESSAGE) return undefined;
   const bytes = await readFile(path).catch(() => undefined);
-  if (bytes === undefined || bytes.length > MAX_MESSAGE) return undefined;
+  if (bytes === undefined) return undefined;
   try {
     return decode(bytes);
   } catch (error) {

@@ -151,7 +151,11 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
     try {
       await rename(file, path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      // A folder in the place of a file is damage as any other.
+      if (code === 'EISDIR' || code === 'ENOTEMPTY' || code === 'EEXIST') {
+        await rm(path, { recursive: true, force: true });
+      } else if (code !== 'ENOENT') throw error;
       await makeFolder(dirname(path), 0o700);
       await rename(file, path);
     }

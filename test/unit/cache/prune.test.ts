@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -224,5 +225,35 @@ describe('sizeBound()', () => {
     expect(sizeBound({ MICROBUILD_CACHE_SIZE: '' })).toBe(10 * 2 ** 30);
     expect(sizeBound({ MICROBUILD_CACHE_SIZE: '1GiB' })).toBe(2 ** 30);
     expect(() => sizeBound({ MICROBUILD_CACHE_SIZE: 'big' })).toThrow('MICROBUILD_CACHE_SIZE');
+  });
+});
+
+describe('what is no file where the store has files', () => {
+  test.each<[string, (path: string) => void]>([
+    ['a folder', (path) => mkdirSync(join(path, 'x'), { recursive: true })],
+    ['a link', (path) => symlinkSync('/etc/hostname', path)],
+    ['a link to nothing', (path) => symlinkSync('/nowhere', path)],
+    ['a pipe', (path) => void execFileSync('mkfifo', [path])],
+  ])('%s is dropped, and what it stood for is made again', async (_, put) => {
+    const cache = await openCache(tmpDir());
+    await step(cache, 'a');
+    const replaceAll = async (): Promise<number> => {
+      const entries = await listEntries(cache.directory);
+      for (const { path } of entries) {
+        rmSync(path, { recursive: true });
+        put(path);
+      }
+      return entries.length;
+    };
+    const count = await replaceAll();
+    expect((await cacheInfo(cache.directory)).results.entries).toBe(1);
+    expect((await verifyCache(cache.directory)).damaged).toHaveLength(count);
+    expect(await listEntries(cache.directory)).toEqual([]);
+    await step(cache, 'a');
+    await replaceAll();
+    const again = await openCache(cache.directory);
+    expect((await step(again, 'a')).cached).toBe(false);
+    expect((await step(again, 'a')).cached).toBe(true);
+    expect((await verifyCache(cache.directory)).damaged).toEqual([]);
   });
 });
