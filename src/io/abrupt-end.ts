@@ -11,9 +11,9 @@ export function atAbruptEnd(work: () => void): () => void {
   return () => void works.delete(work);
 }
 
-/** Does all of it, whatever fails. The process must end behind it. */
+/** Does all of it, the last first, whatever fails: a folder goes behind what is in it. The process must end behind it. */
 export function cleanUpAbruptly(): void {
-  for (const work of works) {
+  for (const work of [...works].toReversed()) {
     try {
       work();
     } catch {

@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Reporter, silentReporter } from '../core/events.ts';
 import { atAbruptEnd } from '../io/abrupt-end.ts';
 import { type ExitStatus, type OwnedChild, readHead, readTail, startChild } from './child.ts';
+import { LOCK_FILE } from './claim.ts';
 import { type ConsolePort, followConsoleFile, openConsolePort } from './console-port.ts';
 import { ConsoleLog, sanitize } from './console.ts';
 import { HostServices } from './host-services.ts';
@@ -30,8 +31,9 @@ import { connectVsock, startVsockBackend } from './vsock.ts';
 
 const TERMINATE_MILLISECONDS = 2000;
 /** At once; the processes are ended by their owner. */
-function removeSockets(runDir: string, configFile: string): void {
+function giveUp(runDir: string, configFile: string): void {
   rmSync(configFile, { force: true });
+  rmSync(join(runDir, LOCK_FILE), { force: true });
   for (const entry of readdirSync(runDir, { withFileTypes: true })) {
     if (entry.isSocket()) rmSync(join(runDir, entry.name));
   }
@@ -91,7 +93,7 @@ export class Run {
     this.#reporter = context.reporter ?? silentReporter;
     this.#timeouts = context.timeouts ?? {};
     this.#files = runFiles(claim.runDir);
-    this.#release = atAbruptEnd(() => removeSockets(claim.runDir, plan.spec.configFile));
+    this.#release = atAbruptEnd(() => giveUp(claim.runDir, plan.spec.configFile));
     const endsOnReset = !prepared.vmm.limits.includes('ends-on-reset');
     this.#console = new ConsoleLog((fact) => {
       if (fact.kind !== 'panic' || endsOnReset) return;
