@@ -80,7 +80,10 @@ function spdxExpression(synopsis: string): string | undefined {
       ? only
       : parts.map((part) => (isMixed(part) ? `(${part})` : part)).join(` ${by} `);
   };
-  const split = (text: string, separators: readonly (readonly [RegExp, string])[]): string | undefined => {
+  const split = (
+    text: string,
+    separators: readonly (readonly [RegExp, string])[],
+  ): string | undefined => {
     const [first, ...rest] = separators;
     if (first === undefined) return spdxTerm(text);
     const [separator, by] = first;
@@ -120,5 +123,7 @@ export function licenseOfCopyright(bytes: Uint8Array): string | undefined {
     all.length === 1
       ? all[0]
       : all.map((each) => (each.includes(' OR ') ? `(${each})` : each)).join(' AND ');
-  return joined === undefined || joined === '' || joined.length > MAX_EXPRESSION ? undefined : joined;
+  return joined === undefined || joined === '' || joined.length > MAX_EXPRESSION
+    ? undefined
+    : joined;
 }

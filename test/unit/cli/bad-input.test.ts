@@ -1,9 +1,11 @@
 /** What is wrong with the input is said with its place, before anything is written. */
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256, toHex } from '../../../src/core/digest.ts';
+import { formatLock, LOCK_FILE, parseLock } from '../../../src/recipe/lockfile.ts';
 import { generateKeyFile } from '../../../src/signing/keys/generate.ts';
 import { openSandbox, runProcess, type Sandbox } from '../../support/cli.ts';
 import { copyHello, type Edits } from '../../support/recipes.ts';
@@ -29,6 +31,15 @@ interface BadInput {
   readonly message: RegExp;
   /** The line and column that must be named. */
   readonly at: RegExp;
+}
+
+/** Writes a file that the lock pins: what is wrong is its content. */
+function pinFile(folder: string, name: string, content: string): void {
+  writeFileSync(join(folder, name), content);
+  const path = join(folder, LOCK_FILE);
+  const lock = parseLock(readFileSync(path, 'utf8'), path);
+  const pin = { sha256: toHex(sha256(Buffer.from(content))), size: content.length };
+  writeFileSync(path, formatLock({ ...lock, files: { ...lock.files, [name]: pin } }));
 }
 
 const inputs: readonly BadInput[] = [
@@ -65,7 +76,7 @@ const inputs: readonly BadInput[] = [
   {
     what: 'a truncated deb',
     edits: [['{ deb: musl, exclude: [/usr] }', '{ deb: ./cut.deb }']],
-    prepare: (folder) => writeFileSync(join(folder, 'cut.deb'), '!<arch>\ndebian-binary   16'),
+    prepare: (folder) => pinFile(folder, './cut.deb', '!<arch>\ndebian-binary   16'),
     message: /cut\.deb/,
     at: /microbuild\.yaml:22:9: /,
   },

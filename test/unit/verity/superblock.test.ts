@@ -98,8 +98,13 @@ describe('superblock', () => {
 
   test('it is shown with its texts and places', () => {
     const fields = dumpSuperblock(encodeSuperblock(good), 512);
-    expect(fields).toContainEqual({ name: 'algorithm', value: 'sha256', offset: 512 + 32 });
-    expect(fields).toContainEqual({ name: 'salt', value: '010203', offset: 512 + 88 });
+    expect(fields).toContainEqual({
+      name: 'algorithm',
+      value: 'sha256',
+      offset: 512 + 32,
+      size: 32,
+    });
+    expect(fields).toContainEqual({ name: 'salt', value: '010203', offset: 512 + 88, size: 256 });
     expect(fields.map(({ name }) => name)).not.toContain('_pad1');
   });
 });

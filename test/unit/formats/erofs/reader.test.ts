@@ -137,7 +137,12 @@ describe('dumpErofs', () => {
   test('shows every inode with its fields', async () => {
     const node = await dumpErofs(bytesSource(good, 'small.img'));
     const [superblock, root] = node.children;
-    expect(superblock?.fields).toContainEqual({ name: 'magic', value: 0xe0f5e1e2, offset: 1024 });
+    expect(superblock?.fields).toContainEqual({
+      name: 'magic',
+      value: 0xe0f5e1e2,
+      offset: 1024,
+      size: 4,
+    });
     expect(root?.children[0]?.name).toBe('sub');
     expect(root?.children[0]?.children.map(({ name }) => name)).toEqual(['file', 'link']);
     expect(root?.children[0]?.children[1]?.fields).toContainEqual({
