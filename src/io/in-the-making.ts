@@ -12,7 +12,7 @@ import { uptime } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { atAbruptEnd } from './abrupt-end.ts';
 import { processMark, stateOfProcess } from './process-mark.ts';
-import { undoChanges } from './undo-journal.ts';
+import { undoChanges, type UndoFor } from './undo-journal.ts';
 
 /** What nobody can be asked about is left for so long: another machine or container may be at it. */
 const FOREIGN_MILLISECONDS = 24 * 60 * 60 * 1000;
@@ -94,7 +94,8 @@ export async function collectLeftovers(folder: string): Promise<void> {
     if (state === 'alive') continue;
     // What cannot be cleaned up, as another user's, is in nobody's way.
     if (kind === 'old') await bringBack(path, join(folder, name));
-    else if (state === 'dead' || (await isAged(path))) await discard(path, kind);
+    else if (state === 'dead') await discard(path, kind, 'killed');
+    else if (await isAged(path)) await discard(path, kind, 'lost');
   }
 }
 
@@ -107,10 +108,10 @@ async function bringBack(path: string, place: string): Promise<void> {
   await work.catch(() => undefined);
 }
 
-async function discard(path: string, kind: string): Promise<void> {
+async function discard(path: string, kind: string, kept: UndoFor): Promise<void> {
   if (kind !== 'undo') return rm(path, { recursive: true, force: true }).catch(() => undefined);
   try {
-    undoChanges(path);
+    undoChanges(path, kept);
   } catch {
     // Tried again by the next one.
   }

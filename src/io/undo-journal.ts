@@ -3,7 +3,8 @@
  * of a process that is gone, killed or without power, brings the changed one back to what it was.
  *
  * Everything is on the disk before it is overwritten, each part with its digest: one that was not written whole is of bytes that
- * were not overwritten yet.
+ * were not overwritten yet. The time of the journal is never before that of a change it is of: a file that is newer was written by
+ * somebody else since, as by who made it anew behind a process that was killed, and is theirs.
  *
  *     header   magic (16), original size (u64), inode (u64), length of the name (u32), name, SHA-256 of all that
  *     record   offset (u64), length (u64), whether it is zeros (u8), SHA-256 of that and of the bytes; the bytes, unless zeros
@@ -20,6 +21,7 @@ import {
   readSync,
   rmSync,
   writeSync,
+  type BigIntStats,
 } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -38,6 +40,8 @@ const ZEROS = Buffer.alloc(MAX_UNDO_CHUNK);
 export interface UndoJournal {
   /** Keeps what the file holds; returns when it is on the disk. At most `MAX_UNDO_CHUNK` bytes. */
   save(offset: number, data: Uint8Array): Promise<void>;
+  /** Makes the journal newer than the file: called around each change. */
+  touch(): Promise<void>;
   /** Closes it; the file stays. */
   close(): Promise<void>;
   /** Closes and removes it: the change is done. */
@@ -56,19 +60,24 @@ const digestOf = (...parts: readonly Uint8Array[]): Buffer => {
  */
 export async function createUndoJournal(
   path: string,
-  file: { readonly name: string; readonly size: number; readonly inode: number },
+  file: { readonly name: string; readonly size: number; readonly inode: bigint },
 ): Promise<UndoJournal> {
-  const handle = await open(path, 'wx', 0o600);
   const name = Buffer.from(file.name);
   const head = Buffer.alloc(HEADER_SIZE);
   MAGIC.copy(head);
   head.writeBigUInt64LE(BigInt(file.size), 16);
-  head.writeBigUInt64LE(BigInt(file.inode), 24);
+  head.writeBigUInt64LE(file.inode, 24);
   head.writeUInt32LE(name.length, 32);
-  await append(handle, [head, name, digestOf(head, name)]);
-  await handle.sync();
-  const folder = await open(dirname(path), 'r');
-  await folder.sync().finally(() => folder.close());
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    await append(handle, [head, name, digestOf(head, name)]);
+    await handle.sync();
+    const folder = await open(dirname(path), 'r');
+    await folder.sync().finally(() => folder.close());
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
   return {
     async save(offset, data) {
       const isZero = ZEROS.subarray(0, data.length).equals(data);
@@ -79,6 +88,10 @@ export async function createUndoJournal(
       const bytes = isZero ? [] : [data];
       await append(handle, [record, digestOf(record, ...bytes), ...bytes]);
       await handle.sync();
+    },
+    async touch() {
+      // The clock of the file system, which need not be ours, gives both times.
+      await handle.write(MAGIC, 0, 1, 0);
     },
     close: () => handle.close(),
     async remove() {
@@ -96,26 +109,38 @@ async function append(handle: FileHandle, parts: readonly Uint8Array[]): Promise
   }
 }
 
+/** A file may be newer than its journal by so much: between the one and the other a process can be made to wait. */
+const SLACK_NANOSECONDS = 1_000_000_000n;
+/** And by so much where a machine went down: the times of its last seconds need not be on the disk. */
+const LOST_NANOSECONDS = 60_000_000_000n;
+
+/** Who kept a journal: this process, one that was killed, or one of a machine that went down. */
+export type UndoFor = 'self' | 'killed' | 'lost';
+
 /**
  * Brings the file that a journal is of back to what it was, and removes the journal. Does not wait for anything, so that it can
  * be done while the process ends.
  *
- * @returns false when nothing could be undone: the journal was never whole, so that nothing was changed; or the file is not there
- *   any more, and then the journal stays.
+ * @returns false when nothing could be undone: the journal was never whole, so that nothing was changed; or the journal is not of
+ *   this user, or the file is not there any more or was written by others since, and then the journal stays.
  * @throws the system's error; the journal stays.
  */
-export function undoChanges(path: string): boolean {
-  const journal = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+export function undoChanges(path: string, kept: UndoFor = 'self'): boolean {
+  const journal = openIfThere(path, constants.O_RDONLY);
+  if (journal === undefined) return false;
   try {
+    const stats = fstatSync(journal, { bigint: true });
+    // In a folder that others write to, they could name any file.
+    if (!stats.isFile() || stats.uid !== BigInt(process.geteuid?.() ?? 0)) return false;
     const header = readHeader(journal);
     if (header === undefined) {
       rmSync(path, { force: true });
       return false;
     }
-    const file = openIfThere(join(dirname(path), header.name));
+    const file = openIfThere(join(dirname(path), header.name), constants.O_RDWR);
     if (file === undefined) return false;
     try {
-      if (BigInt(fstatSync(file).ino) !== header.inode) return false;
+      if (!isOf(stats, fstatSync(file, { bigint: true }), header, kept)) return false;
       const records = readRecords(journal, header.end);
       ftruncateSync(file, header.size);
       // What was saved first is what was there first.
@@ -131,11 +156,21 @@ export function undoChanges(path: string): boolean {
   return true;
 }
 
-function openIfThere(path: string): number | undefined {
+/** Whether a file is the one that was changed, and has not been written since. */
+function isOf(journal: BigIntStats, file: BigIntStats, { inode }: Header, kept: UndoFor): boolean {
+  if (!file.isFile() || file.ino !== inode) return false;
+  if (kept === 'self') return true;
+  const slack = kept === 'killed' ? SLACK_NANOSECONDS : LOST_NANOSECONDS;
+  return file.mtimeNs <= journal.mtimeNs + slack;
+}
+
+/** Undefined where nothing is, or a link: who changes a file asks for what links lead to before. Does not wait for pipes. */
+function openIfThere(path: string, access: number): number | undefined {
   try {
-    return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    return openSync(path, access | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ELOOP') return undefined;
     throw error;
   }
 }

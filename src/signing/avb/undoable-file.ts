@@ -8,6 +8,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { UsageError } from '../../core/errors.ts';
+import { targetOf } from '../../io/atomic-output.ts';
 import { STREAM_CHUNK } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { collectOnce, inTheMaking, type InTheMaking } from '../../io/in-the-making.ts';
@@ -66,16 +67,17 @@ async function writeFully(handle: FileHandle, offset: number, data: Uint8Array):
  * @throws {UsageError} `input` when it is no regular file.
  * @throws the system's error (`ENOENT`, `EACCES`, ...) unchanged.
  */
-export async function openUndoableFile(path: string): Promise<UndoableFile> {
+export async function openUndoableFile(name: string): Promise<UndoableFile> {
+  const path = await targetOf(name);
   // Somebody who was killed at it may have left it half changed.
   await collectOnce(dirname(path));
   const handle = await open(path, 'r+');
-  const stats = await handle.stat();
+  const stats = await handle.stat({ bigint: true });
   if (!stats.isFile()) {
     await handle.close();
     throw new UsageError('input', `Cannot change ${path}: it is not a regular file`);
   }
-  const originalSize = stats.size;
+  const originalSize = Number(stats.size);
   const saved: Saved[] = [];
   let place: InTheMaking | undefined;
   let journal: UndoJournal | undefined;
@@ -86,8 +88,11 @@ export async function openUndoableFile(path: string): Promise<UndoableFile> {
   const begin = async (): Promise<UndoJournal> => {
     if (journal !== undefined) return journal;
     place = await inTheMaking(path, 'undo');
-    const name = basename(path);
-    journal = await createUndoJournal(place.path, { name, size: originalSize, inode: stats.ino });
+    journal = await createUndoJournal(place.path, {
+      name: basename(path),
+      size: originalSize,
+      inode: stats.ino,
+    });
     return journal;
   };
   const saveRange = async (offset: number, end: number): Promise<void> => {
@@ -106,18 +111,22 @@ export async function openUndoableFile(path: string): Promise<UndoableFile> {
     originalSize,
     read: (offset, length) => readFully(handle, offset, length),
     async write(offset, chunk) {
-      await begin();
+      const kept = await begin();
       const end = Math.min(offset + chunk.length, savedFrom);
       if (offset < end && !isSaved(offset, end)) await saveRange(offset, end);
+      await kept.touch();
       await writeFully(handle, offset, chunk);
+      await kept.touch();
     },
     async truncate(size) {
-      await begin();
+      const kept = await begin();
       if (size < savedFrom) {
         await saveRange(size, savedFrom);
         savedFrom = size;
       }
+      await kept.touch();
       await handle.truncate(size);
+      await kept.touch();
     },
     async commit() {
       await handle.sync();

@@ -1,14 +1,18 @@
+import { execFileSync } from 'node:child_process';
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
+  statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { cleanUpAbruptly } from '../../../src/io/abrupt-end.ts';
@@ -77,6 +81,21 @@ test('at an abrupt end everything in the making goes, and what was moved away co
   expect(readdirSync(folder).toSorted()).toEqual(['finished', 'old']);
 });
 
+/** What a process leaves at `path` that was killed while it changed the file there. */
+async function killedAt(path: string): Promise<string> {
+  const folder = dirname(path);
+  const file = await openUndoableFile(path);
+  await file.write(0, Buffer.from('changed!'));
+  const [journal = ''] = readdirSync(folder).filter((name) => name.includes('.undo-'));
+  const bytes = readFileSync(join(folder, journal));
+  const { mtimeMs } = statSync(join(folder, journal));
+  await file.commit();
+  const left = join(folder, journal.replace(ofThis, ofDead));
+  writeFileSync(left, bytes, { mode: 0o600 });
+  utimesSync(left, mtimeMs / 1000, mtimeMs / 1000);
+  return left;
+}
+
 describe('a file that was being changed where it is', () => {
   const change = fc.record({
     offset: fc.nat(3000),
@@ -133,6 +152,69 @@ describe('a file that was being changed where it is', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  test('is left alone when somebody made it anew since, and the journal stays', async () => {
+    const folder = tmpDir();
+    const path = join(folder, 'image');
+    writeFileSync(path, 'original');
+    const left = await killedAt(path);
+    // The same inode, as `cp` and most programs leave it.
+    writeFileSync(path, 'made anew');
+    const later = Date.now() / 1000 + 5;
+    utimesSync(path, later, later);
+    await collectLeftovers(folder);
+    expect(readFileSync(path, 'utf8')).toBe('made anew');
+    expect(existsSync(left)).toBe(true);
+  });
+
+  test('is brought back through a link to it', async () => {
+    const folder = tmpDir();
+    const path = join(folder, 'image');
+    writeFileSync(path, 'original');
+    const link = join(tmpDir(), 'link');
+    symlinkSync(path, link);
+    const file = await openUndoableFile(link);
+    await file.write(0, Buffer.from('changed!'));
+    expect(readdirSync(dirname(link))).toEqual(['link']);
+    await file.rollback();
+    expect(readFileSync(path, 'utf8')).toBe('original');
+    expect(readdirSync(folder)).toEqual(['image']);
+  });
+
+  test('is not another one, where a link has its name by now', async () => {
+    const folder = tmpDir();
+    const path = join(folder, 'image');
+    writeFileSync(path, 'original');
+    const left = await killedAt(path);
+    const other = join(tmpDir(), 'moved');
+    renameSync(path, other);
+    symlinkSync(other, path);
+    await collectLeftovers(folder);
+    expect(readFileSync(other, 'utf8')).toBe('changed!');
+    expect(existsSync(left)).toBe(true);
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)(
+    'is not touched for the journal of another user',
+    async () => {
+      const folder = tmpDir();
+      const path = join(folder, 'image');
+      writeFileSync(path, 'original');
+      const left = await killedAt(path);
+      chownSync(left, 12345, 12345);
+      await collectLeftovers(folder);
+      expect(readFileSync(path, 'utf8')).toBe('changed!');
+      expect(existsSync(left)).toBe(true);
+    },
+  );
+
+  test('does not wait for a pipe where a journal could be', async () => {
+    const folder = tmpDir();
+    const pipe = join(folder, `.image.undo-${ofDead}-${HEX}`);
+    execFileSync('mkfifo', [pipe]);
+    await collectLeftovers(folder);
+    expect(readdirSync(folder)).toEqual([`.image.undo-${ofDead}-${HEX}`]);
   });
 
   test('is left alone when another file has its name by now, and the journal stays', async () => {
