@@ -26,18 +26,31 @@ export async function bootId(): Promise<string> {
   return text.trim();
 }
 
+/** Of a process whose start is not told: where /proc is not there, or shows nobody the processes of others. */
+const UNTOLD = '0';
+
 /** When a process started, in ticks of the system's clock; undefined when there is no such process. */
 async function startOf(pid: number): Promise<string | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined);
+  if (text === undefined) return isRunning(pid) ? UNTOLD : undefined;
   // The program's name, in parentheses, may hold anything: fields are counted behind it.
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  const state = fields?.[0];
-  return state === 'Z' || state === 'X' ? undefined : fields?.[19];
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
+  return state === 'Z' || state === 'X' ? undefined : fields[19];
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // It is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** The name of this process: `PLACE.PID.START`. */
 export async function processMark(): Promise<string> {
-  return `${await place()}.${process.pid}.${(await startOf(process.pid)) ?? 0}`;
+  return `${await place()}.${process.pid}.${(await startOf(process.pid)) ?? UNTOLD}`;
 }
 
 /** Whether the process with this name still runs. */
@@ -45,5 +58,7 @@ export async function stateOfProcess(mark: string): Promise<ProcessState> {
   const [, where, pid, start] = MARK.exec(mark) ?? [];
   if (where === undefined || where !== (await place())) return 'unknown';
   const found = await startOf(Number(pid));
-  return found === start ? 'alive' : 'dead';
+  if (found === start) return 'alive';
+  // Some process has that number: it may be this one.
+  return found === UNTOLD || (found !== undefined && start === UNTOLD) ? 'unknown' : 'dead';
 }

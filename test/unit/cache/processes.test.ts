@@ -110,6 +110,9 @@ describe('stateOfProcess()', () => {
     const [place = '', pid = '', begun = ''] = mark.split('.');
     expect(await stateOfProcess(`${place}.${pid}.${Number(begun) + 1}`)).toBe('dead');
     expect(await stateOfProcess(`${place}.4194304.1`)).toBe('dead');
+    // Where /proc tells nothing a process does not know when it started itself: who runs must not be taken for dead.
+    expect(await stateOfProcess(`${place}.${pid}.0`)).toBe('unknown');
+    expect(await stateOfProcess(`${place}.4194304.0`)).toBe('dead');
     for (const other of [`${'0'.repeat(12)}.1.1`, '', 'x', `${place}.0.1`, `${place}.-1.1`]) {
       expect(await stateOfProcess(other)).toBe('unknown');
     }
