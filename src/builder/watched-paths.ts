@@ -1,6 +1,6 @@
 /** All files and folders whose change could change a build, for its stamp. */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { payloadCompiler } from '../core/arch.ts';
 import { parseKeyReference, resolveKeyReference } from '../signing/keys/reference.ts';
@@ -40,10 +40,11 @@ export async function watchedPaths(build: WatchedBuild): Promise<readonly string
     if (key.kind === 'pkcs11' || key.kind === 'helper') return undefined;
     paths.add(resolve(key.path));
   }
-  for (const { path } of recipeInputs(recipe, lock)) {
+  for (const { path, kind } of recipeInputs(recipe, lock)) {
     if (path === undefined) continue;
     paths.add(path);
-    addBelow(path, paths);
+    // A build command gets what links lead to; a partition gets the links.
+    addBelow(path, paths, kind === 'build' ? new Set() : undefined);
   }
   for (const { data } of payloadsOf(recipe)) {
     if (data.build === undefined) continue;
@@ -75,8 +76,12 @@ async function placesOf(
   return folders.map((folder) => join(folder, program));
 }
 
-/** Adds everything below a folder; nothing below what is none. At once, as nothing else is done meanwhile. */
-function addBelow(path: string, paths: Set<string>): void {
+/**
+ * Adds everything below a folder; nothing below what is none. At once, as nothing else is done meanwhile.
+ *
+ * @param followed Folders in which it has been, where links are followed: they may lead back.
+ */
+function addBelow(path: string, paths: Set<string>, followed?: Set<string>): void {
   let entries;
   try {
     entries = readdirSync(path, { withFileTypes: true });
@@ -88,6 +93,20 @@ function addBelow(path: string, paths: Set<string>): void {
   for (const entry of entries) {
     const below = `${path}/${entry.name}`;
     paths.add(below);
-    if (entry.isDirectory()) addBelow(below, paths);
+    if (entry.isDirectory()) addBelow(below, paths, followed);
+    if (followed === undefined || !entry.isSymbolicLink()) continue;
+    const end = linksEnd(below);
+    if (end === undefined || followed.has(end)) continue;
+    followed.add(end);
+    addBelow(end, paths, followed);
+  }
+}
+
+/** Undefined where a link leads to nothing. */
+function linksEnd(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
   }
 }
