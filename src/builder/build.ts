@@ -19,6 +19,7 @@ import { readMeasurements, type BundleMeasurements } from '../bundle/measure.ts'
 import { openBundle } from '../bundle/open.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import { plainFileReader } from '../io/file-signatures.ts';
+import { passSystemErrors } from '../io/system-error.ts';
 import { createNativeFileReader } from '../native/hash-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -164,9 +165,13 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     const manifest = steps.manifest.result();
     if (isArchiveName(path)) await attestArchive(path, steps);
     const isOurs = (): Promise<boolean> => hasManifest(path, manifest);
-    await rememberOutputs({ images, madeFiles, isOurs }, path, steps);
     const result = { path, manifest, measurements };
-    await remember.write(result, inputs.lock(), isOurs);
+    try {
+      await rememberOutputs({ images, madeFiles, isOurs }, path, steps);
+      await remember.write(result, inputs.lock(), isOurs);
+    } catch (error) {
+      reportForgotten(error, cache, reporter);
+    }
     await reportOutputs(path, manifest, reporter);
     return result;
   } finally {
@@ -245,6 +250,17 @@ async function rememberOutputs(
     made.push({ key, place, sha256, size, value: encodeWritten(written) });
   }
   await known.madeFiles.remember(path, made, isOurs);
+}
+
+/** The bundle stands: what cannot be written down of it costs the next build time, nothing else. */
+function reportForgotten(error: unknown, { directory }: Cache, reporter: Reporter): void {
+  passSystemErrors(error);
+  const { message } = error as NodeJS.ErrnoException;
+  reporter.report({
+    kind: 'warning',
+    message: `Cannot remember this build in the cache ${directory}: ${message}`,
+    hint: 'The bundle is whole; the next build takes longer. Make room there, or name another folder: export MICROBUILD_CACHE=FOLDER',
+  });
 }
 
 /** Where files of a bundle are; undefined where another build is replacing it. */

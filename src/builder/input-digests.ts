@@ -13,6 +13,7 @@ import { readDiskTree, type DiskScanner } from '../io/disk-tree.ts';
 import { DIGEST_BYTES } from '../io/file-signatures.ts';
 import { directory, walk, type Directory } from '../io/file-tree.ts';
 import { ensureDirectory } from '../io/merge-tree.ts';
+import { passSystemErrors } from '../io/system-error.ts';
 import { selectFiles } from '../io/tree-rules.ts';
 import type { Lock } from '../recipe/lockfile.ts';
 import type { Recipe } from '../recipe/parse.ts';
@@ -60,11 +61,6 @@ export async function digestInputs(
   // Reading a few files again takes less time than writing down what they are.
   if (total > WORTH_KEEPING) await known.save().catch(passSystemErrors);
   return digests;
-}
-
-/** What is lost is time: a full disk is no reason to fail here. */
-function passSystemErrors(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
 }
 
 async function digestInput(

@@ -3,10 +3,9 @@
  * check has none.
  */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolder } from '../io/make-folder.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
+import { writeOwnFile } from '../cache/own-file.ts';
+import { readRegular } from '../io/read-regular.ts';
 
 export interface KernelFacts {
   /** As `uname -r` tells it. */
@@ -33,7 +32,7 @@ export async function recallKernelFacts(
   if (!SHA256.test(sha256)) return undefined;
   let facts: unknown;
   try {
-    facts = JSON.parse(await readFile(place(directory, sha256), 'utf8'));
+    facts = JSON.parse(String(await readRegular(place(directory, sha256))));
   } catch {
     // Not there, or damaged: the build opens the kernel.
     return undefined;
@@ -48,8 +47,7 @@ export async function rememberKernelFacts(
   facts: KernelFacts,
 ): Promise<void> {
   if (!SHA256.test(sha256)) return;
-  await makeFolder(join(directory, 'kernel-facts'), 0o700);
-  await writeFileAtomic(place(directory, sha256), JSON.stringify(facts), 0o600);
+  await writeOwnFile(place(directory, sha256), JSON.stringify(facts));
 }
 
 function isFacts(value: unknown): value is KernelFacts {

@@ -7,16 +7,17 @@
  */
 
 import { createHash } from 'node:crypto';
-import { link, readFile, realpath, rm } from 'node:fs/promises';
+import { link, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { FilePlace } from '../bundle/files.ts';
 import { canonicalJson, type Json } from '../cache/canonical-json.ts';
+import { writeOwnFile } from '../cache/own-file.ts';
 import type { Cache } from '../cache/store.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
 import { openFileSource, sliceSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { sizeOfSignature } from '../io/file-signatures.ts';
 import { createFileSink } from '../io/image-sink.ts';
+import { readRegular } from '../io/read-regular.ts';
 import { settledSignature, signatureOf } from './settled-signature.ts';
 
 /** What is told of a file that was made. */
@@ -75,7 +76,7 @@ export function openKnownFiles(cache: Cache): KnownFiles {
   const placeOf = (...parts: readonly string[]): string =>
     join(folder, createHash('sha256').update(parts.join('\0')).digest('hex'));
   const load = async (path: string, key: string): Promise<Entry | undefined> => {
-    const entry = decodeEntry(await readFile(path, 'utf8').catch(() => ''), key);
+    const entry = decodeEntry(String((await readRegular(path)) ?? ''), key);
     return entry !== undefined && (await isUnchanged(entry)) ? entry : undefined;
   };
   return {
@@ -106,7 +107,7 @@ export function openKnownFiles(cache: Cache): KnownFiles {
           value: await cache.put(Buffer.from(canonicalJson(value))),
         };
         for (const to of [placeOf(key, bundle), placeOf(key)]) {
-          await writeFileAtomic(to, encodeEntry(entry, key), 0o600);
+          await writeOwnFile(to, encodeEntry(entry, key));
         }
       }
     },

@@ -6,13 +6,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { FilePlace } from '../bundle/files.ts';
 import { imageFolder, parseImageEntry, type ImageEntry } from '../cache/image-entries.ts';
+import { writeOwnFile } from '../cache/own-file.ts';
 import type { Cache } from '../cache/store.ts';
 import { FormatError } from '../core/errors.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
+import { readRegular } from '../io/read-regular.ts';
 import { decodeImageRecord, encodeImageRecord, type ImageRecord } from './image-record.ts';
 import type { PreviousImage } from './image-reuse.ts';
 import { settledSignature, signatureOf } from './settled-signature.ts';
@@ -59,7 +60,7 @@ export function openKnownImages(cache: Cache): KnownImages {
     return file('output', join(parent, basename(path)), name);
   };
   const load = async (path: string, key: string | undefined): Promise<FoundImage | undefined> => {
-    const entry = parseImageEntry(await readFile(path, 'utf8').catch(() => ''));
+    const entry = parseImageEntry(String((await readRegular(path)) ?? ''));
     if (entry === undefined) return undefined;
     const isUnchanged = async (): Promise<boolean> => {
       const now = await signatureOf(entry.path);
@@ -94,7 +95,7 @@ export function openKnownImages(cache: Cache): KnownImages {
           await placeOf(output, name),
           ...(key === undefined ? [] : [file('tree', key)]),
         ];
-        for (const path of paths) await writeFileAtomic(path, JSON.stringify(entry), 0o600);
+        for (const path of paths) await writeOwnFile(path, JSON.stringify(entry));
       }
     },
   };

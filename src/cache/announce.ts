@@ -5,16 +5,17 @@
  */
 
 import { readFileSync, rmSync } from 'node:fs';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { atAbruptEnd } from '../io/abrupt-end.ts';
 import { stateOfProcess } from '../io/process-mark.ts';
+import { readRegular } from '../io/read-regular.ts';
 
 const POLL_MILLISECONDS = 20;
 
 /** @returns the mark of the process that has announced this and lives; undefined when none does. */
 async function announcer(file: string): Promise<string | undefined> {
-  const mark = await readFile(file, 'latin1').catch(() => undefined);
+  const mark = (await readRegular(file))?.toString('latin1');
   if (mark === undefined || (await stateOfProcess(mark)) !== 'alive') return undefined;
   return mark;
 }
@@ -34,7 +35,7 @@ export async function announce(
     if (readFileSync(file, 'latin1') === mark) rmSync(file, { force: true });
   });
   const takeBack = async (): Promise<void> => {
-    if ((await readFile(file, 'latin1').catch(() => '')) === mark) await rm(file, { force: true });
+    if ((await readRegular(file))?.toString('latin1') === mark) await rm(file, { force: true });
     release();
   };
   // A link appears with its content, so that nobody reads half of it.

@@ -8,10 +8,9 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFile, realpath, rm } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { writeFileAtomic } from '../io/atomic-output.ts';
 import {
   isSettled,
   isSymlinkSignature,
@@ -19,7 +18,10 @@ import {
   SIGNATURE_WORDS,
   type FileReader,
 } from '../io/file-signatures.ts';
+import { readRegular } from '../io/read-regular.ts';
+import { passSystemErrors } from '../io/system-error.ts';
 import { canonicalJson, type Json } from './canonical-json.ts';
+import { writeOwnFile } from './own-file.ts';
 import type { Cache } from './store.ts';
 
 /** Which build: where its output is, and all that decides it besides files. */
@@ -92,7 +94,7 @@ export async function readStamp(
   subject: StampSubject,
   reader: FileReader = plainFileReader,
 ): Promise<{ readonly value: Json } | undefined> {
-  const bytes = await readFile(await stampPath(cache, subject.output)).catch(() => undefined);
+  const bytes = await readRegular(await stampPath(cache, subject.output));
   const stamp = bytes && decode(bytes);
   if (stamp === undefined || stamp.head.facts !== canonicalJson(subject.facts)) return undefined;
   const now = await lookAtAll(stamp.paths, reader);
@@ -126,7 +128,7 @@ export async function writeStamp(
     // What was looked at just now was last changed before the build began: it need not be looked at again.
     Buffer.compare(concat(await lookAt(noted, reader)), concat(early)) === 0;
   if (!isSafe) {
-    await rm(file, { force: true });
+    await rm(file, { recursive: true, force: true });
     return false;
   }
   const head: Head = {
@@ -134,13 +136,14 @@ export async function writeStamp(
     value,
   };
   const all = [...paths, ...new Set(outputs)];
-  await writeFileAtomic(file, encode(head, all, concat([...before, ...made])), 0o600);
+  await writeOwnFile(file, encode(head, all, concat([...before, ...made])));
   return true;
 }
 
-/** Forgets a build, before its output is changed. */
+/** Forgets a build, before its output is changed. A stamp that stays does not hold for another output. */
 export async function dropStamp(cache: Pick<Cache, 'directory'>, output: string): Promise<void> {
-  await rm(await stampPath(cache, output), { force: true });
+  const file = await stampPath(cache, output);
+  await rm(file, { recursive: true, force: true }).catch(passSystemErrors);
 }
 
 /** The signature of each, and behind that of a symbolic link that of what it leads to. */

@@ -3,8 +3,9 @@
  * holds the record of what it has. A build takes from them what it has in common with them.
  */
 
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegular } from '../io/read-regular.ts';
 import { plainFileReader, SIGNATURE_WORDS, type FileReader } from '../io/file-signatures.ts';
 
 /** An image of a partition. */
@@ -58,8 +59,10 @@ export async function listImages(directory: string): Promise<ListedImage[]> {
   const listed: ListedImage[] = [];
   for (const name of names.sort()) {
     const file = join(folder, name);
-    const text = await readFile(file, 'utf8').catch(() => undefined);
-    if (text !== undefined) listed.push({ file, entry: parseImageEntry(text) });
+    const text = await readRegular(file);
+    // Another process may have taken it off.
+    if (text === undefined && (await lstat(file).catch(() => undefined)) === undefined) continue;
+    listed.push({ file, entry: text && parseImageEntry(text.toString()) });
   }
   return listed;
 }
@@ -102,5 +105,5 @@ export async function uselessImages(
 
 /** Takes entries off the list. */
 export async function dropImages(images: readonly UselessImage[]): Promise<void> {
-  for (const { file } of images) await rm(file, { force: true });
+  for (const { file } of images) await rm(file, { recursive: true, force: true });
 }

@@ -7,10 +7,9 @@
  * what it names, and what was used in the last hour stays, as a build may be about to read it.
  */
 
-import { appendFile, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseSize } from '../core/size.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
 import {
   plainFileReader,
   SIGNATURE_WORDS,
@@ -18,9 +17,11 @@ import {
   type FileReader,
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
+import { readRegular } from '../io/read-regular.ts';
 import { announce } from './announce.ts';
 import { dropImages, uselessImages } from './image-entries.ts';
 import { processMark } from '../io/process-mark.ts';
+import { writeOwnFile } from './own-file.ts';
 import { referencesOf } from './references.ts';
 import { collectTemporaries, openTemporaries } from './temporary.ts';
 
@@ -150,7 +151,7 @@ export async function prune(directory: string, options: PruneOptions): Promise<P
     const removedImages = useless.length;
     if (!dryRun) {
       await dropImages(useless);
-      await writeFileAtomic(growthPath(directory), growthRecord(bytes), 0o600);
+      await writeOwnFile(growthPath(directory), growthRecord(bytes));
       await removeOldStamps(directory);
     }
     return { ...all, removedEntries, removedBytes, removedTemporaries, removedImages };
@@ -205,7 +206,8 @@ async function removeOldStamps(directory: string): Promise<void> {
     for (const name of await readdir(folder).catch(() => [])) {
       const path = join(folder, name);
       const found = await lstat(path).catch(() => undefined);
-      if (found && Date.now() - found.mtimeMs > STAMP_MILLISECONDS) await rm(path, { force: true });
+      if (found && Date.now() - found.mtimeMs > STAMP_MILLISECONDS)
+        await rm(path, { recursive: true, force: true });
     }
   }
 }
@@ -224,7 +226,7 @@ function growthRecord(bytes: number): Buffer {
 
 /** How large the store is, as far as is known; undefined when it was never counted. */
 async function knownSize(directory: string): Promise<number | undefined> {
-  const bytes = await readFile(growthPath(directory)).catch(() => undefined);
+  const bytes = await readRegular(growthPath(directory));
   if (bytes === undefined || bytes.length > MAX_GROWTH_RECORDS * GROWTH_BYTES) return undefined;
   let sum = 0;
   for (let at = 0; at + GROWTH_BYTES <= bytes.length; at += GROWTH_BYTES) {

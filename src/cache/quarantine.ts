@@ -1,8 +1,9 @@
 /** Actions that made something else when they ran again: their results are kept no more, and what differed is written down. */
 
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../io/atomic-output.ts';
+import { readRegular } from '../io/read-regular.ts';
 import { byBytes } from './remote-execution.ts';
 
 /** One output of an action that differed between two runs. */
@@ -42,7 +43,7 @@ export async function listQuarantine(directory: string): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const name of names.sort(byBytes)) {
     try {
-      found.push(JSON.parse(await readFile(join(folderOf(directory), name), 'utf8')) as Finding);
+      found.push(JSON.parse(String(await readRegular(join(folderOf(directory), name)))) as Finding);
     } catch {
       // Half written by another tool, or removed: nothing to tell of.
     }

@@ -1,7 +1,7 @@
 /** Which blobs a stored result names. */
 
-import { lstat, readFile } from 'node:fs/promises';
 import { FormatError } from '../core/errors.ts';
+import { readRegular } from '../io/read-regular.ts';
 import { decodeFolder } from './action-folders.ts';
 import {
   actionMessage,
@@ -24,10 +24,7 @@ async function readMessage<T>(
   path: string,
   decode: (bytes: Uint8Array) => T,
 ): Promise<T | undefined> {
-  // What is no file, such as a pipe that nobody writes to, would be waited for.
-  const found = await lstat(path).catch(() => undefined);
-  if (found?.isFile() !== true || found.size > MAX_MESSAGE) return undefined;
-  const bytes = await readFile(path).catch(() => undefined);
+  const bytes = await readRegular(path, MAX_MESSAGE);
   if (bytes === undefined) return undefined;
   try {
     return decode(bytes);

@@ -7,9 +7,9 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { toHex } from '../core/digest.ts';
-import { writeFileAtomic } from '../io/atomic-output.ts';
+import { readRegular } from '../io/read-regular.ts';
+import { writeOwnFile } from './own-file.ts';
 import {
   checkSignature,
   DIGEST_BYTES,
@@ -138,7 +138,7 @@ export async function openStatDigests(
       isNew = false;
       // Another process may have written since: what it found is kept.
       table.addMissing(await load(file, epoch));
-      await writeFileAtomic(file, encode(table.records(bound), generation, epoch), 0o600);
+      await writeOwnFile(file, encode(table.records(bound), generation, epoch));
     },
   };
 }
@@ -166,7 +166,7 @@ const NOTHING: Loaded = { words: new Uint32Array(0), generation: 0 };
 
 /** The records of a file; none when it is not there, damaged, of another version or epoch. */
 async function load(file: string, epoch: string): Promise<Loaded> {
-  const bytes = await readFile(file).catch(() => undefined);
+  const bytes = await readRegular(file);
   if (bytes === undefined || bytes.length < HEADER_WORDS * 4 || bytes.length % 4 !== 0) {
     return NOTHING;
   }

@@ -21,6 +21,11 @@ export function systemError(
   return error;
 }
 
+/** For what costs only time when it cannot be done, as where a disk is full. @throws what is no error of the system. */
+export function passSystemErrors(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+}
+
 /**
  * Says where it was, when an error of the system does not: those of an open file name none.
  *

@@ -1,7 +1,7 @@
 /** Whole builds, in this process: what the order of steps, earlier builds and failures do not change. */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildImage, type BuildOptions, type BuildResult } from '../../../src/builder/build.ts';
 import { parseBuildRecord } from '../../../src/bundle/build-record.ts';
 import { measurementsOf } from '../../../src/bundle/measurements.ts';
+import { watchInputs } from '../../../src/cache/build-stamp.ts';
 import { defaultCacheDirectory } from '../../../src/cache/store.ts';
 import { RecipeError } from '../../../src/core/errors.ts';
 import type { BuildEvent } from '../../../src/core/events.ts';
@@ -147,6 +148,28 @@ describe('a build', { timeout: 120_000 }, () => {
     const next = await build(folder, 'one');
     expect(next.manifest).toEqual(clean.manifest);
     expect(next.manifest.chain.systemRootDigest).not.toBe(first.manifest.chain.systemRootDigest);
+  });
+
+  test('stands, and says so, where nothing can be written down of it', async () => {
+    const cacheDirectory = join(sandbox.folder, 'spoilt');
+    await mkdir(cacheDirectory);
+    for (const name of ['ac', 'cas', 'tmp', 'kernel-facts']) {
+      symlinkSync(join(defaultCacheDirectory(process.env), name), join(cacheDirectory, name));
+    }
+    writeFileSync(join(cacheDirectory, 'microbuild'), 'no folder');
+    const stamp = { subject: { output: join(sandbox.folder, 'spoilt-out'), facts: {} } };
+    const again = await build(folder, 'spoilt-out', {
+      cacheDirectory,
+      stamp: { ...stamp, inputs: watchInputs() },
+      tool: 'x',
+    });
+    expect(existsSync(join(again.path, 'manifest.json'))).toBe(true);
+    expect(again.events).toContainEqual(
+      expect.objectContaining({
+        kind: 'warning',
+        message: expect.stringContaining('Cannot remember this build') as string,
+      }),
+    );
   });
 
   test('leaves nothing behind when a step fails, and the old bundle as it was', async () => {
