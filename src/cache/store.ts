@@ -8,9 +8,9 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, lstat, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { chmod, lstat, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fromHex, toHex } from '../core/digest.ts';
 import { EnvironmentError } from '../core/errors.ts';
 import {
@@ -20,7 +20,8 @@ import {
   type FileReader,
 } from '../io/file-signatures.ts';
 import { makeFolder } from '../io/make-folder.ts';
-import { placed } from '../io/system-error.ts';
+import { readRegular } from '../io/read-regular.ts';
+import { passSystemErrors, placed } from '../io/system-error.ts';
 import { announce, waitForOthers } from './announce.ts';
 import type { Audit } from './audit.ts';
 import { bootId, processMark } from '../io/process-mark.ts';
@@ -85,12 +86,29 @@ const MAX_SMALL_BLOB = 64 << 20;
 /** The time of a file that was used this recently is left as it is. */
 const TOUCH_SECONDS = 600;
 
-/** `MICROBUILD_CACHE`, else `XDG_CACHE_HOME/microbuild`, else `~/.cache/microbuild`. */
+/**
+ * `MICROBUILD_CACHE`, else `XDG_CACHE_HOME/microbuild`, else `~/.cache/microbuild`, as an absolute path. Of the XDG Base Directory
+ * Specification: what is empty is as if it was not set, what is relative does not count.
+ *
+ * @throws {EnvironmentError} when nothing says where.
+ */
 export function defaultCacheDirectory(env: NodeJS.ProcessEnv): string {
-  return (
-    env['MICROBUILD_CACHE'] ??
-    join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'microbuild')
-  );
+  const { MICROBUILD_CACHE: named = '', XDG_CACHE_HOME: caches = '' } = env;
+  if (named !== '') return resolve(named);
+  return join(isAbsolute(caches) ? caches : join(homeFolder(env), '.cache'), 'microbuild');
+}
+
+function homeFolder({ HOME = '' }: NodeJS.ProcessEnv): string {
+  if (isAbsolute(HOME)) return HOME;
+  try {
+    return userInfo().homedir;
+  } catch (cause) {
+    // A number that the system has no user for, as containers use them.
+    throw new EnvironmentError('cache', 'Cannot tell where the cache is: HOME is not set', {
+      cause,
+      hint: 'Name a folder for it: export MICROBUILD_CACHE=FOLDER',
+    });
+  }
 }
 
 /** SHA-256 of a file in lower-case hexadecimal, and its size. */
@@ -243,7 +261,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
       const path = place('cas', sha256);
       const found = await lstat(path).catch(() => undefined);
       if (found?.isFile() !== true || found.size > MAX_SMALL_BLOB) return undefined;
-      const bytes = await readFile(path).catch(() => undefined);
+      const bytes = await readRegular(path, MAX_SMALL_BLOB);
       if (bytes === undefined) return undefined;
       if (createHash('sha256').update(bytes).digest('hex') === sha256) {
         await touch(path, found.mtimeMs / 1000);
@@ -257,7 +275,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
       const found = await lstat(path).catch(() => undefined);
       if (found?.isFile() !== true || found.size > MAX_SMALL_BLOB) return undefined;
       await touch(path, found.mtimeMs / 1000);
-      return readFile(path).catch(() => undefined);
+      return readRegular(path, MAX_SMALL_BLOB);
     },
     async putActionResult(key, encoded) {
       if (!(await isQuarantined(directory, key))) await write(place('ac', key), encoded);
@@ -284,7 +302,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
         if (grown > 0) await pruneWhenFull(directory, grown, { ...options, reader });
       } catch (error) {
         // What is lost is time: a disk that is full must not fail a build that is done.
-        if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+        passSystemErrors(error);
       }
     },
   };

@@ -10,7 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { defaultCacheDirectory, openCache, type Cache } from '../../../src/cache/store.ts';
@@ -189,6 +189,16 @@ describe('openCache()', () => {
 test('the cache is where the environment says', () => {
   const home = defaultCacheDirectory({});
   expect(home).toMatch(/\.cache\/microbuild$/);
+  expect(defaultCacheDirectory({ HOME: '/h' })).toBe('/h/.cache/microbuild');
   expect(defaultCacheDirectory({ XDG_CACHE_HOME: '/x' })).toBe('/x/microbuild');
+  // What is empty or relative must not become a cache in whatever folder this is.
+  for (const nothing of ['', 'relative']) {
+    expect(defaultCacheDirectory({ XDG_CACHE_HOME: nothing, HOME: '/h' })).toBe(
+      '/h/.cache/microbuild',
+    );
+    expect(defaultCacheDirectory({ HOME: nothing })).toBe(home);
+  }
+  expect(defaultCacheDirectory({ MICROBUILD_CACHE: '', HOME: '/h' })).toBe('/h/.cache/microbuild');
+  expect(defaultCacheDirectory({ MICROBUILD_CACHE: 'here' })).toBe(resolve('here'));
   expect(defaultCacheDirectory({ XDG_CACHE_HOME: '/x', MICROBUILD_CACHE: '/y' })).toBe('/y');
 });
