@@ -5,6 +5,7 @@ const project = (name: string, testTimeout: number, fileParallelism = true) => (
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
+    setupFiles: ['test/support/environment.ts'],
     testTimeout,
     hookTimeout: 300_000,
     fileParallelism,

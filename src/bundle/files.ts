@@ -63,7 +63,10 @@ export async function openBundleFiles(path: string): Promise<BundleFiles> {
 
 async function openFolder(path: string): Promise<BundleFiles> {
   const opened: ByteSource[] = [];
-  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(
+    // A folder in it goes away while the bundle is being replaced.
+    (cause: unknown) => rethrow(path, '', cause),
+  );
   return {
     path,
     isArchive: false,

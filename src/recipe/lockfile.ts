@@ -116,9 +116,6 @@ export type LockedTools = z.output<typeof lockedTools>;
 /** A whole lock. The keys of `oci` and `git` are those of `ociKey` and `gitKey`. */
 export type Lock = LockVersion2;
 
-/** The name of the lock file, beside the recipe. */
-export const LOCK_FILE = 'microbuild.lock';
-
 /** A lock that pins nothing. */
 export const emptyLock: Lock = { version: 2, debs: {}, archives: {}, files: {}, oci: {}, git: {} };
 

@@ -51,7 +51,7 @@ describe('a machine in the background', () => {
     const called = await cli('call', 'hello', '5678', 'IHello.hello', '"you"');
     expect(called.stdout).toContain('Hello, you!');
     const client = await openRpcClient(connect(socket));
-    const [file = ''] = ['IHello.aidl'].map((name) => join(bundle, 'interfaces', name));
+    const file = join(bundle, 'interfaces/dev/microbuild/hello/IHello.aidl');
     const iface = parseAidl(readFileSync(file, 'utf8'), file);
     expect(await callMethod(client.root, iface, 'hello', ['socket'])).toContain('Hello, socket!');
     client.close();

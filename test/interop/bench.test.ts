@@ -53,7 +53,7 @@ describe('runBench()', () => {
       return text.split('\n').map((line) => line.split(':')[0] ?? '');
     };
     expect(await names('fec-2')).toEqual(['fec-2']);
-    expect(await names('fec', 'tree-1')).toEqual(['tree-1g', 'fec-2', 'fec-24']);
+    expect(await names('fec-', 'tree-1')).toEqual(['tree-1g', 'fec-2', 'fec-24']);
   });
 });
 

@@ -140,6 +140,8 @@ describe('Debian packages', () => {
       architecture: 'all',
       conffiles: ['/etc/conf'],
       scripts: ['postinst'],
+      // It brings no copyright file.
+      license: null,
     });
     expect(() => statSync(join(folder, 'was-run'))).toThrow('ENOENT');
   });

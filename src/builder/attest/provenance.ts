@@ -9,7 +9,8 @@ import { sha256, toHex } from '../../core/digest.ts';
 import { BUNDLE_FILES } from '../../bundle/layout.ts';
 import { measurementsOf } from '../../bundle/measurements.ts';
 import type { DigestSet, ResourceDescriptor } from '../../formats/dsse/statement.ts';
-import { formatLock, LOCK_FILE } from '../../recipe/lockfile.ts';
+import { formatLock } from '../../recipe/lockfile.ts';
+import { LOCK_FILE } from '../../recipe/names.ts';
 import type { AttestedBundle } from './attested-bundle.ts';
 import { materialsOf, type Material } from './materials.ts';
 

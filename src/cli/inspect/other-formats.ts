@@ -4,12 +4,12 @@ import type { DumpNode } from '../../core/dump.ts';
 import { UsageError } from '../../core/errors.ts';
 import { openFileSource } from '../../io/byte-source.ts';
 import { dumpMessage, MAX_MESSAGE_SIZE, messageKind, messageKinds } from './cache-message.ts';
-import { dumpWritten, writtenKind, writtenKinds } from './written-text.ts';
+import { writtenKind, writtenKinds, type WrittenKind } from './written-kind.ts';
 
 export const otherKinds = [...writtenKinds, ...messageKinds] as const;
 export type OtherKind = (typeof otherKinds)[number];
 
-const isWritten = (kind: OtherKind): kind is 'recipe' | 'lock' =>
+const isWritten = (kind: OtherKind): kind is WrittenKind =>
   (writtenKinds as readonly string[]).includes(kind);
 
 /**
@@ -30,7 +30,9 @@ export async function inspectOther(
     const bytes = await source.read(0, source.size);
     const kind = as ?? writtenKind(path, bytes) ?? messageKind(path, bytes);
     if (kind === undefined) return undefined;
-    const node = isWritten(kind) ? dumpWritten(kind, path, bytes) : dumpMessage(kind, bytes);
+    const node = isWritten(kind)
+      ? (await import('./written-text.ts')).dumpWritten(kind, path, bytes)
+      : dumpMessage(kind, bytes);
     return { kind, node };
   } finally {
     await source.close();

@@ -1,26 +1,12 @@
 /** Recipes and locks: every value with its place in the file. */
 
-import { basename } from 'node:path';
 import type { DumpField, DumpNode } from '../../core/dump.ts';
 import { RecipeError, UsageError } from '../../core/errors.ts';
-import { LOCK_FILE, parseLock } from '../../recipe/lockfile.ts';
+import { parseLock } from '../../recipe/lockfile.ts';
 import type { Located } from '../../recipe/located.ts';
-import { MAX_SOURCE_BYTES, sourceText, type SourceText } from '../../recipe/source-text.ts';
+import { sourceText, type SourceText } from '../../recipe/source-text.ts';
 import { parseYaml } from '../../recipe/yaml.ts';
-
-export const writtenKinds = ['recipe', 'lock'] as const;
-export type WrittenKind = (typeof writtenKinds)[number];
-
-/** A lock is known by its name, a recipe by its version. */
-export function writtenKind(path: string, bytes: Uint8Array): WrittenKind | undefined {
-  if (basename(path) === LOCK_FILE) return 'lock';
-  if (!/\.ya?ml$/.test(path) || bytes.length > MAX_SOURCE_BYTES) return undefined;
-  return /^apiVersion\s*:|^(?:extends|include|profiles|partitions|payload)\s*:/m.test(
-    Buffer.from(bytes).toString('latin1'),
-  )
-    ? 'recipe'
-    : undefined;
-}
+import type { WrittenKind } from './written-kind.ts';
 
 /** Shows what stands there; what is wrong with it, at its place. */
 export function dumpWritten(kind: WrittenKind, path: string, bytes: Uint8Array): DumpNode {

@@ -11,7 +11,7 @@ export const qemuProgram = (arch: GuestArch): string => `qemu-system-${arch}`;
 
 export const QEMU_PROGRAM = qemuProgram('x86_64');
 
-const PROBE_MILLISECONDS = 5000;
+const PROBE_TIME = '5s';
 
 /** Deny what a running machine has no business doing. */
 export const QEMU_SANDBOX =
@@ -135,10 +135,20 @@ const escape = (value: string): string => value.replaceAll(',', ',,');
 export async function probeSandbox(program: string): Promise<boolean> {
   const args = ['-machine', 'none', '-display', 'none', '-nodefaults', '-no-user-config'];
   return new Promise((resolve) => {
+    // It waits for ever where nobody tells it to quit, as when this process is killed just now.
     const child = execFile(
-      program,
-      [...args, '-sandbox', QEMU_SANDBOX, '-S', '-qmp', 'stdio'],
-      { timeout: PROBE_MILLISECONDS, killSignal: 'SIGKILL' },
+      'timeout',
+      [
+        '--signal=KILL',
+        PROBE_TIME,
+        program,
+        ...args,
+        '-sandbox',
+        QEMU_SANDBOX,
+        '-S',
+        '-qmp',
+        'stdio',
+      ],
       (error) => resolve(error === null),
     );
     child.stdin?.on('error', () => undefined);

@@ -5,7 +5,8 @@ import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256, toHex } from '../../../src/core/digest.ts';
-import { formatLock, LOCK_FILE, parseLock } from '../../../src/recipe/lockfile.ts';
+import { formatLock, parseLock } from '../../../src/recipe/lockfile.ts';
+import { LOCK_FILE } from '../../../src/recipe/names.ts';
 import { generateKeyFile } from '../../../src/signing/keys/generate.ts';
 import { openSandbox, runProcess, type Sandbox } from '../../support/cli.ts';
 import { copyHello, type Edits } from '../../support/recipes.ts';
