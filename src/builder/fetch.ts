@@ -11,7 +11,7 @@ import { MicrobuildError, ToolError, UsageError } from '../core/errors.ts';
 import { silentReporter, type Reporter } from '../core/events.ts';
 import type { LockedDeb, OciDescriptor } from '../recipe/lockfile.ts';
 import { expectRoom } from '../io/room.ts';
-import { placed } from '../io/system-error.ts';
+import { isFull, placed } from '../io/system-error.ts';
 import { downloadDeb } from './fetch/debs.ts';
 import { archiveCommit, isLocalRepository } from './fetch/git.ts';
 import { createHttpClient, type HttpClient } from './fetch/http.ts';
@@ -148,12 +148,15 @@ export function openBlobs(options: BlobsOptions): Blobs {
         hint: `Fetch it once with a network: microbuild vendor ${directory}`,
       });
     }
-    return limit(async () => {
+    onProgress(0);
+    return limit(() => told(pin, reporter, onProgress, fetchFrom));
+
+    async function fetchFrom(tell: OnProgress): Promise<string> {
       signal?.throwIfAborted();
       const folder = await cache.temporaryFolder();
       try {
         const file = join(folder, 'blob');
-        problems.push(...(await download(pin, file, context, onProgress)));
+        problems.push(...(await download(pin, file, context, tell)));
         const found = await stat(file).catch(() => undefined);
         if (found === undefined) {
           throw unavailable(pin, problems, { hint: `Pin what there is now: ${update}` });
@@ -170,7 +173,7 @@ export function openBlobs(options: BlobsOptions): Blobs {
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
-    });
+    }
   };
   const fetch = (pin: Pin, update: string, onProgress: OnProgress): Promise<string> => {
     const sha256 = pinDigest(pin);
@@ -186,17 +189,19 @@ export function openBlobs(options: BlobsOptions): Blobs {
     async fetchAll(pins) {
       const before = count;
       const unique = [...new Map(pins.map((each) => [pinDigest(each.pin), each])).values()];
-      const total = unique.reduce((sum, { pin }) => sum + pinSize(pin), 0);
-      const done = new Map<string, number>();
-      const report = (pin: Pin, bytes: number): void => {
-        done.set(pinDigest(pin), Math.min(bytes, pinSize(pin)));
-        const sum = [...done.values()].reduce((a, b) => a + b, 0);
-        reporter.report({ kind: 'step-progress', step: 'fetch', done: sum, total });
-      };
+      // Of those that are not in the cache.
+      let total = 0;
+      let done = 0;
       const results = await Promise.allSettled(
-        unique.map(async ({ pin, update }) => {
-          await fetch(pin, update, (bytes) => report(pin, bytes));
-          report(pin, pinSize(pin));
+        unique.map(({ pin, update }) => {
+          let own: number | undefined;
+          return fetch(pin, update, (bytes) => {
+            if (own === undefined) total += pinSize(pin);
+            const now = Math.min(bytes, pinSize(pin));
+            done += now - (own ?? 0);
+            own = now;
+            reporter.report({ kind: 'step-progress', step: 'fetch', done, total });
+          });
         }),
       );
       // All are waited for: nothing is left running, and nothing temporary stays.
@@ -205,6 +210,35 @@ export function openBlobs(options: BlobsOptions): Blobs {
       return { fetched: count - before };
     },
   };
+}
+
+/** Reports a download as a step of its own. */
+async function told(
+  pin: Pin,
+  reporter: Reporter,
+  onProgress: OnProgress,
+  work: (tell: OnProgress) => Promise<string>,
+): Promise<string> {
+  const step = `fetch.${pinDigest(pin).slice(0, 12)}`;
+  const title = `Fetch ${pinName(pin)}`;
+  const total = pinSize(pin);
+  const started = performance.now();
+  reporter.report({ kind: 'step-start', step, title });
+  try {
+    const path = await work((bytes) => {
+      onProgress(bytes);
+      reporter.report({ kind: 'step-progress', step, done: Math.min(bytes, total), total });
+    });
+    reporter.report({ kind: 'step-progress', step, done: total, total });
+    onProgress(total);
+    const milliseconds = performance.now() - started;
+    reporter.report({ kind: 'step-done', step, title, cached: false, milliseconds });
+    return path;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    reporter.report({ kind: 'step-failed', step, title, message });
+    throw error;
+  }
 }
 
 /** Gets a blob from where it came from. @returns what went wrong at each place that was asked. */
@@ -273,7 +307,7 @@ async function fromVendor(
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     // That is no matter of where the blob comes from.
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw placed(error, folder);
+    if (isFull(error)) throw placed(error, folder);
     const absent = code === 'ENOENT' || code === 'ENOTDIR';
     const problem = absent
       ? `${VENDOR_FOLDER}/ beside the recipe does not have it`

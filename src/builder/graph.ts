@@ -161,7 +161,8 @@ async function runNode(
     });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    report({ kind: 'step-failed', step, title: name, message });
+    const stopped = signal.aborted ? { stopped: true } : {};
+    report({ kind: 'step-failed', step, title: name, message, ...stopped });
     throw error;
   }
 }

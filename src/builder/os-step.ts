@@ -53,7 +53,7 @@ export function osStep(
   );
   return graph.step(
     { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...contents] },
-    async ([, ...parts], { note, signal }) => {
+    async ([, ...parts], { note, signal, progress }) => {
       const path = join(context.folder, BUNDLE_FILES.os);
       const write = (previous: 'taken' | 'left'): Promise<OsImage> =>
         writeOsImage(path, {
@@ -75,6 +75,7 @@ export function osStep(
           image: keys.image,
           library,
           signal,
+          onProgress: progress,
         });
       const isRight = async (): Promise<boolean> => {
         for (const { found } of parts) if ((await found?.isUnchanged()) === false) return false;

@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EnvironmentError, ToolError } from '../core/errors.ts';
-import { atAbruptEnd } from '../io/abrupt-end.ts';
+import { atAbruptEnd, needGrace } from '../io/abrupt-end.ts';
 
 export interface RunToolOptions {
   readonly cwd?: string;
@@ -54,7 +54,7 @@ export function runTool(
       detached: true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
-    const release = atAbruptEnd(() => endGroup(child, 'SIGKILL'));
+    const releases = [needGrace(), atAbruptEnd(() => endGroup(child, 'SIGKILL'))];
     let killing: NodeJS.Timeout | undefined;
     const end = (): void => {
       endGroup(child, 'SIGTERM');
@@ -68,7 +68,7 @@ export function runTool(
     abort?.addEventListener('abort', end, { once: true });
     const settle = (): void => {
       clearTimeout(killing);
-      release();
+      for (const release of releases) release();
       abort?.removeEventListener('abort', end);
     };
     const stdout: Buffer[] = [];

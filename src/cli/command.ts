@@ -8,6 +8,7 @@ import type { Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { exitCodeOfInterruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
+import { checkCommandName } from './mistakes.ts';
 import { readPlainly } from './plain-arguments.ts';
 import { openProgress, type ProgressMode } from './render/progress.ts';
 import type { Terminal } from './terminal.ts';
@@ -49,6 +50,10 @@ export interface CommandDefinition {
   readonly rest?: string;
   /** Whether malformed input is a failed verification (exit 3) rather than a failure (exit 1). */
   readonly verifying?: boolean;
+  /**
+   * What it is at, for people, when it takes over a second and tells nothing itself. A command that prints while it runs has none.
+   */
+  readonly title?: (args: CommandArguments) => string | undefined;
   run(args: CommandArguments, context: CommandContext): Promise<CommandResult>;
 }
 
@@ -123,6 +128,7 @@ export async function runCommandLine(
   try {
     const { argv: words, commands } = await completeLine(given, known);
     const { argv, rest } = splitRest(words, commands);
+    checkCommandName(argv, commands);
     const plain = readPlainly(argv, commands, globalOptions);
     if (plain !== undefined) {
       return await runCommand(plain.command, plain.parsed, { ...world, argv, rest });
@@ -190,27 +196,79 @@ async function runCommand(
         ? 'tasks'
         : 'lines';
   const progress = openProgress(mode, terminal, verbose);
+  const args = argumentsOf(parsed);
+  const silence = tellOfSilence(progress, command.name, command.title?.(args));
   try {
-    const result = await command.run(argumentsOf(parsed), {
-      ...world,
-      reporter: progress,
-      json,
-      verbose,
-    });
+    const { reporter } = silence;
+    const result = await command.run(args, { ...world, reporter, json, verbose });
+    silence.end();
     await progress.close();
     if (json) terminal.out(JSON.stringify(result.json, jsonValue, 2));
     else if (result.text !== '') terminal.out(result.text);
     return result.exitCode ?? EXIT.ok;
   } catch (error) {
+    silence.end(error instanceof Error ? error.message : String(error));
     await progress.close();
     const exitCode = world.signal.aborted
       ? exitCodeOfInterruption(world.signal)
       : exitCodeOf(error, command.verifying === true);
-    if (world.signal.aborted) terminal.err('interrupted: nothing was left half-written');
-    else terminal.err(renderError(error, terminal, verbose));
+    if (world.signal.aborted) {
+      const { err, out } = interruptedText(world.signal);
+      terminal.err(err);
+      if (json) terminal.out(out);
+      return exitCode;
+    }
+    terminal.err(renderError(error, terminal, verbose));
     if (json) terminal.out(errorJson(error, exitCode));
     return exitCode;
   }
+}
+
+/** Nobody waits longer without being told for what, in milliseconds. */
+const SILENCE_MS = 1000;
+
+/** Reports a command as a step when it has reported nothing for a while. */
+function tellOfSilence(
+  reporter: Reporter,
+  step: string,
+  title: string | undefined,
+): { readonly reporter: Reporter; end(failure?: string): void } {
+  if (title === undefined) return { reporter, end: () => undefined };
+  const started = performance.now();
+  let isTold = false;
+  const timer = setTimeout(() => {
+    isTold = true;
+    reporter.report({ kind: 'step-start', step, title });
+  }, SILENCE_MS);
+  return {
+    reporter: {
+      report(event) {
+        clearTimeout(timer);
+        reporter.report(event);
+      },
+    },
+    end(failure) {
+      clearTimeout(timer);
+      if (!isTold) return;
+      const milliseconds = performance.now() - started;
+      reporter.report(
+        failure === undefined
+          ? { kind: 'step-done', step, title, cached: false, milliseconds }
+          : { kind: 'step-failed', step, title, message: failure },
+      );
+    },
+  };
+}
+
+/** What is said of an interruption, for people and for programs. */
+export function interruptedText(signal: AbortSignal): {
+  readonly err: string;
+  readonly out: string;
+} {
+  return {
+    err: 'interrupted: nothing was left half-written',
+    out: errorJson(signal.reason, exitCodeOfInterruption(signal)),
+  };
 }
 
 /** 64-bit values as decimal text: JSON numbers would lose digits. */

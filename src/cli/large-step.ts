@@ -17,7 +17,7 @@ export interface LargeStep {
 
 /** Does work and reports it as a step: started, how far, done or failed. */
 export async function largeStep<T>(
-  { reporter }: CommandContext,
+  { reporter, signal }: CommandContext,
   { name: step, title, total, shownSize = SHOWN_SIZE }: LargeStep,
   work: (onProgress: (done: number) => void) => Promise<T>,
 ): Promise<T> {
@@ -33,7 +33,8 @@ export async function largeStep<T>(
     return result;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    reporter.report({ kind: 'step-failed', step, title, message });
+    const stopped = signal.aborted ? { stopped: true } : {};
+    reporter.report({ kind: 'step-failed', step, title, message, ...stopped });
     throw error;
   }
 }

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import type { CompletionSpec } from './completion/spec.ts';
 import { packageRoot } from './package-root.ts';
 
-/** Columns that help is laid out for; the parser does it for others. */
-export const HELP_WIDTHS: readonly number[] = [80, 100, 110];
+/** Columns that help is laid out for; between them the next less serves, and for less than all the parser does it. */
+export const HELP_WIDTHS: readonly number[] = [40, 60, 80, 100, 110];
 
 /** The most columns that help uses, and how many where there is no terminal. */
 const MAX_WIDTH = 110;
@@ -26,7 +26,22 @@ export const COMPLETION_FILE = 'dist/bin/completion.json';
 export type HelpPages = Readonly<Record<string, string>>;
 
 /**
- * The help that a command line asks for.
+ * A command line that asks for help, in the form that the parser knows: `microbuild`, `help COMMAND` and `-h` ask for it, too.
+ */
+export function withHelpSpelled(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (first === undefined) return ['--help'];
+  if (first === 'help') return [...rest.filter((word) => !isHelp(word)), '--help'];
+  // What stands behind an option may be its value, and what stands behind -- is of another program.
+  const at = argv.indexOf('-h');
+  const isAsked = at >= 0 && !argv.slice(0, at).some((word) => word.startsWith('-'));
+  return isAsked ? [...argv.slice(0, at), '--help'] : argv;
+}
+
+const isHelp = (word: string): boolean => word === '--help' || word === '-h';
+
+/**
+ * The help that a command line asks for, as `withHelpSpelled` gives it.
  *
  * @returns undefined when it asks for something else, or in a way that is left to the parser.
  */
@@ -35,9 +50,9 @@ export function findHelp(argv: readonly string[], columns: number | undefined): 
   if (words.length !== argv.length - 1 || words.some((word) => word.startsWith('-')))
     return undefined;
   const width = helpWidth(columns);
-  const pages = HELP_WIDTHS.includes(width)
-    ? (readMade(helpFile(width)) as HelpPages | undefined)
-    : undefined;
+  const made = HELP_WIDTHS.findLast((each) => each <= width);
+  const pages =
+    made === undefined ? undefined : (readMade(helpFile(made)) as HelpPages | undefined);
   const key = words.join(' ');
   return pages !== undefined && Object.hasOwn(pages, key) ? pages[key] : undefined;
 }

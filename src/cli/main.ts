@@ -2,21 +2,22 @@
 
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { cleanUpAbruptly } from '../io/abrupt-end.ts';
-import { runCommandLine } from './command.ts';
+import { cleanUpAbruptly, isGraceNeeded } from '../io/abrupt-end.ts';
+import { interruptedText, runCommandLine } from './command.ts';
 import { loadCommands } from './commands.ts';
 import { EXIT } from './exit-code.ts';
 import { Interruption } from './interruption.ts';
-import { findHelp } from './made-pages.ts';
+import { findHelp, withHelpSpelled } from './made-pages.ts';
 import { packageRoot } from './package-root.ts';
-import { openTerminal } from './terminal.ts';
+import { openTerminal, type Terminal } from './terminal.ts';
 
 /** Runs `microbuild ARGV`. @returns the exit code. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(given: readonly string[]): Promise<number> {
   const { version } = JSON.parse(readFileSync(`${packageRoot}/package.json`, 'utf8')) as {
     version: string;
   };
   const terminal = openTerminal(process.env);
+  const argv = withHelpSpelled(given);
   // What needs no command is answered without loading any.
   const text =
     argv.length === 1 && argv[0] === '--version'
@@ -31,7 +32,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   return runCommandLine(argv, await loadCommands(argv), {
     terminal,
     env: process.env,
-    signal: interruptions(),
+    signal: interruptions(terminal, argv.includes('--json')),
     version,
   });
 }
@@ -42,26 +43,34 @@ async function completed(words: readonly string[]): Promise<string> {
 }
 
 /** How long what is under way has to end in order, in milliseconds. */
-const PATIENCE = 3000;
+const PATIENCE = 250;
+/** The same where programs run that were asked to end. */
+const PATIENCE_WITH_PROGRAMS = 3000;
 
 /**
- * The first Ctrl-C, SIGTERM or SIGHUP asks what is under way to end in order. A second one, or three seconds, end it at once; that
- * leaves nothing half-written either.
+ * The first Ctrl-C, SIGTERM or SIGHUP asks what is under way to end in order. A second one, or a time in which that could have
+ * been done, end it at once; that leaves nothing half-written either.
  *
  * @returns is aborted with an `Interruption`.
  */
-function interruptions(): AbortSignal {
+function interruptions(terminal: Terminal, json: boolean): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const exitCode = 128 + constants.signals[signal];
     const endNow = (): never => {
       cleanUpAbruptly();
+      const { err, out } = interruptedText(controller.signal);
+      terminal.err(err);
+      if (json) terminal.out(out);
       process.exit(exitCode);
     };
     process.on(signal, () => {
       if (controller.signal.aborted) endNow();
       controller.abort(new Interruption(exitCode));
-      setTimeout(endNow, PATIENCE).unref();
+      setTimeout(() => {
+        if (!isGraceNeeded()) endNow();
+      }, PATIENCE).unref();
+      setTimeout(endNow, PATIENCE_WITH_PROGRAMS).unref();
     });
   }
   return controller.signal;

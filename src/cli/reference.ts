@@ -18,7 +18,7 @@ export function cliReference(commands: readonly (CommandDefinition | CommandGrou
   return [
     NOTE,
     '# Commands',
-    'Results go to stdout, progress and errors to stderr. Every command takes `--json` (one JSON document on stdout, events as JSON lines on stderr), `--quiet`, `--verbose` and `--help`. `NO_COLOR` and pipes give plain lines.',
+    'Results go to stdout, progress and errors to stderr. Every command takes `--json` (one JSON document on stdout, events as JSON lines on stderr), `--quiet`, `--verbose` and `--help`. `microbuild help COMMAND` is the same as `microbuild COMMAND --help`. `NO_COLOR` turns colours off; pipes and pipelines get plain lines. What programs can rely on is in [automation.md](automation.md).',
     ...sections,
     EXIT_CODES,
     ENVIRONMENT,

@@ -2,32 +2,42 @@
 
 import { styleText } from 'node:util';
 import { EXIT } from './exit-code.ts';
+import { openLiveArea, type LiveArea } from './live-area.ts';
 
 type Style = Parameters<typeof styleText>[0];
 
 export interface Terminal {
   /** Whether progress may redraw lines. */
   readonly interactive: boolean;
+  /** Where it does, if it may. */
+  readonly live?: LiveArea;
   out(text: string): void;
   err(text: string): void;
   /** Colours text for stdout or stderr, or leaves it as it is. */
   style(style: Style, text: string): string;
 }
 
-/** @param env NO_COLOR and TERM=dumb turn colour and redrawing off. */
+/** @param env NO_COLOR turns colours off, TERM=dumb redrawing, too; CI redrawing only: its logs are read as lines. */
 export function openTerminal(env: NodeJS.ProcessEnv): Terminal {
-  const plain = (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
-  const interactive = process.stderr.isTTY && process.stdout.isTTY && env['TERM'] !== 'dumb';
-  const coloured = interactive && !plain;
+  const isTerminal = process.stderr.isTTY && process.stdout.isTTY && env['TERM'] !== 'dumb';
+  const interactive = isTerminal && !isCi(env);
+  const coloured = isTerminal && (env['NO_COLOR'] ?? '') === '';
+  const live = openLiveArea(process.stderr);
   process.stdout.on('error', endWithReader);
   process.stderr.on('error', () => undefined);
+  const write = (stream: NodeJS.WriteStream, text: string): void =>
+    live.above(() => stream.write(`${text}\n`));
   return {
     interactive,
-    out: (text) => void process.stdout.write(`${text}\n`),
-    err: (text) => void process.stderr.write(`${text}\n`),
-    style: (style, text) => (coloured ? styleText(style, text) : text),
+    ...(interactive && { live }),
+    out: (text) => write(process.stdout, text),
+    err: (text) => write(process.stderr, text),
+    style: (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text),
   };
 }
+
+/** Pipelines say that they are one. */
+export const isCi = ({ CI }: NodeJS.ProcessEnv): boolean => !['', '0', 'false'].includes(CI ?? '');
 
 /** Who reads the results has left, as `head` does: there is nothing more to say to anybody. */
 function endWithReader(error: NodeJS.ErrnoException): void {

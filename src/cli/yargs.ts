@@ -1,7 +1,6 @@
 /** The one door to yargs: help, mistakes, and all that is not read without it. */
 
 import yargs, { type Argv, type CommandModule } from 'yargs';
-import { UsageError } from '../core/errors.ts';
 import {
   globalOptions,
   type Command,
@@ -9,6 +8,7 @@ import {
   type CommandGroup,
 } from './command.ts';
 import { helpWidth } from './made-pages.ts';
+import { usageError } from './mistakes.ts';
 
 /** What is done with the arguments of a command. */
 type Invoke = (command: CommandDefinition, parsed: Record<string, unknown>) => Promise<void>;
@@ -31,9 +31,10 @@ export async function parseWithYargs(
   await parser
     .fail((message, error) => {
       // Some of the parser's messages have lines of their own.
-      const text = message?.replaceAll(/\s*\n\s*/g, ' ');
-      const hint = `See ${['microbuild', ...wordsOf(argv, commands)].join(' ')} --help`;
-      throw error ?? new UsageError('usage', text, { hint });
+      const text = (message ?? '').replaceAll(/\s*\n\s*/g, ' ');
+      // The parser's own say no more than the message.
+      const isOwn = error === undefined || error.name === 'YError';
+      throw isOwn ? usageError(text, argv, commands) : error;
     })
     .parseAsync();
 }
@@ -80,7 +81,6 @@ function createParser(
     .group(Object.keys(globalOptions), 'Output:')
     .version(version)
     .strict()
-    .recommendCommands()
     .demandCommand(1, 'Name a command')
     .wrap(width)
     .exitProcess(false)

@@ -131,6 +131,61 @@ export const otherPages: Readonly<Record<string, ErrorPage>> = {
     'Make room, or choose a place on another file system',
     'Cannot write x: disk quota exceeded (EDQUOT)',
   ),
+  ENOTDIR: page(
+    'What stands in front of a slash in the path is no folder.',
+    'Check the path',
+    'Cannot open x/y: not a directory (ENOTDIR)',
+  ),
+  EISDIR: page(
+    'It is a folder, where a file is needed.',
+    'Name a file',
+    'Cannot read x: illegal operation on a directory (EISDIR)',
+  ),
+  ELOOP: page(
+    'Symbolic links lead in a circle.',
+    'Check the links on the way to the file',
+    'Cannot open x: too many symbolic links encountered (ELOOP)',
+  ),
+  ENAMETOOLONG: page(
+    'A name has at most 255 bytes, a path 4095.',
+    'Choose a shorter name, or a place nearer to the root',
+    'Cannot open x: name too long (ENAMETOOLONG)',
+  ),
+  ENFILE: page(
+    'The whole system has too many files open.',
+    'End other programs, or raise fs.file-max',
+    'Cannot open x: file table overflow (ENFILE)',
+  ),
+  ENOMEM: page(
+    'There is not enough memory.',
+    'End other programs, or use a machine with more memory',
+    'Cannot read x: not enough memory (ENOMEM)',
+  ),
+  EIO: page(
+    'A device or its connection failed. Nothing half-written stays, as far as the device still obeys.',
+    'Look at dmesg, and copy what you need to another device',
+    'Cannot read x: i/o error (EIO)',
+  ),
+  EUCLEAN: page(
+    'The file system is damaged.',
+    'Unmount it and run fsck',
+    'Cannot read x: structure needs cleaning (EUCLEAN)',
+  ),
+  ESTALE: page(
+    'The file server does not know this file any more.',
+    'Mount it again, then run the command again',
+    'Cannot read x: stale file handle (ESTALE)',
+  ),
+  EBUSY: page(
+    'Something else uses it.',
+    'End what uses it, then run the command again',
+    'Cannot rename x: resource busy or locked (EBUSY)',
+  ),
+  ETXTBSY: page(
+    'A program runs from this file.',
+    'End the program, then run the command again',
+    'Cannot open x: text file is busy (ETXTBSY)',
+  ),
   EFBIG: page(
     'The file would be longer than files can be there.',
     'Check sizes and offsets; or choose another file system',

@@ -22,3 +22,22 @@ export function cleanUpAbruptly(): void {
   }
   works.clear();
 }
+
+let graces = 0;
+
+/**
+ * While a program runs that was started here and ends better when it is asked to: a process that is interrupted then waits for it
+ * a while.
+ *
+ * @returns takes it back.
+ */
+export function needGrace(): () => void {
+  graces += 1;
+  let isNeeded = true;
+  return () => {
+    if (isNeeded) graces -= 1;
+    isNeeded = false;
+  };
+}
+
+export const isGraceNeeded = (): boolean => graces > 0;

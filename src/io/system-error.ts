@@ -2,6 +2,32 @@
 
 import { getSystemErrorMap } from 'node:util';
 
+/** Errors of Linux that Node has no names for: it calls them "Unknown system error". */
+const UNNAMED: ReadonlyMap<number, readonly [code: string, message: string]> = new Map([
+  [5, ['EIO', 'input/output error']],
+  [12, ['ENOMEM', 'not enough memory']],
+  [74, ['EBADMSG', 'bad message']],
+  [116, ['ESTALE', 'stale file handle']],
+  [117, ['EUCLEAN', 'structure needs cleaning']],
+  [122, ['EDQUOT', 'disk quota exceeded']],
+  [123, ['ENOMEDIUM', 'no medium found']],
+]);
+
+/** The name of an error, such as `ENOSPC`, and what it says, also where Node knows neither. */
+export function describeErrno(errno: number): readonly [code: string, message: string] {
+  const positive = Math.abs(errno);
+  return (
+    UNNAMED.get(positive) ??
+    getSystemErrorMap().get(-positive) ?? [`E${positive}`, `error ${positive} of the system`]
+  );
+}
+
+/** Whether there is no room for what is to be written: on the disk, or for this user. */
+export function isFull(error: unknown): boolean {
+  const { errno } = error as NodeJS.ErrnoException;
+  return errno !== undefined && ['ENOSPC', 'EDQUOT'].includes(describeErrno(errno)[0]);
+}
+
 /** @param errno As C has it: positive. @param more What else is known of it. */
 export function systemError(
   errno: number,
@@ -9,7 +35,7 @@ export function systemError(
   path?: string,
   more?: string,
 ): NodeJS.ErrnoException {
-  const [code, message] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error'];
+  const [code, message] = describeErrno(errno);
   const at = path === undefined ? '' : ` '${path}'`;
   const error: NodeJS.ErrnoException = new Error(
     `${code}: ${message}${more === undefined ? '' : `: ${more}`}, ${syscall}${at}`,

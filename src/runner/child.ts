@@ -11,6 +11,7 @@ import { open } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { EnvironmentError } from '../core/errors.ts';
+import { needGrace } from '../io/abrupt-end.ts';
 
 export interface ExitStatus {
   readonly code: number | null;
@@ -92,9 +93,11 @@ export async function startChild(
   const { pid } = child;
   if (pid === undefined) throw new EnvironmentError(program, `Cannot start ${program}`);
   own(child);
+  const release = needGrace();
   const exited = new Promise<ExitStatus>((resolve) => {
     child.once('exit', (code, signal) => {
       owned.delete(child);
+      release();
       resolve({ code, signal });
     });
   });

@@ -24,6 +24,7 @@ import { startServer } from '../support/loopback-server.ts';
 import { copyHello, edit } from '../support/recipes.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
+import { copyWarmCache } from '../support/warm-cache.ts';
 
 const MOMENTS: readonly Moment[] = [
   { signal: 'SIGTERM' },
@@ -47,6 +48,7 @@ beforeAll(async () => {
   sandbox = openSandbox();
   random = seeded(Number(process.env['MICROBUILD_TEST_SEED'] ?? 20261124));
   copyHello(at('recipe', 'hello'));
+  await copyWarmCache(sandbox, at('cache'));
   await succeed('image', at('recipe', 'hello'), '-o', at('bundle', 'hello'));
   rmSync(at('recipe', 'hello', 'build'), { recursive: true, force: true });
 });
@@ -223,8 +225,7 @@ async function servedRecipe(name: string): Promise<{ template: string }> {
 
 test('what payload.build started ends with the build, its children and theirs', async () => {
   const scratch = tmpDir();
-  const started = join(scratch, 'started');
-  const script = `sleep 301 & sh -c 'sleep 302; :' & touch ${started}; wait`;
+  const script = `sleep 301 & sh -c 'sleep 302; :' & wait`;
   const recipe = copyHello(join(scratch, 'hello'), [
     ['command: [make]', `command: [sh, -c, "${script}"]`],
   ]);
@@ -234,18 +235,28 @@ test('what payload.build started ends with the build, its children and theirs', 
     env: { ...process.env, MICROBUILD_CACHE: at('cache'), MICROBUILD_KEYS: at('keys') },
   });
   const exited = new Promise<number | null>((done) => child.on('exit', done));
-  while (!existsSync(started)) await sleep(20);
-  const sleepers = descendants(child.pid ?? 0);
-  expect(sleepers.map(commandLine).filter((line) => line.startsWith('sleep '))).toHaveLength(2);
+  const isThere = (line: string): boolean => /^sleep 30[12]\b/.test(line);
+  let started: number[] = [];
+  while (started.map(commandLine).filter(isThere).length < 2 && child.exitCode === null) {
+    await sleep(20);
+    started = descendants(child.pid ?? 0);
+  }
   child.kill('SIGINT');
   expect(await exited).toBe(130);
-  expect(sleepers.filter((pid) => commandLine(pid) !== '')).toEqual([]);
+  expect(started.filter((pid) => commandLine(pid) !== '')).toEqual([]);
   expect(existsSync(join(scratch, 'out'))).toBe(false);
 });
 
-/** Processes that a process started, and theirs. */
+/** Processes that a process started from any of its threads, and theirs; of one that has just ended none. */
 function descendants(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  const own = children.split(' ').filter(Boolean).map(Number);
+  let children: string[];
+  try {
+    children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' '),
+    );
+  } catch {
+    return [];
+  }
+  const own = children.filter(Boolean).map(Number);
   return own.flatMap((each) => [each, ...descendants(each)]);
 }

@@ -1,7 +1,7 @@
 /** Runs the command line as a process of its own, in given surroundings. */
 
 import { spawn } from 'node:child_process';
-import { atAbruptEnd } from '../../io/abrupt-end.ts';
+import { atAbruptEnd, needGrace } from '../../io/abrupt-end.ts';
 import type { Launch } from './surroundings.ts';
 
 export interface ChildResult {
@@ -40,7 +40,7 @@ export function runChild(
     }
     const stop = (): void => void child.kill('SIGTERM');
     signal?.addEventListener('abort', stop);
-    const release = atAbruptEnd(stop);
+    const releases = [needGrace(), atAbruptEnd(stop)];
     let isLate = false;
     const late =
       timeLimit === undefined
@@ -50,7 +50,7 @@ export function runChild(
             stop();
           }, timeLimit);
     const done = (): void => {
-      release();
+      for (const release of releases) release();
       clearTimeout(late);
       signal?.removeEventListener('abort', stop);
     };

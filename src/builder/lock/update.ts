@@ -116,7 +116,7 @@ export async function updateLock(
               signal,
               maxSize: MAX_ARCHIVE_BYTES,
               onProgress: (done) =>
-                reporter.report({ kind: 'step-progress', step: 'lock', done, total: done }),
+                reporter.report({ kind: 'step-progress', step: 'lock', done, total: 0 }),
             });
             const { sha256, size } = await cache.adopt(file);
             return { sha256, size };

@@ -40,7 +40,10 @@ export interface OsPartition extends Pick<PartitionImageOptions, 'filesystem' | 
   readonly contentDigest?: ContentDigest | undefined;
 }
 
-export interface OsImageOptions extends Pick<PartitionImageOptions, 'library' | 'signal'> {
+export interface OsImageOptions extends Pick<
+  PartitionImageOptions,
+  'library' | 'signal' | 'onProgress'
+> {
   /** In the order in which they will stand. */
   readonly partitions: readonly OsPartition[];
   readonly sourceDate: number;
@@ -117,7 +120,7 @@ async function writePartition(
   file: FileSink,
   place: { readonly path: string; readonly offset: number },
   signing: VbmetaSigning,
-  { sourceDate, library, signal }: OsImageOptions,
+  { sourceDate, library, signal, onProgress }: OsImageOptions,
 ): Promise<{
   readonly image: PartitionImage;
   readonly size: number;
@@ -132,6 +135,7 @@ async function writePartition(
     salt,
     library,
     signal,
+    onProgress,
     contentDigest,
     previous,
     buildTime: sourceDate,

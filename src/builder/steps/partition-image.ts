@@ -43,6 +43,8 @@ export interface PartitionImageOptions extends ErofsOptions {
   readonly fec?: { readonly roots: number } | undefined;
   readonly library: NativeLibrary | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called now and then with how much is written, in bytes of `total`. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly previous?: PreviousImage | undefined;
   /** Files whose content it knows are taken from the previous image, and stand in the record. */
   readonly contentDigest?: ContentDigest | undefined;
@@ -151,7 +153,7 @@ async function writeImage(
   reuse: Reuse | undefined,
   recorder: Recorder,
 ): Promise<WrittenImage> {
-  const { filesystem, hash, salt, library, signal, blockSize, ...erofs } = options;
+  const { filesystem, hash, salt, library, signal, onProgress, blockSize, ...erofs } = options;
   const { compression, level, clusterSize, tails, deduplicate } = filesystem;
   if (compression !== 'none') {
     const compressor = await createCompressor(compression, level, library);
@@ -164,6 +166,7 @@ async function writeImage(
         clusterSize,
         tails,
         signal,
+        ...(onProgress && { onProgress: (done: number) => onProgress(done, 0) }),
         reuse,
         onStored: (planned, stored) => recorder.add(planned, stored),
       },
@@ -179,6 +182,7 @@ async function writeImage(
   const hasher = await writeErofsImage(plan, sink, {
     library,
     signal,
+    onProgress,
     reuse,
     hashing: { algorithm: hash, blockSize, salt },
   });

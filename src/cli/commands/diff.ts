@@ -66,6 +66,7 @@ export const diffCommand: CommandDefinition = {
     ['diff a b --fail-on package,privilege', 'only these make it fail'],
     ['diff old.apk new.apk', 'two files of a format that is known'],
   ],
+  title: (args) => `Compare ${args.text('a')} with ${args.text('b')}`,
   async run(args, context) {
     const gates = readGates(args);
     const as = args.optionalText('as') as FileKind | undefined;

@@ -67,6 +67,7 @@ export const doctorCommand: CommandDefinition = {
     ],
     ['doctor --json', 'every check with its status: ok, limited or missing'],
   ],
+  title: () => 'Look at this machine',
   async run(_args, { env, terminal }) {
     const checks = await Promise.all(CHECKERS.map((check) => check({ packageRoot, env })));
     const missing = checks.filter(({ status }) => status === 'missing');

@@ -34,7 +34,8 @@ export const erofsCheckCommand: CommandDefinition = {
     try {
       const report = await checkErofs(image, {
         signal,
-        onProgress: (done, total) => reporter.report({ kind: 'step-progress', step, done, total }),
+        onProgress: (done, total) =>
+          reporter.report({ kind: 'step-progress', step, done, total, unit: 'inodes' }),
       });
       const milliseconds = performance.now() - started;
       reporter.report({ kind: 'step-done', step, title, cached: false, milliseconds });

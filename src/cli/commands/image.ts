@@ -1,6 +1,7 @@
 import { readStamp, watchInputs } from '../../cache/build-stamp.ts';
 import { defaultCacheDirectory } from '../../cache/store.ts';
 import type { StampedResult } from '../../builder/stamp.ts';
+import type { Reporter } from '../../core/events.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import type {
   CommandArguments,
@@ -140,12 +141,35 @@ export const imageCommand: CommandDefinition = {
     }
     const stamp = subject && { subject, inputs: watchInputs(reader), tool: await toolMark() };
     const { buildRecipe } = await import('../image/build-recipe.ts');
-    return buildRecipe(args, context, stamp, async (result) => {
+    const { reporter, reused } = noteReuse(context.reporter);
+    return buildRecipe(args, { ...context, reporter }, stamp, async (result) => {
       await writeMetadata(args, result);
-      return describe({ ...result, upToDate: false }, started);
+      return describe({ ...result, upToDate: false, reused }, started);
     });
   },
 };
+
+/** Steps of a build, by whether their results were there before. */
+interface Reuse {
+  /** Titles. */
+  readonly taken: string[];
+  readonly made: string[];
+}
+
+/** Passes events on, and keeps which steps had nothing to do. */
+function noteReuse(reporter: Reporter): { readonly reporter: Reporter; readonly reused: Reuse } {
+  const reused: Reuse = { taken: [], made: [] };
+  return {
+    reused,
+    reporter: {
+      report(event) {
+        reporter.report(event);
+        if (event.kind !== 'step-done' || event.step.startsWith('fetch')) return;
+        (event.cached ? reused.taken : reused.made).push(event.title);
+      },
+    },
+  };
+}
 
 const cacheOf = ({ env }: CommandContext): { readonly directory: string } => ({
   directory: defaultCacheDirectory(env),
@@ -166,10 +190,14 @@ async function writeMetadata(
 interface ImageResult extends StampedResult {
   /** Whether there was nothing to do. */
   readonly upToDate: boolean;
+  readonly reused?: Reuse;
 }
 
+/** Files of which at least so much of all is are named. */
+const NAMED_PART = 0.01;
+
 function describe(
-  { path, manifest, measurements, upToDate }: ImageResult,
+  { path, manifest, measurements, upToDate, reused }: ImageResult,
   started: number,
 ): CommandResult {
   const size = manifest.files.reduce((sum, file) => sum + file.size, 0);
@@ -180,6 +208,10 @@ function describe(
     ([name, digest]) =>
       `  root digest    ${digest}${Object.keys(measurements.partitions).length > 1 ? ` (${name})` : ''}`,
   );
+  const large = manifest.files
+    .filter((file) => file.size >= size * NAMED_PART)
+    .toSorted((a, b) => b.size - a.size)
+    .map((file) => `${file.path} ${formatSize(file.size)}`);
   return {
     text: [
       upToDate
@@ -187,7 +219,14 @@ function describe(
         : `${path}: ${files}, ${signed}, in ${seconds} s`,
       `  vbmeta digest  ${measurements.vbmetaDigest}`,
       ...roots,
+      `  largest files  ${large.join(', ')}`,
+      ...(reused === undefined ? [] : [`  reused         ${reuseText(reused)}`]),
     ].join('\n'),
-    json: { path, upToDate, measurements, manifest },
+    json: { path, upToDate, ...(reused && { reused: reused.taken }), measurements, manifest },
   };
+}
+
+function reuseText({ taken, made }: Reuse): string {
+  const all = taken.length + made.length;
+  return taken.length === 0 ? 'nothing' : `${taken.join(', ')} (${taken.length} of ${all} steps)`;
 }

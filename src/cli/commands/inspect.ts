@@ -76,6 +76,8 @@ export const inspectCommand: CommandDefinition = {
     ['inspect rootfs.erofs extract /usr/lib lib', 'a folder of an image, into a new folder'],
   ],
   verifying: true,
+  title: (args) =>
+    args.optionalText('verb') === undefined ? `Inspect ${args.text('target')}` : undefined,
   async run(args, context) {
     const target = args.text('target');
     const named = args.optionalText('as') as FileKind | OtherKind | undefined;

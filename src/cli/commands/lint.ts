@@ -20,6 +20,7 @@ export const lintCommand: CommandDefinition = {
     ['lint recipes/hello', 'in a tenth of a second'],
     ['lint . --profile release --json', 'for an editor: file, line, column, message and hint'],
   ],
+  title: (args) => `Check ${args.text('recipe')}`,
   async run(args, { env, terminal }) {
     const { lintRecipe } = await import('../lint-recipe.ts');
     const { problems, warnings, text } = await lintRecipe(args, env, terminal);

@@ -50,6 +50,7 @@ export const measureCommand: CommandDefinition = {
     ['measure hello.mbundle --json', 'for a verifier of chains'],
   ],
   verifying: true,
+  title: (args) => `Measure ${args.text('bundle')}`,
   async run(args, { signal }) {
     const path = args.text('bundle');
     const instanceHash = instanceHashOf(args);

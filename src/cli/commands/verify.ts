@@ -188,6 +188,7 @@ export const verifyCommand: CommandDefinition = {
     ['verify app.apk --min-sdk-version 24 --print-certs', 'as apksigner verify does'],
   ],
   verifying: true,
+  title: (args) => `Verify ${args.text('target')}`,
   async run(args, context) {
     const path = args.text('target');
     const named = args.optionalText('as') as keyof typeof kinds | undefined;

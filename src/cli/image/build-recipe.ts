@@ -22,6 +22,7 @@ import { packageRoot } from '../package-root.ts';
 import { optimizePatiently } from '../patience.ts';
 import { recipeOf } from '../load-recipe.ts';
 import { withSigning } from '../signing/session.ts';
+import { isCi } from '../terminal.ts';
 import { builderIdOf } from './builder-id.ts';
 
 /** @param tell Says what was built, while the keys are still open. */
@@ -138,9 +139,6 @@ function attestationOf(
 /** Whether what is not pinned is refused. */
 const isLocked = (args: CommandArguments, env: NodeJS.ProcessEnv): boolean =>
   args.optionalFlag('locked') ?? (isCi(env) && !args.flag('relock'));
-
-/** Pipelines say that they are one. */
-const isCi = ({ CI }: NodeJS.ProcessEnv): boolean => !['', '0', 'false'].includes(CI ?? '');
 
 /** What the build takes from elsewhere. With --relock, what is not there any more is whatever is there now. */
 async function describeInputs(recipe: Recipe, relock: boolean): Promise<InputsSubject> {

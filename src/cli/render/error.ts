@@ -10,7 +10,9 @@ import {
   type Diagnostic,
 } from '../../core/errors.ts';
 import { freeBytes } from '../../io/room.ts';
+import { describeErrno } from '../../io/system-error.ts';
 import { isSystemError } from '../exit-code.ts';
+import { Interruption } from '../interruption.ts';
 import { formatSize, printable, type Terminal } from '../terminal.ts';
 
 /** The text of an error, with the excerpt of the recipe, what a tool said, and what to do. */
@@ -58,24 +60,39 @@ export function renderError(error: unknown, terminal: Terminal, verbose: boolean
 function nameOf(error: MicrobuildError | NodeJS.ErrnoException): string | undefined {
   if (error instanceof FormatError) return `${error.format}/${error.code}`;
   if (error instanceof VerificationError) return `${error.link}/${error.code}`;
-  const { code = '' } = error;
+  const code = error instanceof MicrobuildError ? error.code : systemCode(error);
+  // The message says all of it.
+  if (code === 'usage') return undefined;
   return /^[A-Za-z][A-Za-z-]*$/.test(code) ? code : undefined;
 }
 
-/** What can be done about errors of the system. */
-const SYSTEM_HINTS: Readonly<Record<string, string>> = {
+/** What can be done about errors of the system; each has a page in core/error-pages.ts. */
+export const SYSTEM_HINTS: Readonly<Record<string, string>> = {
   ENOENT: 'Check the name; folders of outputs must exist',
+  ENOTDIR: 'Check the path: what stands in front of a slash must be a folder',
+  EISDIR: 'Name a file, not a folder',
+  ELOOP: 'Check the links on the way to it: they lead in a circle',
   EACCES: 'Change its permissions, or those of a folder above it',
   EPERM: 'Do it as its owner, or as root',
   EROFS: 'Choose a place that can be written',
   ENOSPC: 'Make room, or choose a place on another file system',
-  EDQUOT: 'Make room, or choose a place on another file system',
+  EDQUOT: 'Make room, ask for a larger quota, or choose a place on another file system',
   EFBIG: 'Check sizes and offsets: no file can be that long here',
+  ENAMETOOLONG:
+    'Choose a shorter name, or a place nearer to the root: a name has at most 255 bytes, a path 4095',
   EMFILE: 'Raise the limit of open files: ulimit -n 4096',
+  ENFILE: 'End other programs: the whole system has too many files open',
+  ENOMEM: 'End other programs, or use a machine with more memory',
+  EIO: 'The device failed: look at dmesg, and copy what you need to another one',
+  EUCLEAN: 'The file system is damaged: unmount it and run fsck',
+  ESTALE: 'The file server forgot this file: mount it again, then run this again',
+  EBUSY: 'End what uses it, then run this again',
+  ETXTBSY: 'End the program that runs from it, then run this again',
 };
 
 function systemHint(error: NodeJS.ErrnoException & { dest?: string }): string | undefined {
-  const { code = '', path, dest } = error;
+  const { path, dest } = error;
+  const code = systemCode(error);
   const hint = SYSTEM_HINTS[code];
   const place = dest ?? path;
   const free = code === 'ENOSPC' && place !== undefined ? freeBytes(place) : undefined;
@@ -87,14 +104,20 @@ function systemHint(error: NodeJS.ErrnoException & { dest?: string }): string | 
 const UNFINISHED =
   /(^|\/)\.([^/]+)\.(?:new|old|undo)-(?:[0-9a-f]{12}\.\d+\.\d+-)?[0-9a-f]{12}(?:\.files)?(?=$|\/)/;
 
+/** Its name, such as `ENOSPC`: also of those that Node has no name for. */
+const systemCode = ({ code = '', errno }: NodeJS.ErrnoException): string =>
+  errno !== undefined && !/^E[A-Z0-9]+$/.test(code) ? describeErrno(errno)[0] : code;
+
 /** An error of the system in the order of ours: what, why. Node has them the other way round. */
 function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string {
-  const { code = '', syscall = '', path, dest, message } = error;
+  const { code: given = '', syscall = '', path, dest, message, errno } = error;
   const name = (dest ?? path)?.replace(UNFINISHED, '$1$2');
-  const start = `${code}: `;
+  const code = systemCode(error);
+  const start = `${given}: `;
   const end = message.indexOf(`, ${syscall}`);
   if (!message.startsWith(start) || end < 0) return message;
-  const why = message.slice(start.length, end);
+  const isNamed = given === code || errno === undefined;
+  const why = isNamed ? message.slice(start.length, end) : describeErrno(errno)[1];
   return `Cannot ${syscall}${name === undefined ? '' : ` ${name}`}: ${why} (${code})`;
 }
 
@@ -125,28 +148,33 @@ export function renderDiagnostic(
 /** The fields of an error, for `--json`. */
 export function errorToJson(error: unknown, exitCode: number): Record<string, unknown> {
   if (isSystemError(error) && !(error instanceof MicrobuildError)) {
-    const { code = '', path } = error;
+    const { path } = error;
     const hint = systemHint(error);
     return {
       exitCode,
       type: 'SystemError',
       message: systemMessage(error),
-      code,
+      code: systemCode(error),
       ...(hint === undefined ? {} : { hint }),
       ...(path === undefined ? {} : { path }),
     };
+  }
+  if (error instanceof Interruption) {
+    return { exitCode, type: 'Interruption', code: 'interrupted', message: error.message };
   }
   const base = {
     exitCode,
     type: error instanceof MicrobuildError ? error.name : 'InternalError',
     message: error instanceof Error ? error.message : String(error),
   };
-  if (!(error instanceof MicrobuildError)) return base;
+  if (!(error instanceof MicrobuildError)) return { ...base, code: 'bug' };
+  const name = nameOf(error);
   return {
     ...base,
     code: error.code,
+    ...(name !== undefined && { explain: name }),
     ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error instanceof RecipeError ? { diagnostics: error.diagnostics } : {}),
+    ...(error instanceof RecipeError ? { ...placeOf(error), diagnostics: error.diagnostics } : {}),
     ...(error instanceof VerificationError
       ? { link: error.link, expected: error.expected, actual: error.actual }
       : {}),
@@ -159,3 +187,7 @@ export function errorToJson(error: unknown, exitCode: number): Record<string, un
       : {}),
   };
 }
+
+/** Where the first problem of a recipe is. */
+const placeOf = ({ diagnostics: [first] }: RecipeError): object =>
+  first === undefined ? {} : { file: first.file, line: first.line, column: first.column };

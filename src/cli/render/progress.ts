@@ -1,10 +1,11 @@
 /**
- * The library's events as a person or a program sees them: a task list (listr2) on a terminal, plain
- * lines elsewhere, JSON lines with `--json`, nothing with `--quiet`. All of it on stderr.
+ * The library's events as a person or a program sees them: steps that are drawn anew on a terminal, plain lines elsewhere, JSON
+ * lines with `--json`, warnings only with `--quiet`. All of it on stderr.
  */
 
 import type { BuildEvent, Reporter } from '../../core/events.ts';
-import { formatSize, formatTime, type Terminal } from '../terminal.ts';
+import { formatSize, formatTime, printable, type Terminal } from '../terminal.ts';
+import { openMeter, type Meter, type ProgressEvent } from './meter.ts';
 
 export interface Progress extends Reporter {
   /** Ends the display; later events are dropped. */
@@ -18,18 +19,44 @@ export function openProgress(mode: ProgressMode, terminal: Terminal, verbose: bo
     case 'tasks':
       return taskProgress(terminal, verbose);
     case 'json':
-      return plain((event) => terminal.err(JSON.stringify(event)));
+      return jsonProgress(terminal);
     case 'lines':
       return lineProgress(terminal, verbose);
     case 'quiet':
       return plain((event) => {
-        if (event.kind === 'warning') terminal.err(`warning: ${event.message}`);
+        if (event.kind === 'warning') terminal.err(lineOf(event, terminal, verbose) ?? '');
       });
   }
 }
 
 function plain(report: (event: BuildEvent) => void): Progress {
-  return { report, close: () => Promise.resolve() };
+  let isOpen = true;
+  return {
+    report: (event) => {
+      if (isOpen) report(event);
+    },
+    close: () => {
+      isOpen = false;
+      return Promise.resolve();
+    },
+  };
+}
+
+/** How often a program is told how far a step is, in milliseconds. */
+const EVERY_MS = 200;
+
+function jsonProgress(terminal: Terminal): Progress {
+  const told = new Map<string, number>();
+  return plain((event) => {
+    if (event.kind === 'step-progress') {
+      const now = performance.now();
+      if (now - (told.get(event.step) ?? -Infinity) < EVERY_MS) return;
+      told.set(event.step, now);
+    } else if ('step' in event) {
+      told.delete(event.step);
+    }
+    terminal.err(JSON.stringify(event));
+  });
 }
 
 /** A step that takes longer is announced, so that nobody waits for a silent program. */
@@ -39,134 +66,153 @@ const TELL_MS = 10_000;
 
 /** A line for each event; for a long step also one when it has begun, and how far it is now and then. */
 function lineProgress(terminal: Terminal, verbose: boolean): Progress {
-  const timers = new Map<string, NodeJS.Timeout>();
-  const latest = new Map<string, string>();
+  interface Running {
+    timer: NodeJS.Timeout | undefined;
+    measure: string;
+    readonly meter: Meter;
+  }
+  const running = new Map<string, Running>();
   const forget = (step: string): void => {
-    clearTimeout(timers.get(step));
-    timers.delete(step);
-    latest.delete(step);
+    clearTimeout(running.get(step)?.timer);
+    running.delete(step);
   };
-  const announce = (step: string, title: string, after: number): void => {
+  const announce = (state: Running, title: string, after: number): void => {
     const tell = (): void => {
-      const done = latest.get(step);
-      terminal.err(`  ...    ${title}${done === undefined ? '' : `: ${done}`}`);
-      announce(step, title, TELL_MS);
+      const { measure } = state;
+      terminal.err(`  ...    ${printable(title)}${measure === '' ? '' : `: ${measure}`}`);
+      announce(state, title, TELL_MS);
     };
-    timers.set(step, setTimeout(tell, after).unref());
+    state.timer = setTimeout(tell, after).unref();
   };
+  const progress = plain((event) => {
+    if (event.kind === 'step-start') {
+      const state: Running = { timer: undefined, measure: '', meter: openMeter() };
+      forget(event.step);
+      running.set(event.step, state);
+      announce(state, event.title, ANNOUNCE_MS);
+    }
+    const amount = 'step' in event ? running.get(event.step)?.meter.amount() : undefined;
+    if (event.kind === 'step-done' || event.kind === 'step-failed') forget(event.step);
+    if (event.kind === 'step-progress') {
+      const state = running.get(event.step);
+      if (state !== undefined) state.measure = state.meter.tell(event, performance.now());
+    }
+    const line = lineOf(event, terminal, verbose, amount);
+    if (line !== undefined) terminal.err(line);
+  });
   return {
-    report(event) {
-      if (event.kind === 'step-start') announce(event.step, event.title, ANNOUNCE_MS);
-      if (event.kind === 'step-done' || event.kind === 'step-failed') forget(event.step);
-      if (event.kind === 'step-progress') {
-        latest.set(event.step, `${formatSize(event.done)} of ${formatSize(event.total)}`);
-      }
-      const line = lineOf(event, verbose);
-      if (line !== undefined) terminal.err(line);
-    },
+    ...progress,
     close() {
-      for (const step of timers.keys()) forget(step);
-      return Promise.resolve();
+      for (const step of running.keys()) forget(step);
+      return progress.close();
     },
   };
 }
 
-/** One event as one line, or undefined when a line would say nothing new. */
-function lineOf(event: BuildEvent, verbose: boolean): string | undefined {
+/**
+ * One event as one line, or undefined when a line would say nothing new.
+ *
+ * @param amount What was done in all, where the event has no more to say.
+ */
+function lineOf(
+  event: BuildEvent,
+  terminal: Terminal,
+  verbose: boolean,
+  amount?: string,
+): string | undefined {
+  const style: Terminal['style'] = (how, text) => terminal.style(how, text);
   switch (event.kind) {
     case 'step-start':
-      return verbose ? `  ... ${event.title}` : undefined;
+      return verbose ? `  ...    ${printable(event.title)}` : undefined;
     case 'step-progress':
       return undefined;
-    case 'step-done':
-      return `  ${event.cached ? 'cached' : 'done  '} ${event.title}${event.detail === undefined ? '' : `: ${event.detail}`} (${formatTime(event.milliseconds)})`;
+    case 'step-done': {
+      const { title, detail = amount, cached, milliseconds } = event;
+      const mark = cached ? style('cyan', 'cached') : `${style('green', 'done')}  `;
+      const time = style('dim', `(${formatTime(milliseconds)})`);
+      return `  ${mark} ${printable(title)}${detail === undefined ? '' : `: ${printable(detail)}`} ${time}`;
+    }
     case 'step-failed':
-      return `  FAILED ${event.title}`;
-    case 'warning':
-      return `warning: ${event.message}${event.hint === undefined ? '' : `\n  help: ${event.hint}`}`;
+      return event.stopped === true
+        ? `  ${style('yellow', 'ended')}  ${printable(event.title)}`
+        : `  ${style('red', 'FAILED')} ${printable(event.title)}`;
+    case 'warning': {
+      const { message, hint } = event;
+      const help = hint === undefined ? '' : `\n  ${style('cyan', 'help:')} ${printable(hint)}`;
+      return `${style('yellow', 'warning:')} ${printable(message)}${help}`;
+    }
     case 'output':
-      return verbose ? `  wrote  ${event.path} ${formatSize(event.size)}` : undefined;
-    case 'vm-phase':
-      return `  vm     ${event.phase}${event.detail === undefined ? '' : `: ${event.detail}`} (${formatTime(event.milliseconds)})`;
+      return verbose ? `  wrote  ${printable(event.path)} ${formatSize(event.size)}` : undefined;
+    case 'vm-phase': {
+      const { phase, detail, milliseconds } = event;
+      const time = style('dim', `(${formatTime(milliseconds)})`);
+      return `  vm     ${phase}${detail === undefined ? '' : `: ${printable(detail)}`} ${time}`;
+    }
   }
 }
 
-interface OpenTask {
-  title: string;
-  /** Shows a line below the title; does nothing until the task is drawn. */
-  output: (text: string) => void;
-  finish: (error?: Error) => void;
-}
-
-const ignore = (): void => undefined;
-
+/** Steps on a terminal; the board is loaded with the first of them, as that takes longer than some commands do. */
 function taskProgress(terminal: Terminal, verbose: boolean): Progress {
-  // Only here, as loading it takes longer than some commands do.
-  const listr = import('listr2');
-  const open = new Map<string, OpenTask>();
-  // A step is a list of one task: which steps there are is not known before they start.
-  let drawn: Promise<unknown> = Promise.resolve();
+  interface Running {
+    readonly meter: Meter;
+    tell: (measure: string) => void;
+    readonly end: (line: string) => void;
+  }
+  const { live } = terminal;
+  if (live === undefined) return lineProgress(terminal, verbose);
+  const running = new Map<string, Running>();
+  const loadBoard = async () =>
+    (await import('./board.ts')).openBoard(live, (line) => terminal.err(line));
+  let board: ReturnType<typeof loadBoard> | undefined;
+  let shown: Promise<unknown> = Promise.resolve();
 
   const start = (step: string, title: string): void => {
-    const task: OpenTask = { title, output: ignore, finish: ignore };
-    const body = new Promise<void>((resolve, reject) => {
-      task.finish = (error) => (error === undefined ? resolve() : reject(error));
+    let end = (_line: string): void => undefined;
+    const ended = new Promise<string>((resolve) => {
+      end = resolve;
     });
-    body.catch(ignore);
-    open.set(step, task);
-    const draw = async (): Promise<void> => {
-      const { Listr } = await listr;
-      const list = new Listr(
-        [
-          {
-            title,
-            task: async (_context, wrapper) => {
-              task.output = (text) => {
-                wrapper.output = text;
-              };
-              await body;
-              wrapper.title = task.title;
-            },
-          },
-        ],
-        { exitOnError: false },
-      );
-      await list.run();
+    const state: Running = { meter: openMeter(), tell: () => undefined, end };
+    running.get(step)?.end('');
+    running.set(step, state);
+    board ??= loadBoard();
+    const opened = board;
+    const show = async (before: Promise<unknown>): Promise<void> => {
+      await before;
+      const drawn = (await opened).add(printable(title), ended);
+      state.tell = (measure) => drawn.tell(measure);
     };
-    drawn = drawn.then(draw);
+    shown = show(shown);
   };
+  const measure = (event: ProgressEvent): void => {
+    const state = running.get(event.step);
+    state?.tell(state.meter.tell(event, performance.now()));
+  };
+  const progress = plain((event) => {
+    const amount = 'step' in event ? running.get(event.step)?.meter.amount() : undefined;
+    const line = lineOf(event, terminal, verbose, amount);
+    switch (event.kind) {
+      case 'step-start':
+        return start(event.step, event.title);
+      case 'step-progress':
+        return measure(event);
+      case 'step-done':
+      case 'step-failed':
+        running.get(event.step)?.end(line ?? '');
+        running.delete(event.step);
+        return undefined;
+      case 'warning':
+      case 'output':
+      case 'vm-phase':
+        return line === undefined ? undefined : terminal.err(line);
+    }
+  });
   return {
-    report(event) {
-      switch (event.kind) {
-        case 'step-start':
-          return start(event.step, event.title);
-        case 'step-progress':
-          return open
-            .get(event.step)
-            ?.output(`${formatSize(event.done)} of ${formatSize(event.total)}`);
-        case 'step-done': {
-          const task = open.get(event.step);
-          if (task === undefined) return undefined;
-          const detail = event.detail === undefined ? '' : `: ${event.detail}`;
-          const how = event.cached ? 'cached, ' : '';
-          const time = formatTime(event.milliseconds);
-          task.title = `${event.title}${terminal.style('dim', `${detail} (${how}${time})`)}`;
-          return task.finish();
-        }
-        case 'step-failed':
-          return open.get(event.step)?.finish(new Error(event.message));
-        case 'warning':
-        case 'output':
-        case 'vm-phase': {
-          const line = lineOf(event, verbose);
-          if (line !== undefined) drawn = drawn.then(() => terminal.err(line));
-          return undefined;
-        }
-      }
-    },
+    ...progress,
     async close() {
-      for (const task of open.values()) task.finish();
-      await drawn;
+      await progress.close();
+      for (const { end } of running.values()) end('');
+      await shown;
+      await (await board)?.close();
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { ToolError, UsageError } from '../../core/errors.ts';
+import { atAbruptEnd, needGrace } from '../../io/abrupt-end.ts';
 
 export interface HelperCall {
   readonly program: string;
@@ -43,6 +44,7 @@ export function callHelper(call: HelperCall): Promise<Uint8Array> {
     if (abort?.aborted === true) return reject(abort.reason as Error);
     // A group of its own, so that what it starts can be ended with it.
     const child = spawn(program, args, { env, stdio: 'pipe', detached: true });
+    const releases = [needGrace(), atAbruptEnd(() => endGroup(child, 'SIGKILL'))];
     const output: Buffer[] = [];
     let size = 0;
     let stderrTail = '';
@@ -89,6 +91,7 @@ export function callHelper(call: HelperCall): Promise<Uint8Array> {
     const settle = (): void => {
       clearTimeout(timer);
       clearTimeout(killing);
+      for (const release of releases) release();
       abort?.removeEventListener('abort', onAbort);
     };
     child.on('error', (cause) => {

@@ -137,10 +137,11 @@ test('an output folder that is no bundle is not replaced', async () => {
 
 describe('the command line', () => {
   test.each([
-    ['an unknown command', ['imgae', 'x'], 'image'],
-    ['an unknown option', ['image', 'recipes/hello', '--ouput', 'x'], 'ouput'],
-    ['a missing argument', ['image'], 'Not enough'],
-    ['no command', [], 'Name a command'],
+    ['an unknown command', ['imgae', 'x'], 'Did you mean microbuild image?'],
+    ['an unknown option', ['image', 'recipes/hello', '--ouput', 'x'], 'Did you mean --output?'],
+    ['a missing argument', ['image'], 'microbuild image needs RECIPE'],
+    ['a missing value', ['image', 'recipes/hello', '--profile'], '--profile needs a value'],
+    ['no command of a group', ['cache'], 'Name a command of cache: info,'],
   ])('%s ends with 2 and says what to do', async (_, args, text) => {
     const { status, stderr } = await sandbox.microbuild(args);
     expect(stderr).toContain(text);

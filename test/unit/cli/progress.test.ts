@@ -36,7 +36,7 @@ test('a long step is announced after a second, then tells how far it is', async 
   expect(lines).toEqual(['  ...    Hash disk.img']);
   progress.report({ kind: 'step-progress', step: 'x', done: 1 << 20, total: 4 << 20 });
   vi.advanceTimersByTime(10_000);
-  expect(lines[1]).toBe('  ...    Hash disk.img: 1.0 MiB of 4.0 MiB');
+  expect(lines[1]).toBe('  ...    Hash disk.img: 1.0 MiB of 4.0 MiB, 25 %');
   await progress.close();
   vi.advanceTimersByTime(60_000);
   expect(lines).toHaveLength(2);

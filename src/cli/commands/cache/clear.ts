@@ -20,6 +20,7 @@ export const cacheClearCommand: CommandDefinition = {
     ['cache clear', 'when no build is running'],
     ['cache clear --quarantine', 'after what made them differ was mended'],
   ],
+  title: () => 'Clear the cache',
   async run(args, { env }) {
     const directory = defaultCacheDirectory(env);
     if (args.flag('quarantine')) {

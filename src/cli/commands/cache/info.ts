@@ -11,6 +11,7 @@ export const cacheInfoCommand: CommandDefinition = {
   positionals: {},
   options: {},
   examples: [['cache info --json', 'for a dashboard of the build machines']],
+  title: () => 'Look at the cache',
   async run(_args, { env }) {
     const info = await cacheInfo(defaultCacheDirectory(env), await openFileReader());
     const bound = sizeBound(env);

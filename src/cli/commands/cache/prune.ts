@@ -22,6 +22,7 @@ export const cachePruneCommand: CommandDefinition = {
     ['cache prune', 'what every build does when the cache is full'],
     ['cache prune --size 2GiB', 'before the cache is saved as an artefact of a pipeline'],
   ],
+  title: () => 'Prune the cache',
   async run(args, { env }) {
     const size = args.optionalText('size');
     const bound = size === undefined ? sizeBound(env) : parseSize(size, '--size');
