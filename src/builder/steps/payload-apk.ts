@@ -15,7 +15,8 @@ import { bytesContent, walk } from '../../io/file-tree.ts';
 import type { RecipePath } from '../../recipe/issues.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import type { ApkHasher } from '../../signing/apk/content-digests.ts';
-import { signApk, type SignedApk } from '../../signing/apk/sign.ts';
+import { isLeftOut } from '../../signing/apk/sign-input.ts';
+import { signBuiltApk, type SignedApk } from '../../signing/apk/sign.ts';
 import { inputPath } from '../inputs.ts';
 import type { BuildKeys } from '../keys.ts';
 import type { BuiltPayload } from '../payloads.ts';
@@ -48,13 +49,16 @@ export async function writePayloadApk(
   if (apk.file === undefined) throw new TypeError('A payload APK is made in a file');
   const manifest = encodeManifest(manifestOf(recipe, payload));
   const entries = await payloadEntries(recipe, payload, { config, scan });
-  const unsigned = await buildApk({ manifest, entries }, apk);
-  const signed = await signApk({
-    input: fileRange(apk.file, unsigned.size, payload.data.package),
+  const built = await buildApk({ manifest, entries }, apk);
+  const signed = await signBuiltApk({
+    input: fileRange(apk.file, built.size, payload.data.package),
     output: apk,
+    entries: built.entries,
+    entriesEnd: built.centralDirectoryOffset,
     idsig: place.idsig,
     signers: [{ signer: keys.signer, certificates: [keys.certificateDer] }],
     schemes: { v1: false, v2: signing.payload.schemes.includes('v2'), v3: true },
+    minSdk: payload.data.minSdk,
     hasher,
     signal,
   });
@@ -119,7 +123,8 @@ async function payloadEntries(
 function checkNames(recipe: Recipe, entries: readonly PlannedEntry[]): void {
   const names = nameSet();
   const problems = entries.flatMap(({ name, at }) => {
-    const problem = nameProblem(name) ?? names.add(name);
+    const own = isLeftOut(name) ? 'is a name of signers, who leave it out' : undefined;
+    const problem = nameProblem(name) ?? names.add(name) ?? own;
     if (problem === undefined) return [];
     const hint = 'Rename the file: every reader of the APK must find the same one';
     return [recipe.diagnosticAt(at, `${JSON.stringify(name)} in the APK ${problem}`, hint)];

@@ -42,7 +42,7 @@ export interface ReadZipOptions {
 }
 
 /** 65535 records of 300 bytes and a little: more is not an APK but an attack on memory. */
-const MAX_CENTRAL_DIRECTORY = 32 << 20;
+export const MAX_CENTRAL_DIRECTORY = 32 << 20;
 const MAX_COMMENT = 0xffff;
 /** A partition that holds an archive ends in zeros up to a whole block. */
 const MAX_PADDING = 4095;

@@ -23,6 +23,7 @@ import {
   METHOD_STORED,
 } from './layout.ts';
 import { nameProblem, nameSet } from './names.ts';
+import { MAX_CENTRAL_DIRECTORY, type ZipEntry } from './read.ts';
 
 export interface ZipInput {
   readonly name: string;
@@ -42,8 +43,13 @@ export interface WriteZipOptions {
 export interface ZipSummary {
   /** Of the whole archive, in bytes. */
   readonly size: number;
+  /** Where the entries end, and the central directory begins. */
   readonly centralDirectoryOffset: number;
+  /** In the order of the central directory, which is that of their data: what reading it would tell. */
+  readonly entries: readonly WrittenEntry[];
 }
+
+export type WrittenEntry = Omit<ZipEntry, 'recordOffset' | 'recordSize'>;
 
 /** 1981-01-01 01:01:02, which Android's build tools give to every entry. */
 const FIXED_TIME = (1 << 11) | (1 << 5) | (2 >> 1);
@@ -93,16 +99,13 @@ async function* deflate(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   await feed;
 }
 
-interface Written {
-  readonly nameBytes: Uint8Array;
-  readonly header: Parameters<typeof CentralFileHeader.encode>[0];
-}
+const NO_BYTES = new Uint8Array(0);
 
 async function writeEntry(
   entry: ZipInput,
   out: AppendWriter,
   libraryAlignment: number,
-): Promise<Written> {
+): Promise<WrittenEntry> {
   const offset = out.position;
   const nameBytes = new TextEncoder().encode(entry.name);
   const compressed = entry.compress === true;
@@ -156,19 +159,35 @@ async function writeEntry(
   prefix.set(nameBytes, LocalFileHeader.size);
   prefix.set(extra, LocalFileHeader.size + nameBytes.length);
   await out.patch(offset, prefix);
-  const header = {
-    ...common,
-    signature: CENTRAL_FILE_HEADER_SIGNATURE,
+  return {
     versionMadeBy: common.versionNeeded,
-    extraLength: 0,
-    commentLength: 0,
+    versionNeeded: common.versionNeeded,
+    flags: common.flags,
+    method: common.method,
+    time: common.time,
+    date: common.date,
+    crc32: crc,
+    compressedSize: common.compressedSize,
+    size,
     diskNumber: 0,
     internalAttributes: 0,
     externalAttributes: 0,
     localHeaderOffset: offset,
+    name: entry.name,
+    nameBytes,
+    extra: NO_BYTES,
+    comment: NO_BYTES,
   };
-  return { nameBytes, header };
 }
+
+const encodeRecord = ({ extra, comment, ...record }: WrittenEntry): Uint8Array =>
+  CentralFileHeader.encode({
+    ...record,
+    signature: CENTRAL_FILE_HEADER_SIGNATURE,
+    nameLength: record.nameBytes.length,
+    extraLength: extra.length,
+    commentLength: comment.length,
+  });
 
 const tooLarge = (): FormatError =>
   new FormatError(
@@ -198,7 +217,7 @@ function checkSize(entries: readonly ZipInput[]): void {
  *
  * @throws {RangeError} for names that two readers could take differently, or content of another
  *   size than announced.
- * @throws {FormatError} `too-large` beyond 4 GiB or 65534 entries.
+ * @throws {FormatError} `too-large` beyond 4 GiB, 65534 entries, or a directory that readers take for an attack.
  */
 export async function writeZip(
   entries: readonly ZipInput[],
@@ -210,15 +229,22 @@ export async function writeZip(
     throw new FormatError('zip', 'too-large', `Cannot write ${entries.length} ZIP entries`);
   }
   checkSize(entries);
-  const written: Written[] = [];
+  const written: WrittenEntry[] = [];
   const out = appendWriter(sink);
   for (const entry of [...entries].sort(compareNames)) {
     written.push(await writeEntry(entry, out, options.libraryAlignment ?? 4096));
   }
   const centralDirectoryOffset = out.position;
   const directory = Buffer.concat(
-    written.flatMap(({ header, nameBytes }) => [CentralFileHeader.encode(header), nameBytes]),
+    written.flatMap((record) => [encodeRecord(record), record.nameBytes]),
   );
+  if (directory.length > MAX_CENTRAL_DIRECTORY) {
+    throw new FormatError(
+      'zip',
+      'too-large',
+      `Cannot write ZIP archive: the names of its entries make a directory of ${directory.length} bytes, over ${MAX_CENTRAL_DIRECTORY}`,
+    );
+  }
   const size = centralDirectoryOffset + directory.length + EndOfCentralDirectory.size;
   if (size > MAX_ZIP_SIZE) throw tooLarge();
   const end = EndOfCentralDirectory.encode({
@@ -235,5 +261,5 @@ export async function writeZip(
   await out.append(end);
   await out.flush();
   await sink.truncate(size);
-  return { size, centralDirectoryOffset };
+  return { size, centralDirectoryOffset, entries: written };
 }

@@ -60,6 +60,10 @@ export interface SigningInput {
   check(entries: CopyPlan, contents: boolean | undefined): Promise<void>;
 }
 
+/** Whether a signer leaves an entry out, whatever it has: it belongs to another signature, or holds for other bytes. */
+export const isLeftOut = (name: string): boolean =>
+  name === STAMP_CERTIFICATE_ENTRY || name === PIN_LIST_ENTRY || isSignatureEntry(name);
+
 const ANDROID_MANIFEST = 'AndroidManifest.xml';
 /** Where in an APK there is what systems keep in memory: void when anything moves. */
 const PIN_LIST_ENTRY = 'pinlist.meta';

@@ -18,7 +18,7 @@ import { MANIFEST_NAME } from '../../formats/jar/manifest.ts';
 import { EndOfCentralDirectory } from '../../formats/zip/layout.ts';
 import { bytesSource, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
+import type { CopyPlan, DirectoryRecord, EntryAlignment } from './copy-plan.ts';
 import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
 import type { Lineage } from './lineage-change.ts';
 import {
@@ -32,7 +32,7 @@ import {
 import { signBlocks } from './sign-block.ts';
 import { addEntries, encodeDirectory, encodeEnd, newestTime } from './sign-entries.ts';
 import { planIdsig, writeIdsig, type WrittenIdsig } from './sign-idsig.ts';
-import { openInput, type SigningInput } from './sign-input.ts';
+import { isLeftOut, openInput, type SigningInput } from './sign-input.ts';
 import { signingKey, type ApkSigner } from './sign-key.ts';
 import {
   DEFAULT_ROTATION_MIN_SDK,
@@ -221,15 +221,72 @@ export async function planApk(
 export const signApk = async (options: SignApkOptions): Promise<SignedApk> =>
   (await planApk(options)).sign(options);
 
+/** Where an APK is that this program has just written, and what is known of it. */
+export interface SignBuiltOptions extends Pick<
+  SignApkOptions,
+  'input' | 'output' | 'idsig' | 'signers' | 'hasher' | 'signal'
+> {
+  readonly minSdk: number;
+  /** Without v1, whose files would be entries, too. */
+  readonly schemes: SchemeChoice & { readonly v1: false };
+  /** As `writeZip` tells them. */
+  readonly entries: readonly DirectoryRecord[];
+  /** Where they end, in bytes. */
+  readonly entriesEnd: number;
+}
+
+/**
+ * Signs an APK that was just written where it is. It is what its writer says: it is neither read back nor checked before.
+ *
+ * @throws {RangeError} for an entry that a signer leaves out.
+ * @throws {UsageError} as `signApk` does.
+ */
+export async function signBuiltApk(options: SignBuiltOptions): Promise<SignedApk> {
+  const { entries: records, entriesEnd: size } = options;
+  const odd = records.find(({ name }) => isLeftOut(name));
+  if (odd !== undefined) throw new RangeError(`Cannot sign APK: ${odd.name} would be left out`);
+  const plan = planFor(options, options.minSdk);
+  const entries: CopyPlan = { pieces: [{ kind: 'input', offset: 0, size }], size, records };
+  return signEntries(options, plan, {
+    entries,
+    jarManifest: undefined,
+    kept: NOTHING_KEPT,
+    check: () => Promise.resolve(),
+  });
+}
+
 async function signPlanned(
   options: SignApkOptions,
   opened: SigningInput,
   plan: SignaturePlan,
 ): Promise<SignedApk> {
+  const kept = options.appendSignature ? keepSignatures(await opened.pairs(), plan) : NOTHING_KEPT;
+  const output = await outputEntries(options, opened, plan);
+  return signEntries(options, plan, {
+    ...output,
+    kept,
+    // For v1, the data was read already.
+    check: () => opened.check(output.entries, plan.v1.length > 0 ? false : options.checkContents),
+  });
+}
+
+/** What is signed. */
+interface SigningContent {
+  readonly entries: CopyPlan;
+  /** Of v1. */
+  readonly jarManifest: Uint8Array | undefined;
+  readonly kept: KeptSignatures;
+  /** Refuses what must not be signed, while other threads copy and hash. */
+  readonly check: () => Promise<void>;
+}
+
+async function signEntries(
+  options: SignApkOptions,
+  plan: SignaturePlan,
+  { entries, jarManifest, kept, check }: SigningContent,
+): Promise<SignedApk> {
   const { input, output, stamp } = options;
   const idsigSigners = options.idsig && planIdsig(plan);
-  const kept = options.appendSignature ? keepSignatures(await opened.pairs(), plan) : NOTHING_KEPT;
-  const { entries, jarManifest } = await outputEntries(options, opened, plan);
   const hasBlock =
     plan.v2.length > 0 || plan.v3.length > 0 || stamp !== undefined || kept.pairs.length > 0;
   const entriesSize = hasBlock ? alignUp(entries.size, SIGNING_BLOCK_ALIGNMENT) : entries.size;
@@ -254,8 +311,7 @@ async function signPlanned(
       tree: options.idsig !== undefined,
       hasher: options.hasher,
     }),
-    // For v1, the data was read already.
-    opened.check(entries, plan.v1.length > 0 ? false : options.checkContents),
+    check(),
   ]);
   if (checked.status === 'rejected') throw checked.reason;
   if (passed.status === 'rejected') throw passed.reason;

@@ -1,22 +1,36 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { toHex } from '../../../../src/core/digest.ts';
 import { FormatError, UsageError, VerificationError } from '../../../../src/core/errors.ts';
+import { buildApk } from '../../../../src/formats/apk/build.ts';
 import { dumpApk } from '../../../../src/formats/apk/dump.ts';
 import { decodeIdsig, encodeIdsigHeader } from '../../../../src/formats/apk/idsig.ts';
 import { findApkSections, readSigningBlock } from '../../../../src/formats/apk/signing-block.ts';
 import { decodeSignedData, decodeSigners } from '../../../../src/formats/apk/signer-block.ts';
+import { encodeManifest } from '../../../../src/formats/axml/manifest.ts';
 import { readLocalHeader } from '../../../../src/formats/zip/entry.ts';
 import { readZip } from '../../../../src/formats/zip/read.ts';
-import { bytesSource } from '../../../../src/io/byte-source.ts';
+import { bytesSource, fileRange } from '../../../../src/io/byte-source.ts';
 import { bytesContent } from '../../../../src/io/file-tree.ts';
-import { MemorySink } from '../../../../src/io/image-sink.ts';
-import { signApk } from '../../../../src/signing/apk/sign.ts';
+import { createFileSink, MemorySink } from '../../../../src/io/image-sink.ts';
+import type { DirectoryRecord } from '../../../../src/signing/apk/copy-plan.ts';
+import { signApk, signBuiltApk } from '../../../../src/signing/apk/sign.ts';
 import { verifyIdsig } from '../../../../src/signing/apk/verify-idsig.ts';
 import { verifyApkV3, verifyPayload } from '../../../../src/signing/apk/verify.ts';
 import { keySigner } from '../../../../src/signing/signer.ts';
 import { createSelfSignedCertificate } from '../../../../src/signing/x509.ts';
-import { pattern, sign, testApk, testEntries, testKey, testSigner } from './fixtures.ts';
+import { tmpDir } from '../../../support/tmp-dir.ts';
+import {
+  pattern,
+  sign,
+  testApk,
+  testEntries,
+  testKey,
+  testManifest,
+  testSigner,
+} from './fixtures.ts';
 
 /** The smallest APK there is: nothing in it is aligned to a page. */
 const smallEntries = [{ name: 'assets/a', content: bytesContent(pattern(40)) }];
@@ -131,6 +145,45 @@ describe('signApk', () => {
     await verifyPayload(bytesSource(apk));
     await verifyIdsig(bytesSource(apk), bytesSource(idsig));
     expect(decodeIdsig(idsig).treeSize).toBeGreaterThan(10 * 4096);
+  });
+
+  test('an APK that was just built is signed in its place, as if it had been read back', async () => {
+    const entries = [
+      ...testEntries((9 << 20) + 5),
+      { name: 'assets/größe', content: bytesContent(new Uint8Array(0)) },
+      { name: 'assets/packed', content: bytesContent(pattern(3000)), compress: true },
+    ];
+    const schemes = { v1: false, v2: true, v3: true } as const;
+    const expected = await sign(await testApk(entries), { schemes });
+
+    const folder = tmpDir();
+    const output = await createFileSink(join(folder, 'apk'));
+    const idsig = new MemorySink();
+    try {
+      const manifest = encodeManifest(testManifest);
+      const built = await buildApk({ manifest, entries }, output);
+      const options = {
+        input: fileRange(output.file, built.size, 'apk'),
+        output,
+        idsig,
+        entries: built.entries,
+        entriesEnd: built.centralDirectoryOffset,
+        signers: [await testSigner()],
+        schemes,
+        minSdk: testManifest.minSdk,
+      };
+      await signBuiltApk(options);
+      const [first] = built.entries;
+      const stamp = { ...first, name: 'stamp-cert-sha256' } as DirectoryRecord;
+      const odd = signBuiltApk({ ...options, entries: [...built.entries, stamp] });
+      await expect(odd).rejects.toBeInstanceOf(RangeError);
+    } finally {
+      await output.close();
+    }
+    const signed = readFileSync(join(folder, 'apk'));
+    expect(signed.equals(expected.apk)).toBe(true);
+    expect(Buffer.from(idsig.bytes()).equals(expected.idsig)).toBe(true);
+    await verifyPayload(bytesSource(signed));
   });
 
   test('refuses keys without their certificate, and signatures that are not theirs', async () => {
