@@ -2,7 +2,7 @@
 //! its holes.
 
 use crate::file::{read_exact_at, HoleMap, PageBuffer, Range, ReadError};
-use crate::sha256::{BlockHasher, Engine, LongMessages, CHUNK, DIGEST_SIZE};
+use crate::sha256::{BlockHasher, Engine, LongMessage, CHUNK, DIGEST_SIZE};
 use crate::threads;
 use std::fs::File;
 
@@ -70,30 +70,73 @@ fn piece_blocks(block_size: usize, lanes: usize) -> usize {
     }
 }
 
-/// What is read at a time for one digest of all: the next piece is read while the last one is still in the second cache.
+/// What is read at a time for long messages: the next piece is read while the last one is still in the second cache.
 const STEP: usize = 256 << 10;
 
-/// The SHA-256 of a range as one message.
-pub fn digest_file(
+/// The SHA-256 of each range as one message, into `out`. What ranges have in common is read once, and hashed for all of them at
+/// once where they begin at the same place of a chunk.
+pub fn digest_ranges(
     file: &File,
-    range: Range,
+    ranges: &[Range],
     engine: Engine,
-) -> Result<[u8; DIGEST_SIZE], ReadError> {
-    let mut message = LongMessages::new(engine, 1);
+    out: &mut [[u8; DIGEST_SIZE]],
+) -> Result<(), ReadError> {
     let mut buffer = PageBuffer::new(STEP);
-    let mut at = range.offset;
+    let mut messages: Vec<_> = ranges.iter().map(|_| LongMessage::begin()).collect();
+    let phase_of = |range: &Range| range.offset % CHUNK as u64;
+    let mut phases: Vec<_> = ranges.iter().map(phase_of).collect();
+    phases.sort_unstable();
+    phases.dedup();
+    for phase in phases {
+        let together = ranges.iter().zip(&mut messages);
+        let mut together: Vec<_> = together
+            .filter(|(range, _)| phase_of(range) == phase)
+            .collect();
+        digest_chunks(file, &mut together, engine, buffer.as_mut_slice())?;
+    }
+    for ((range, message), digest) in ranges.iter().zip(messages).zip(out) {
+        let mut rest = [0; CHUNK];
+        let size = usize::try_from(range.length % CHUNK as u64).unwrap_or(0);
+        read_exact_at(file, &mut rest[..size], chunks_end(range))?;
+        *digest = message.finish(&rest[..size], engine);
+    }
+    Ok(())
+}
+
+/// Where the whole chunks of a range end.
+fn chunks_end(range: &Range) -> u64 {
+    range.end() - range.length % CHUNK as u64
+}
+
+/// Adds the whole chunks of the ranges, which begin at the same place of a chunk.
+fn digest_chunks(
+    file: &File,
+    messages: &mut [(&Range, &mut LongMessage)],
+    engine: Engine,
+    buffer: &mut [u8],
+) -> Result<(), ReadError> {
+    let mut at = 0;
     loop {
-        let length = usize::try_from(range.end() - at).unwrap_or(STEP).min(STEP);
-        let bytes = buffer.as_mut_slice().get_mut(..length).unwrap_or_default();
-        read_exact_at(file, bytes, at)?;
-        at += length as u64;
-        let (whole, rest) = bytes.split_at(length - length % CHUNK);
-        message.update(&[whole]);
-        if at == range.end() {
-            let mut digest = [[0; DIGEST_SIZE]];
-            message.finish(&[rest], &mut digest);
-            return Ok(digest[0]);
+        let bounds = messages
+            .iter()
+            .flat_map(|(range, _)| [range.offset, chunks_end(range)]);
+        let Some(next) = bounds.filter(|bound| *bound > at).min() else {
+            return Ok(());
+        };
+        let mut open: Vec<_> = messages
+            .iter_mut()
+            .filter(|(range, _)| range.offset <= at && at < chunks_end(range))
+            .map(|(_, message)| &mut **message)
+            .collect();
+        if open.is_empty() {
+            at = next;
+            continue;
         }
+        let length = usize::try_from(next - at).unwrap_or(STEP).min(buffer.len());
+        let bytes = &mut buffer[..length];
+        read_exact_at(file, bytes, at)?;
+        LongMessage::update(&mut open, bytes, engine);
+        at += length as u64;
     }
 }
 

@@ -7,6 +7,7 @@ import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { formatManifest, type Manifest } from '../bundle/manifest.ts';
 import { signManifest } from '../bundle/manifest-signature.ts';
 import { vmConfig } from '../bundle/vm-config.ts';
+import type { Json } from '../cache/canonical-json.ts';
 import { knowingReader } from '../cache/stat-digests.ts';
 import type { Cache } from '../cache/store.ts';
 import { toHex } from '../core/digest.ts';
@@ -18,6 +19,7 @@ import type { Signer } from '../signing/signer.ts';
 import { certificateDigest } from '../signing/x509.ts';
 import type { AttestationFile } from './attest/attest.ts';
 import { attestStep, type BuildAttestation } from './attest/attest-step.ts';
+import { bootFiles, bootStep } from './boot-step.ts';
 import type { BuildOptions } from './build.ts';
 import type { FileReader } from '../io/file-signatures.ts';
 import type { BuildInputs } from './build-inputs.ts';
@@ -29,17 +31,16 @@ import { isLocalDeb } from './inputs.ts';
 import type { BuildKeys } from './keys.ts';
 import type { KnownFiles } from './known-files.ts';
 import type { KnownImages } from './known-images.ts';
-import { osStep, type WrittenOs } from './os-step.ts';
-import { payloadStep, type PayloadDiskStep } from './payload-step.ts';
+import { encodeOs, osStep, type WrittenOs } from './os-step.ts';
+import { encodeWritten, payloadStep, type PayloadDiskStep } from './payload-step.ts';
 import { builtPayload, payloadsOf, type BuiltPayload, type RecipePayload } from './payloads.ts';
 import { describeBuild, recordedPackage } from './record-build.ts';
-import { writeBootFiles } from './steps/boot-files.ts';
 import { buildPayload } from './steps/build-payload.ts';
 import { copyInterfaces } from './steps/interfaces.ts';
 import { checkKernelMounts } from './steps/kernel-mounts.ts';
 import { kernelFiles } from './steps/kernel.ts';
 import { describeBundle } from './steps/manifest.ts';
-import { settleFile } from './steps/settle-file.ts';
+import { settleDisk, settleFile, type SettledDisk } from './steps/settle-file.ts';
 import { partitionTree, type PartitionTree } from './steps/partition-tree.ts';
 
 /** What all steps share: opened before the first one, closed after the last. */
@@ -70,8 +71,13 @@ export interface BuildSteps {
   readonly os: Step<WrittenOs>;
   /** Undefined when nothing is attested. */
   readonly attested: Step<readonly AttestationFile[]> | undefined;
-  /** By their names in the bundle. */
-  readonly disks: readonly { readonly name: string; readonly step: Step<PayloadDiskStep> }[];
+  /** The files that the next build may take, by their names in the bundle, and what it needs to know of each then. */
+  readonly made: () => readonly {
+    readonly name: string;
+    /** Undefined for one that must not be taken. */
+    readonly key: string | undefined;
+    readonly value: Json;
+  }[];
 }
 
 /** Adds all steps of a build. */
@@ -99,32 +105,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     }),
   );
 
-  const boot = graph.step(
-    { name: 'boot', title: 'Initrds and signed kernel', needs: [kernel, os] },
-    async ([files, { image }], { note }) => {
-      note.detail = keys.image.algorithm;
-      const further = Object.entries(data.partitions).filter(([name]) => name !== 'system');
-      return writeBootFiles(
-        {
-          name: data.name,
-          vbmeta: image.vbmeta,
-          mounts: Object.fromEntries(further.map(([name, { mount }]) => [name, mount])),
-          payloadCertificates: certificates,
-          init: context.guest.init,
-          kernel: files,
-          sourceDate,
-          rollbackIndex: data.signing.image.rollbackIndex,
-          image: keys.image,
-          cache: context.cache,
-        },
-        {
-          kernel: at(BUNDLE_FILES.kernel),
-          initrdNormal: at(BUNDLE_FILES.initrdNormal),
-          initrdDebuggable: at(BUNDLE_FILES.initrdDebuggable),
-        },
-      );
-    },
-  );
+  const boot = bootStep(graph, context, { kernel, os, certificates });
 
   const interfaces = graph.step({ name: 'interfaces', needs: [] }, () =>
     copyInterfaces(recipe, payloads, folder),
@@ -177,20 +158,29 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   // Each file is brought to the device, and hashed for the manifest, while other steps still work.
   const settle = (name: string, by: Step<unknown>) =>
     graph.step({ name: `settle ${name}`, needs: [by] }, () => settleFile(folder, name, library));
-  const settleDisk = (name: string, by: Step<PayloadDiskStep>) =>
+  const settledDisks = payloads.map(({ name = null, disk: file }, index) =>
     graph.step(
-      { name: `settle ${name}`, needs: [by] },
-      async ([{ taken }]) => taken ?? settleFile(folder, name, library),
-    );
-  const settledDisks = payloads.map(({ disk }, index) =>
-    settleDisk(disk, disks[index] as Step<PayloadDiskStep>),
+      { name: `settle ${file}`, needs: [disks[index] as Step<PayloadDiskStep>] },
+      async ([{ taken }]): Promise<SettledDisk> => {
+        if (taken !== undefined) return { file: taken };
+        return context.attester === undefined
+          ? { file: await settleFile(folder, file, library) }
+          : settleDisk(folder, { name, file }, library);
+      },
+    ),
   );
   const settled = [
-    settle(BUNDLE_FILES.os, os),
-    ...settledDisks,
-    settle(BUNDLE_FILES.kernel, boot),
-    settle(BUNDLE_FILES.initrdNormal, boot),
-    settle(BUNDLE_FILES.initrdDebuggable, boot),
+    graph.step(
+      { name: `settle ${BUNDLE_FILES.os}`, needs: [os] },
+      async ([{ taken }]) => taken ?? settleFile(folder, BUNDLE_FILES.os, library),
+    ),
+    ...[BUNDLE_FILES.kernel, BUNDLE_FILES.initrdNormal, BUNDLE_FILES.initrdDebuggable].map((name) =>
+      graph.step(
+        { name: `settle ${name}`, needs: [boot] },
+        async ([{ taken }]) =>
+          taken.find(({ path }) => path === name) ?? settleFile(folder, name, library),
+      ),
+    ),
     settle(BUNDLE_FILES.vmConfig, config),
     settle(BUNDLE_FILES.buildRecord, record),
   ];
@@ -199,15 +189,15 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     {
       name: 'manifest',
       title: 'Manifest',
-      needs: [kernel, os, boot, interfaces, ...settled, ...disks],
+      needs: [kernel, os, boot, interfaces, ...settled, ...settledDisks, ...disks],
     },
-    async ([files, { image }, descriptors, names], { note }) => {
+    async ([files, image, { digests }, names], { note }) => {
       const own = [...new Set(names.flat())];
       const manifest = describeBundle(recipe, {
         keys,
         certificates,
         os: image,
-        boot: descriptors,
+        boot: digests,
         payloads: payloads.map((payload, index) => ({
           payload,
           written: (disks[index] as Step<PayloadDiskStep>).result(),
@@ -217,6 +207,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
         lock: context.inputs.lock(),
         files: [
           ...settled.map((step) => step.result()),
+          ...settledDisks.map((step) => step.result().file),
           ...(await Promise.all(own.map((name) => settleFile(folder, name, library)))),
         ],
       });
@@ -242,7 +233,14 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     manifest: last,
     os,
     attested,
-    disks: disks.map((step, index) => ({ name: payloads[index]?.disk ?? '', step })),
+    made: () => [
+      { name: BUNDLE_FILES.os, key: os.result().key, value: encodeOs(os.result()) },
+      ...bootFiles(boot.result()),
+      ...disks.map((step, index) => {
+        const { key, ...written } = step.result();
+        return { name: payloads[index]?.disk ?? '', key, value: encodeWritten(written) };
+      }),
+    ],
   };
 }
 

@@ -40,7 +40,6 @@ import {
   type ChosenKeys,
   type OpenBuildKey,
 } from './keys.ts';
-import { encodeWritten } from './payload-step.ts';
 import { reportKeys, reviewBuild, type Review } from './review.ts';
 import { stampWriter, type StampedResult } from './stamp.ts';
 
@@ -233,23 +232,23 @@ async function rememberOutputs(
     readonly isOurs: () => Promise<boolean>;
   },
   path: string,
-  { os, disks, manifest }: BuildSteps,
+  { os, made, manifest }: BuildSteps,
 ): Promise<void> {
-  const names = [BUNDLE_FILES.os, ...disks.map(({ name }) => name)];
-  const [image, ...places] = (await placesOf(path, names)) ?? [];
+  const files = made();
+  const [image, ...places] =
+    (await placesOf(path, [BUNDLE_FILES.os, ...files.map(({ name }) => name)])) ?? [];
   if (image === undefined) return;
   const { isOurs } = known;
   await known.images.remember(path, image, os.result().known, isOurs);
-  const made: NewFile[] = [];
-  for (const [index, { name, step }] of disks.entries()) {
-    const { key, ...written } = step.result();
+  const fresh: NewFile[] = [];
+  for (const [index, { name, key, value }] of files.entries()) {
     const file = manifest.result().files.find((each) => each.path === name);
     const place = places[index];
     if (key === undefined || file === undefined || place === undefined) continue;
     const { sha256, size } = file;
-    made.push({ key, place, sha256, size, value: encodeWritten(written) });
+    fresh.push({ key, place, sha256, size, value });
   }
-  await known.madeFiles.remember(path, made, isOurs);
+  await known.madeFiles.remember(path, fresh, isOurs);
 }
 
 /** The bundle stands: what cannot be written down of it costs the next build time, nothing else. */

@@ -4,12 +4,15 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
+import type { ManifestFile } from '../bundle/manifest.ts';
+import { canonicalJson, type Json } from '../cache/canonical-json.ts';
 import { fromHex, toHex } from '../core/digest.ts';
 import type { PartitionData } from '../recipe/partition-schema.ts';
 import type { BuildContext } from './build-steps.ts';
 import { identifyContents, type ContentIdentity } from './content-identity.ts';
 import type { Graph, Step } from './graph.ts';
 import type { ImageRecord } from './image-record.ts';
+import type { BuildKeys } from './keys.ts';
 import type { KernelFiles } from './steps/kernel.ts';
 import { writeOsImage, type OsImage } from './steps/os-image.ts';
 import type { PartitionTree } from './steps/partition-tree.ts';
@@ -22,9 +25,22 @@ export interface NewImage {
 }
 
 export interface WrittenOs {
-  readonly image: OsImage;
+  /** The signed vbmeta of `vbmeta_a`, not padded: what the bootconfig pins. */
+  readonly vbmeta: Uint8Array;
+  /** By name, in the order of the recipe. */
+  readonly partitions: Readonly<Record<string, OsPartitionPlace>>;
   /** Those whose record is right. */
   readonly known: readonly NewImage[];
+  /** What the disk is known as; undefined when the next build must not take it. */
+  readonly key: string | undefined;
+  /** Of a disk that was taken as it is, and is on the device. */
+  readonly taken: ManifestFile | undefined;
+}
+
+export interface OsPartitionPlace {
+  readonly rootDigest: Uint8Array;
+  /** Where it starts on the disk, in bytes. */
+  readonly offset: number;
 }
 
 /** Raised when equal trees make other images than before. */
@@ -37,8 +53,8 @@ export function osStep(
   kernel: Step<KernelFiles>,
   trees: readonly Step<PartitionTree>[],
 ): Step<WrittenOs> {
-  const { options, keys, library, images, cache, reader } = context;
-  const { sourceDate, recipe, output } = options;
+  const { options, keys, library, images, cache, reader, madeFiles } = context;
+  const { sourceDate, recipe, output, tool } = options;
   const { partitions, signing } = recipe.data;
   const contents = Object.entries(partitions).map(([name, data], index) =>
     graph.step(
@@ -55,6 +71,26 @@ export function osStep(
     { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...contents] },
     async ([, ...parts], { note, signal, progress }) => {
       const path = join(context.folder, BUNDLE_FILES.os);
+      const tell = (places: WrittenOs['partitions']): void => {
+        const roots = Object.values(places).map(({ rootDigest }) => toHex(rootDigest));
+        note.detail = `root digest ${roots.map((root) => `${root.slice(0, 16)}…`).join(', ')}`;
+      };
+      const key = diskKey(parts, tool, keys.image, signing.image.rollbackIndex);
+      // Without the record of each image the next change would make all of it anew.
+      const isKnown = key !== undefined && parts.every(({ found }) => found?.isSame === true);
+      const made = isKnown ? await madeFiles.take(key, output, path) : undefined;
+      if (made !== undefined) {
+        const disk = decodeOs(made.value);
+        note.cached = true;
+        tell(disk.partitions);
+        const known = parts.flatMap(({ name, key: image, found }) => {
+          const place = disk.partitions[name];
+          if (found === undefined || place === undefined) return [];
+          return [{ name, key: image, record: { ...found.record, offset: place.offset } }];
+        });
+        const taken = { path: BUNDLE_FILES.os, sha256: made.sha256, size: made.size };
+        return { ...disk, known, key, taken };
+      }
       const write = (previous: 'taken' | 'left'): Promise<OsImage> =>
         writeOsImage(path, {
           partitions: parts.map(({ name, data, tree, identity, found }) => {
@@ -77,7 +113,7 @@ export function osStep(
           signal,
           onProgress: progress,
         });
-      const isRight = async (): Promise<boolean> => {
+      const isUnchanged = async (): Promise<boolean> => {
         for (const { found } of parts) if ((await found?.isUnchanged()) === false) return false;
         return true;
       };
@@ -85,9 +121,9 @@ export function osStep(
       const writeWithFound = async (): Promise<OsImage | undefined> => {
         try {
           const written = await write('taken');
-          if (await isRight()) return written;
+          if (await isUnchanged()) return written;
         } catch (error) {
-          if (signal.aborted || (await isRight())) throw error;
+          if (signal.aborted || (await isUnchanged())) throw error;
         }
         await rm(path, { force: true });
         return undefined;
@@ -95,16 +131,65 @@ export function osStep(
       const quick = await writeWithFound();
       const image = quick ?? (await write('left'));
       const known: NewImage[] = [];
-      for (const { name, key, identity } of parts) {
+      for (const { name, key: ofImage, identity } of parts) {
         const record = image.partitions[name]?.record;
-        if (record && (await identity.isUnchanged())) known.push({ name, key, record });
+        if (record && (await identity.isUnchanged())) known.push({ name, key: ofImage, record });
       }
-      const roots = Object.values(image.partitions).map(({ tree }) => toHex(tree.rootDigest));
+      const places = Object.fromEntries(
+        Object.entries(image.partitions).map(([name, { tree, record }]) => [
+          name,
+          { rootDigest: tree.rootDigest, offset: record.offset },
+        ]),
+      );
       note.cached = quick !== undefined && parts.every(({ found }) => found?.isSame === true);
-      note.detail = `root digest ${roots.map((root) => `${root.slice(0, 16)}…`).join(', ')}`;
-      return { image, known };
+      tell(places);
+      const isRight = known.length === parts.length;
+      return {
+        vbmeta: image.vbmeta,
+        partitions: places,
+        known,
+        key: isRight ? key : undefined,
+        taken: undefined,
+      };
     },
   );
+}
+
+/** What is remembered beside a disk. */
+export const encodeOs = ({ vbmeta, partitions }: WrittenOs): Json => ({
+  vbmeta: toHex(vbmeta),
+  partitions: Object.entries(partitions).map(([name, { rootDigest, offset }]) => [
+    name,
+    toHex(rootDigest),
+    offset,
+  ]),
+});
+
+function decodeOs(value: Json): Pick<WrittenOs, 'vbmeta' | 'partitions'> {
+  const { vbmeta, partitions } = value as unknown as {
+    readonly vbmeta: string;
+    readonly partitions: readonly (readonly [name: string, root: string, offset: number])[];
+  };
+  return {
+    vbmeta: fromHex(vbmeta),
+    partitions: Object.fromEntries(
+      partitions.map(([name, root, offset]) => [name, { rootDigest: fromHex(root), offset }]),
+    ),
+  };
+}
+
+/** Of all that decides about the whole disk; undefined when that is not known. */
+function diskKey(
+  parts: readonly { readonly key: string | undefined }[],
+  tool: string | undefined,
+  { algorithm, signer }: BuildKeys['image'],
+  rollbackIndex: number,
+): string | undefined {
+  const images = parts.map(({ key }) => key ?? null);
+  if (tool === undefined || images.includes(null)) return undefined;
+  const publicKey = toHex(signer.publicKey.export({ type: 'spki', format: 'der' }));
+  const decides = { disk: 'os', tool, images, algorithm, publicKey, rollbackIndex };
+  return createHash('sha256').update(canonicalJson(decides)).digest('hex');
 }
 
 /** Of all that decides about an image; undefined when its contents are not known. */

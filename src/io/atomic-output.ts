@@ -40,13 +40,23 @@ export async function targetOf(name: string): Promise<string> {
 /** All of a file, or one chunk after the other. */
 type FileData = Uint8Array | string | Iterable<Uint8Array>;
 
+interface FlushOptions {
+  /** Whether it is on the device before it is there; default true. */
+  readonly flush?: boolean;
+}
+
 /** Writes a new file and flushes it. The mode is set whatever the umask is. */
-export async function writeFileSynced(path: string, data: FileData, mode = 0o644): Promise<void> {
+export async function writeFileSynced(
+  path: string,
+  data: FileData,
+  mode = 0o644,
+  { flush = true }: FlushOptions = {},
+): Promise<void> {
   const handle = await open(path, 'wx', mode);
   try {
     await handle.chmod(mode);
     await writeFile(handle, data);
-    await handle.sync();
+    if (flush) await handle.sync();
   } finally {
     await handle.close();
   }
@@ -55,18 +65,25 @@ export async function writeFileSynced(path: string, data: FileData, mode = 0o644
 /**
  * Writes one file atomically. The mode is set whatever the umask is. A link stays: the file it leads to is replaced.
  * A device or pipe is written to as it is.
+ *
+ * @param options Without a flush a power loss may leave an empty file: for what shows that it is whole, and may be lost.
  */
-export async function writeFileAtomic(name: string, data: FileData, mode = 0o644): Promise<void> {
+export async function writeFileAtomic(
+  name: string,
+  data: FileData,
+  mode = 0o644,
+  options: FlushOptions = {},
+): Promise<void> {
   if (await isStream(name)) return writeFile(name, data, { flag: 'a' });
   const path = await targetOf(name);
   const parents = await makeFolderForNow(dirname(path));
   const temporary = await inTheMaking(path);
   try {
-    await writeFileSynced(temporary.path, data, mode);
+    await writeFileSynced(temporary.path, data, mode, options);
     await rename(temporary.path, path);
     temporary.release();
     parents.keep();
-    await syncPath(dirname(path));
+    if (options.flush !== false) await syncPath(dirname(path));
   } catch (error) {
     await temporary.discard();
     await parents.discard();

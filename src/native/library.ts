@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { EnvironmentError } from '../core/errors.ts';
 
 /** Raised with the library's own `ABI_VERSION`: another one has other functions. */
-const ABI_VERSION = 4;
+const ABI_VERSION = 5;
 
 /** A function of the library, called on this thread or on one of libuv's pool. */
 export interface NativeFunction {

@@ -31,14 +31,14 @@ pub use hash_files::{mb_hash_files, mb_stat_files};
 pub use lz4::mb_lz4_decode_block;
 pub use scan::{mb_scan, mb_scan_take};
 pub use sha256::{
-    mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine, mb_sha256_file,
+    mb_bench_sha256, mb_hash_blocks_sha256, mb_hash_file_sha256, mb_sha256_engine, mb_sha256_ranges,
 };
 
 use core::slice;
 use std::ptr::NonNull;
 
 /// Raised when a function changes or goes: the caller refuses any other.
-const ABI_VERSION: u32 = 4;
+const ABI_VERSION: u32 = 5;
 
 /// An argument is null, zero, or too large.
 pub const ERROR_ARGUMENT: i32 = -1;

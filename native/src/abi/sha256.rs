@@ -1,8 +1,9 @@
 use super::file::{code_of, BorrowedFile};
 use super::{bytes, bytes_mut, ERROR_ARGUMENT};
 use crate::file::Range;
-use crate::file_hash::{digest_file, hash_file, Parameters};
+use crate::file_hash::{digest_ranges, hash_file, Parameters};
 use crate::sha256::{self, Engine, DIGEST_SIZE};
+use core::slice;
 
 /// More salt than dm-verity (256) and fs-verity (32) allow is a mistake.
 const MAX_SALT: usize = 256;
@@ -60,26 +61,42 @@ pub unsafe extern "C" fn mb_hash_blocks_sha256(
     0
 }
 
-/// SHA-256 of a range of an open file as one message: 32 bytes into `out`.
+/// More ranges of one file at once than anybody needs.
+const MAX_RANGES: usize = 1 << 10;
+
+/// SHA-256 of ranges of an open file, each as one message: 32 bytes each into `out`. A range is two numbers, its offset and its
+/// length. They may have bytes in common, which are read once.
 ///
 /// # Safety
-/// `out` has room for 32 bytes; nobody uses it before the return, nor closes the file.
+/// `ranges` has `2 * count` numbers and `out` room for `32 * count` bytes; they do not overlap and nobody uses them before the
+/// return, nor closes the file.
 #[no_mangle]
-pub unsafe extern "C" fn mb_sha256_file(fd: i32, offset: u64, length: u64, out: *mut u8) -> i32 {
+pub unsafe extern "C" fn mb_sha256_ranges(
+    fd: i32,
+    ranges: *const u64,
+    count: usize,
+    out: *mut u8,
+) -> i32 {
+    if count > MAX_RANGES || ranges.is_null() || !ranges.is_aligned() {
+        return ERROR_ARGUMENT;
+    }
+    // SAFETY: not null, aligned, not too many, and readable by the caller's promise.
+    let ranges = unsafe { slice::from_raw_parts(ranges.cast::<[u64; 2]>(), count) };
+    let ranges: Option<Vec<_>> = ranges
+        .iter()
+        .map(|&[offset, length]| Range::new(offset, length))
+        .collect();
     // SAFETY: the caller's promise is the one that these ask for.
-    let (out, file) = unsafe { (bytes_mut(out, DIGEST_SIZE), BorrowedFile::new(fd)) };
-    let (Some(out), Some(file), Some(range), Some(engine)) = (
-        out,
-        file,
-        Range::new(offset, length),
-        Engine::new(Engine::BEST),
-    ) else {
+    let (out, file) = unsafe { (bytes_mut(out, count * DIGEST_SIZE), BorrowedFile::new(fd)) };
+    let (Some(out), Some(file), Some(ranges), Some(engine)) =
+        (out, file, ranges, Engine::new(Engine::BEST))
+    else {
         return ERROR_ARGUMENT;
     };
-    code_of(digest_file(&file, range, engine).map(|digest| out.copy_from_slice(&digest)))
+    code_of(digest_ranges(&file, &ranges, engine, out.as_chunks_mut().0))
 }
 
-/// The same over a range of an open file, whose last block is padded with zeros: 32 bytes for each block, on so many
+/// SHA-256 of each block of a range of an open file, whose last block is padded with zeros: 32 bytes for each block, on so many
 /// threads of its own (besides the calling one). The file's position is used and put back.
 ///
 /// # Safety

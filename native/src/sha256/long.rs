@@ -1,10 +1,10 @@
-//! Several long messages of one length, hashed side by side as their bytes come in.
+//! Long messages, hashed side by side as their bytes come in.
 
 use super::{Engine, State, CHUNK, DIGEST_SIZE, INITIAL};
 
 const LANES: usize = Engine::MAX_LANES;
 
-/// At most as many messages as the engine has lanes.
+/// Several of one length: at most as many as the engine has lanes.
 pub struct LongMessages {
     engine: Engine,
     states: [State; LANES],
@@ -55,5 +55,51 @@ impl LongMessages {
                 *bytes = word.to_be_bytes();
             }
         }
+    }
+}
+
+/// One of several that begin and end where they like, and have bytes in common.
+pub struct LongMessage {
+    state: State,
+    /// So far, in bytes.
+    size: u64,
+}
+
+impl LongMessage {
+    pub fn begin() -> Self {
+        Self {
+            state: INITIAL,
+            size: 0,
+        }
+    }
+
+    /// The next bytes of all these messages, in whole chunks of 64.
+    pub fn update(messages: &mut [&mut Self], bytes: &[u8], engine: Engine) {
+        debug_assert!(bytes.len().is_multiple_of(CHUNK));
+        for messages in messages.chunks_mut(engine.lanes().min(LANES)) {
+            let mut states = [INITIAL; LANES];
+            for (state, message) in states.iter_mut().zip(&*messages) {
+                *state = message.state;
+            }
+            let count = messages.len();
+            engine.compress(&mut states[..count], &[bytes; LANES][..count]);
+            for (state, message) in states.into_iter().zip(messages) {
+                message.state = state;
+                message.size += bytes.len() as u64;
+            }
+        }
+    }
+
+    /// The digest, behind its last bytes: fewer than 64.
+    pub fn finish(self, rest: &[u8], engine: Engine) -> [u8; DIGEST_SIZE] {
+        let mut digest = [[0; DIGEST_SIZE]];
+        let alone = LongMessages {
+            engine,
+            states: [self.state; LANES],
+            count: 1,
+            size: self.size,
+        };
+        alone.finish(&[rest], &mut digest);
+        digest[0]
     }
 }

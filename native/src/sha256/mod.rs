@@ -15,7 +15,7 @@ mod sha_ni_asm;
 
 pub use blocks::BlockHasher;
 pub use engine::Engine;
-pub use long::LongMessages;
+pub use long::{LongMessage, LongMessages};
 
 use sha2::{Digest, Sha256};
 

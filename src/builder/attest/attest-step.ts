@@ -14,6 +14,7 @@ import type { Signer } from '../../signing/signer.ts';
 import type { BuildContext } from '../build-steps.ts';
 import type { Graph, Step } from '../graph.ts';
 import type { RecipePayload } from '../payloads.ts';
+import type { SettledDisk } from '../steps/settle-file.ts';
 import { attestBundle, writeAttestations, type AttestationFile } from './attest.ts';
 import type { BuildRun } from './provenance.ts';
 
@@ -26,7 +27,7 @@ export interface BuildAttestation {
 interface Attested {
   /** In the order of `disks`. */
   readonly payloads: readonly RecipePayload[];
-  readonly disks: readonly Step<ManifestFile>[];
+  readonly disks: readonly Step<SettledDisk>[];
   readonly record: Step<BuildRecord>;
   readonly manifest: Step<Manifest>;
 }
@@ -40,16 +41,17 @@ export function attestStep(
 ): Step<readonly AttestationFile[]> {
   const parts = payloads.map(({ name, disk: file, step }, index) =>
     graph.step(
-      { name: `${step}.parts`, needs: [disks[index] as Step<ManifestFile>] },
-      async ([{ sha256: digest, size }], { signal }) => {
+      { name: `${step}.parts`, needs: [disks[index] as Step<SettledDisk>] },
+      async ([{ file: disk, parts: known }], { signal }) => {
         // Large payloads change seldom: what is on a disk is kept by the disk's digest.
         const action = {
           mnemonic: 'payload-parts/1',
           parameters: { name: name ?? null, file },
-          inputs: { disk: { sha256: digest, size } },
+          inputs: { disk: { sha256: disk.sha256, size: disk.size } },
           outputs: [],
         };
         const read = async (): Promise<{ value: PayloadParts }> => {
+          if (known !== undefined) return { value: known };
           const source = await openFileSource(join(folder, file), file);
           try {
             return {

@@ -2,22 +2,22 @@
 
 import type { Manifest, ManifestFile, ManifestPayload } from '../../bundle/manifest.ts';
 import { sha256, toHex } from '../../core/digest.ts';
-import type { HashDescriptor } from '../../formats/avb/descriptor.ts';
 import type { Lock } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { avbPublicKey } from '../../signing/avb/public-key.ts';
 import { certificateDigest } from '../../signing/x509.ts';
 import type { BuildKeys } from '../keys.ts';
 import { debsUsed } from '../lock.ts';
+import type { WrittenBoot } from '../boot-step.ts';
+import type { WrittenOs } from '../os-step.ts';
 import type { RecipePayload } from '../payloads.ts';
-import type { OsImage } from './os-image.ts';
 import type { WrittenPayload } from './payload.ts';
 
 export interface ManifestParts {
   readonly keys: BuildKeys;
   readonly certificates: readonly string[];
-  readonly os: OsImage;
-  readonly boot: Readonly<Record<'kernel' | 'normal' | 'debuggable', HashDescriptor>>;
+  readonly os: Pick<WrittenOs, 'vbmeta' | 'partitions'>;
+  readonly boot: WrittenBoot['digests'];
   /** The default one first; interfaces are their files in the bundle. */
   readonly payloads: readonly {
     readonly payload: RecipePayload;
@@ -55,14 +55,14 @@ export function describeBundle(recipe: Recipe, parts: ManifestParts): Manifest {
       },
     },
     chain: {
-      kernelDigest: toHex(boot.kernel.digest),
-      initrdNormalDigest: toHex(boot.normal.digest),
-      initrdDebuggableDigest: toHex(boot.debuggable.digest),
+      kernelDigest: toHex(boot.kernel),
+      initrdNormalDigest: toHex(boot.normal),
+      initrdDebuggableDigest: toHex(boot.debuggable),
       vbmetaDigest: toHex(sha256(os.vbmeta)),
-      systemRootDigest: toHex(system.tree.rootDigest),
+      systemRootDigest: toHex(system.rootDigest),
       ...(Object.keys(partitions).length > 0 && {
         partitionRootDigests: Object.fromEntries(
-          Object.entries(partitions).map(([name, { tree }]) => [name, toHex(tree.rootDigest)]),
+          Object.entries(partitions).map(([name, { rootDigest }]) => [name, toHex(rootDigest)]),
         ),
       }),
       payloadCertificates: parts.certificates,

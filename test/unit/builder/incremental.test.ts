@@ -83,6 +83,7 @@ async function build(output: string, options: Partial<BuildOptions>): Promise<Bu
 }
 const incremental = (output = 'next', tool = 'test'): Promise<BuildEvent[]> =>
   build(output, { tool });
+const inode = (name: string): number => statSync(join(sandbox.folder, 'next', name)).ino;
 const cachedSteps = (events: readonly BuildEvent[]): string[] =>
   events
     .flatMap((event) => (event.kind === 'step-done' && event.cached ? [event.step] : []))
@@ -171,20 +172,22 @@ test('any series of changes gives the bytes of a clean build', { timeout: 300_00
 });
 
 test('a change makes its own part anew, and nothing else', { timeout: 120_000 }, async () => {
-  const all = ['payload', 'payload.other', 'system.image'];
+  const all = ['boot', 'payload', 'payload.other', 'system.image'];
   await incremental();
   await settle();
   expect(cachedSteps(await incremental())).toEqual(all);
-  const inode = (name: string): number => statSync(join(sandbox.folder, 'next', name)).ino;
+  const system = inode('os.img');
   for (const place of ['assets', 'other'] as const) {
     const before = inode(DISKS[place === 'assets' ? 'other' : 'assets']);
     put(place, 'changed', 10, 1);
     await settle();
     const step = place === 'assets' ? 'payload' : 'payload.other';
     expect(cachedSteps(await incremental())).toEqual(all.filter((each) => each !== step));
-    // Not even a copy was made of the other disk.
+    // Not even a copy was made of the other disks.
     expect(inode(DISKS[place === 'assets' ? 'other' : 'assets'])).toBe(before);
+    expect(inode('os.img')).toBe(system);
   }
+  await expectClean();
   put('tree', 'changed', 10, 1);
   await settle();
   expect(cachedSteps(await incremental())).toEqual(['payload', 'payload.other']);
@@ -216,18 +219,24 @@ test(
   { timeout: 120_000 },
   async () => {
     const disks = ['payload', 'payload.other'];
-    const signed = (events: readonly BuildEvent[]): string[] =>
-      cachedSteps(events).filter((step) => disks.includes(step));
+    let system = 0;
+    const signed = (events: readonly BuildEvent[]): string[] => {
+      const steps = cachedSteps(events).filter((step) => disks.includes(step));
+      const before = system;
+      system = inode('os.img');
+      return system === before ? [...steps, 'os'] : steps;
+    };
     await incremental();
     await settle();
-    expect(signed(await incremental('elsewhere'))).toEqual(disks);
+    system = inode('os.img');
+    expect(signed(await incremental('elsewhere'))).toEqual([...disks, 'os']);
     await expectClean('elsewhere');
     expect(signed(await incremental('next', 'another'))).toEqual([]);
     expect(signed(await build('next', {}))).toEqual([]);
     expect(signed(await build('next', { tool: 'test', force: true }))).toEqual([]);
     const keyFolder = join(sandbox.folder, 'other-keys');
     expect(signed(await build('next', { tool: 'test', keyFolder }))).toEqual([]);
-    expect(signed(await build('next', { tool: 'test', keyFolder }))).toEqual(disks);
+    expect(signed(await build('next', { tool: 'test', keyFolder }))).toEqual([...disks, 'os']);
   },
 );
 
