@@ -16,6 +16,8 @@ const project = (name: string, testTimeout: number, fileParallelism = true) => (
 export default defineConfig({
   test: {
     globalSetup: ['test/support/shared-keys.ts'],
+    // Vitest leaves one core to others, which on two of them is half of the machine.
+    maxWorkers: '100%',
     projects: [
       project('unit', 30_000),
       project('golden', 60_000),

@@ -3,8 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
+const SLOW_SECONDS = 8;
 const total = { passed: 0, failed: 0, skipped: 0 };
 const started = Date.now();
 const folder = mkdtempSync(join(tmpdir(), 'microbuild-suite-'));
@@ -48,6 +49,19 @@ function vitest() {
   ).length;
   total.failed += broken;
   if (status !== 0 && result.numFailedTests + broken === 0) total.failed++;
+  tellSlowest(result.testResults);
+}
+
+/** Where the time goes, for whoever makes the suite shorter. */
+function tellSlowest(files) {
+  const timed = files
+    .map(({ name, startTime, endTime }) => [(endTime - startTime) / 1000, relative('.', name)])
+    .filter(([seconds]) => seconds >= SLOW_SECONDS)
+    .toSorted(([a], [b]) => b - a);
+  process.stdout.write(`\nTest files of more than ${SLOW_SECONDS} s:\n`);
+  for (const [seconds, name] of timed) {
+    process.stdout.write(`${seconds.toFixed(0).padStart(5)} s  ${name}\n`);
+  }
 }
 
 function cargo() {
