@@ -91,12 +91,16 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
   ];
   const payloads = payloadsOf(recipe);
 
-  const kernel = kernelStep(graph, context);
-  // Commands of payloads wait for other programs: they start early.
+  // Of those that are ready, the one that was added first starts first. Commands of payloads wait for other programs: they start
+  // early. Then comes what takes longest from end to end: trees, the disk of them, and its digest.
   const built = payloads.map((payload) => payloadBuildStep(graph, context, payload));
   const trees = Object.keys(data.partitions).map((name) => treeStep(graph, context, name));
-
-  const os = osStep(graph, context, kernel, trees);
+  const os = osStep(graph, context, trees);
+  const settledOs = graph.step(
+    { name: `settle ${BUNDLE_FILES.os}`, needs: [os] },
+    async ([{ taken }]) => taken ?? settleFile(folder, BUNDLE_FILES.os, library),
+  );
+  const kernel = kernelStep(graph, context);
 
   const disks = payloads.map((payload, index) =>
     payloadStep(graph, context, payload, {
@@ -170,10 +174,7 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     ),
   );
   const settled = [
-    graph.step(
-      { name: `settle ${BUNDLE_FILES.os}`, needs: [os] },
-      async ([{ taken }]) => taken ?? settleFile(folder, BUNDLE_FILES.os, library),
-    ),
+    settledOs,
     ...[BUNDLE_FILES.kernel, BUNDLE_FILES.initrdNormal, BUNDLE_FILES.initrdDebuggable].map((name) =>
       graph.step(
         { name: `settle ${name}`, needs: [boot] },

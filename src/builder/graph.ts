@@ -44,7 +44,7 @@ type Results<Needs extends readonly Step<unknown>[]> = {
 };
 
 export interface Schedule {
-  /** How many steps run at once; default one for each processor, and at least two: steps also wait. */
+  /** How many steps run at once; default one for each processor and one more: steps also wait. */
   readonly width?: number;
   /** For tests: which of so many steps that can start does; default the one that was added first. */
   readonly choose?: (ready: number) => number;
@@ -71,7 +71,7 @@ interface Node {
 
 export function createGraph(
   { reporter, signal }: { readonly reporter: Reporter; readonly signal?: AbortSignal | undefined },
-  { width = Math.max(2, availableParallelism()), choose = () => 0 }: Schedule = {},
+  { width = availableParallelism() + 1, choose = () => 0 }: Schedule = {},
 ): Graph {
   const nodes: Node[] = [];
   const failure = new AbortController();

@@ -13,7 +13,6 @@ import { identifyContents, type ContentIdentity } from './content-identity.ts';
 import type { Graph, Step } from './graph.ts';
 import type { ImageRecord } from './image-record.ts';
 import type { BuildKeys } from './keys.ts';
-import type { KernelFiles } from './steps/kernel.ts';
 import { writeOsImage, type OsImage } from './steps/os-image.ts';
 import type { PartitionTree } from './steps/partition-tree.ts';
 
@@ -50,7 +49,6 @@ const IMAGE_VERSION = 1;
 export function osStep(
   graph: Graph,
   context: BuildContext,
-  kernel: Step<KernelFiles>,
   trees: readonly Step<PartitionTree>[],
 ): Step<WrittenOs> {
   const { options, keys, library, images, cache, reader, madeFiles } = context;
@@ -68,8 +66,8 @@ export function osStep(
     ),
   );
   return graph.step(
-    { name: 'system.image', title: 'System image and hash tree', needs: [kernel, ...contents] },
-    async ([, ...parts], { note, signal, progress }) => {
+    { name: 'system.image', title: 'System image and hash tree', needs: contents },
+    async (parts, { note, signal, progress }) => {
       const path = join(context.folder, BUNDLE_FILES.os);
       const tell = (places: WrittenOs['partitions']): void => {
         const roots = Object.values(places).map(({ rootDigest }) => toHex(rootDigest));
