@@ -187,7 +187,7 @@ describe('a build', { timeout: 120_000 }, () => {
     const control = new AbortController();
     const reporter = {
       report: (event: BuildEvent) => {
-        if (event.kind === 'step-done' && event.step === 'kernel') control.abort();
+        if (event.kind === 'step-start') control.abort();
       },
     };
     const stopped = build(folder, 'new', { reporter, signal: control.signal });
