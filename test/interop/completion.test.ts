@@ -55,10 +55,10 @@ async function typed(
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const until = async (pattern: RegExp): Promise<string> => {
-    for (let tries = 0; tries < 400; tries += 1) {
+    for (let tries = 0; tries < 2000; tries += 1) {
       const found = pattern.exec(output)?.[1];
       if (found !== undefined) return found;
-      await sleep(50);
+      await sleep(10);
     }
     throw new Error(`${shell} does not say ${pattern}: ${output}`);
   };
@@ -120,16 +120,19 @@ describe('completes in the shell itself', () => {
   });
 
   test('fish', () => {
-    const found = LINES.map(([line]) => {
-      const asked = line.trimEnd().replaceAll("'", "\\'");
-      const { stdout } = runTool(
-        'fish',
-        ['--no-config', '-c', `source ${join(sandbox.folder, 'fish')}; complete -C '${asked}'`],
-        { cwd: join(sandbox.folder, 'work'), env },
-      );
-      const words = stdout.split('\n').map((each) => each.split('\t')[0]);
-      return words.filter((word) => word !== '')[0];
+    const asked = LINES.map(([line]) => line.trimEnd().replaceAll("'", "\\'"));
+    const script = [
+      `source ${join(sandbox.folder, 'fish')}`,
+      ...asked.map((line) => `complete -C '${line}'; echo ====`),
+    ].join('; ');
+    const { stdout } = runTool('fish', ['--no-config', '-c', script], {
+      cwd: join(sandbox.folder, 'work'),
+      env,
     });
+    const found = stdout
+      .split('====\n')
+      .slice(0, -1)
+      .map((answer) => answer.split('\n')[0]?.split('\t')[0]);
     const last = LINES.map(([, line]) =>
       line
         .trimEnd()

@@ -2,14 +2,14 @@
 
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { openSandbox, runProcess, type CliResult, type Sandbox } from '../support/cli.ts';
@@ -33,6 +33,7 @@ interface GitlabJob {
 interface Gitlab {
   readonly stages: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
+  readonly default: { readonly before_script: readonly string[] };
   readonly bundle: GitlabJob;
   readonly changes: GitlabJob;
 }
@@ -54,10 +55,6 @@ function checkout(): { folder: string; run: (script: string, env: object) => Pro
   const folder = mkdtempSync(join(sandbox.folder, 'checkout-'));
   cpSync('recipes/hello', folder, { recursive: true });
   rmSync(join(folder, 'build'), { recursive: true, force: true });
-  const [ci, bin, vault] = ['ci', 'bin', 'vault'].map((name) => join(folder, '..', name));
-  for (const each of [ci, bin, vault]) mkdirSync(each ?? '', { recursive: true });
-  rmSync(join(bin ?? '', 'microbuild'), { force: true });
-  symlinkSync(resolve('bin/microbuild.js'), join(bin ?? '', 'microbuild'));
   mkdirSync(join(folder, 'ci'));
   for (const name of ['image', 'payload']) {
     const key = join(sandbox.folder, 'keys', `${name}.pem`);
@@ -96,7 +93,6 @@ function checkout(): { folder: string; run: (script: string, env: object) => Pro
         ['-e', '-o', 'pipefail', '-c', script],
         {
           ...process.env,
-          PATH: `${bin}:${process.env['PATH']}`,
           XDG_RUNTIME_DIR: join(sandbox.folder, 'run'),
           MICROBUILD_KEYS: join(sandbox.folder, 'keys'),
           CI: 'true',
@@ -107,12 +103,45 @@ function checkout(): { folder: string; run: (script: string, env: object) => Pro
   };
 }
 
+/** A repository of microbuild whose set-up has nothing to do: what it has is what is tested here. */
+function toolRepository(): {
+  readonly MICROBUILD_GIT: string;
+  readonly MICROBUILD_REVISION: string;
+} {
+  const folder = mkdtempSync(join(sandbox.folder, 'tool-'));
+  const files = {
+    'bin/microbuild.js': `#!/bin/sh\nexec node '${resolve('bin/microbuild.js')}' "$@"\n`,
+    'scripts/setup': '',
+    'package.json': '{"name":"tool","version":"1.0.0","scripts":{"build":"true"}}',
+    'package-lock.json':
+      '{"name":"tool","version":"1.0.0","lockfileVersion":3,"packages":{"":{"name":"tool","version":"1.0.0"}}}',
+  };
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text, { mode: 0o755 });
+  }
+  const git = (...args: string[]): string => runTool('git', args, { cwd: folder }).stdout;
+  git('init', '-q');
+  git('add', '.');
+  git('-c', 'user.name=x', '-c', 'user.email=x@example.com', 'commit', '-q', '-m', 'x');
+  return { MICROBUILD_GIT: folder, MICROBUILD_REVISION: git('rev-parse', 'HEAD').trim() };
+}
+
 /** Runs lines one after the other, as the service does. */
 async function runAll(scripts: readonly string[], env: Readonly<Record<string, string>>) {
   const { folder, run } = checkout();
   const summary = join(folder, 'summary.md');
+  const pathFile = join(folder, 'path');
+  writeFileSync(pathFile, '');
   for (const script of scripts) {
-    const result = await run(script, { ...env, GITHUB_STEP_SUMMARY: summary });
+    const added = readFileSync(pathFile, 'utf8').split('\n').filter(Boolean).toReversed();
+
+    const result = await run(script, {
+      ...env,
+      GITHUB_STEP_SUMMARY: summary,
+      GITHUB_PATH: pathFile,
+      PATH: [...added, process.env['PATH']].join(':'),
+    });
     expect({ script, stderr: result.status === 0 ? '' : result.stderr }).toEqual({
       script,
       stderr: '',
@@ -130,7 +159,11 @@ async function runAll(scripts: readonly string[], env: Readonly<Record<string, s
 describe('docs/ci/github.yml', () => {
   test('is a workflow whose steps each use an action of a version, or run something under a name', () => {
     expect(Object.keys(github.on)).toEqual(['push', 'pull_request']);
-    expect(github.permissions).toEqual({ contents: 'read', 'pull-requests': 'write' });
+    expect(github.permissions).toEqual({
+      contents: 'read',
+      actions: 'read',
+      'pull-requests': 'write',
+    });
     for (const { uses, run, name } of steps) {
       expect([uses, run].filter((each) => each !== undefined)).toHaveLength(1);
       if (uses === undefined) expect(name).toBeTruthy();
@@ -140,13 +173,13 @@ describe('docs/ci/github.yml', () => {
     }
   });
 
-  test('its steps build, sign, check, verify, measure and compare', async () => {
+  test('its steps install microbuild, build, sign, check, verify, measure and compare', async () => {
     const scripts = steps
       .flatMap(({ run }) => run ?? [])
-      .filter((run) => !/\b(npm install|gh (run|pr))\b/.test(run));
-    expect(scripts).toHaveLength(6);
+      .filter((run) => !/\bgh (run|pr)\b/.test(run));
+    expect(scripts).toHaveLength(8);
     const { MICROBUILD_CACHE: _, ...env } = github.env;
-    const folder = await runAll(scripts, env);
+    const folder = await runAll(scripts, { ...env, ...toolRepository() });
     expect(readFileSync(join(folder, 'summary.md'), 'utf8')).toContain('"vbmetaDigest"');
     expect(readFileSync(join(folder, 'out/comment.md'), 'utf8')).not.toBe('');
   }, 240_000);
@@ -164,7 +197,15 @@ test('docs/ci/gitlab.yml runs the same commands, in stages that there are', () =
   const theirs = commands(steps.flatMap(({ run }) => run ?? []));
   expect(commands([...gitlab.bundle.script, ...gitlab.changes.script])).toEqual(theirs);
   expect(gitlab.stages).toEqual([gitlab.bundle.stage, gitlab.changes.stage]);
-  expect(
-    ['SIGNER', 'IMAGE_KEY', 'RECIPE'].every((name) => gitlab.variables[name] === github.env[name]),
-  ).toBe(true);
+  const names = ['SIGNER', 'IMAGE_KEY', 'RECIPE', 'MICROBUILD_GIT', 'MICROBUILD_REVISION'];
+  expect(names.every((name) => gitlab.variables[name] === github.env[name])).toBe(true);
+});
+
+test('docs/ci/gitlab.yml has microbuild of the commit that it names on its path', async () => {
+  const { folder, run } = checkout();
+  const script = [...gitlab.default.before_script, 'microbuild --version'].join('\n');
+  const { status, stdout, stderr } = await run(script, toolRepository());
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout.trim()).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(existsSync(join(folder, '.cache', 'bin', 'microbuild'))).toBe(true);
 });

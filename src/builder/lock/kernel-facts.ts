@@ -1,13 +1,12 @@
 /** What a lock says of the kernel, so that a recipe is checked against it before any work. */
 
-import { debToTree } from '../../formats/tar/deb.ts';
-import { openFileSource } from '../../io/byte-source.ts';
-import type { Directory } from '../../io/file-tree.ts';
 import type { Lock, LockedKernel } from '../../recipe/lockfile.ts';
 import type { Recipe } from '../../recipe/parse.ts';
 import { kernelSourceOf } from '../../recipe/schema.ts';
 import { openBlobs, type BlobsOptions } from '../fetch.ts';
 import { inputPath } from '../inputs.ts';
+import { archiveTree } from '../sources/archive-tree.ts';
+import { unpackDeb } from '../sources/unpack.ts';
 import { kernelFromDeb, kernelFromFile } from '../steps/kernel-source.ts';
 import { recallKernelFacts, rememberKernelFacts } from '../kernel-facts.ts';
 import { kernelFiles, kernelModules } from '../steps/kernel.ts';
@@ -49,7 +48,14 @@ export async function kernelFacts(
     if (deb === undefined) return undefined;
     const update = `microbuild lock ${recipe.directory} --update ${named.deb}`;
     const path = await openBlobs({ ...context, recipe }).fetch({ kind: 'deb', deb }, update);
-    source = kernelFromDeb(recipe, { sha256, tree: () => treeOf(path, deb.package) });
+    // As the build unpacks it: whoever comes second takes it from the cache.
+    const archive = {
+      path,
+      name: `${deb.package} ${deb.version}`,
+      digest: { sha256, size: deb.size },
+    };
+    const tree = async () => archiveTree(await unpackDeb(cache, archive), archive.name, {});
+    source = kernelFromDeb(recipe, { sha256, tree });
   } else {
     const modules = named.modules === undefined ? undefined : inputPath(recipe, named.modules);
     source = await kernelFromFile(recipe, { path: inputPath(recipe, named.file), modules });
@@ -61,13 +67,4 @@ export async function kernelFacts(
     await rememberKernelFacts(cache.directory, sha256, { release, erofs: erofsConfig, modules });
   }
   return { release, ...(erofsConfig && { erofs: [...erofsConfig] }), sha256 };
-}
-
-async function treeOf(path: string, name: string): Promise<Directory> {
-  const source = await openFileSource(path, name);
-  try {
-    return await debToTree(source);
-  } finally {
-    await source.close();
-  }
 }

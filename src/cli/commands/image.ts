@@ -222,7 +222,7 @@ function describe(
       `  largest files  ${large.join(', ')}`,
       ...(reused === undefined ? [] : [`  reused         ${reuseText(reused)}`]),
     ].join('\n'),
-    json: { path, upToDate, ...(reused && { reused: reused.taken }), measurements, manifest },
+    json: { path, upToDate, measurements, manifest },
   };
 }
 
