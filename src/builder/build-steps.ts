@@ -42,6 +42,7 @@ import { kernelFiles } from './steps/kernel.ts';
 import { describeBundle } from './steps/manifest.ts';
 import { settleDisk, settleFile, type SettledDisk } from './steps/settle-file.ts';
 import { partitionTree, type PartitionTree } from './steps/partition-tree.ts';
+import type { StampWriter } from './stamp.ts';
 
 /** What all steps share: opened before the first one, closed after the last. */
 export interface BuildContext {
@@ -63,6 +64,7 @@ export interface BuildContext {
   readonly folder: string;
   /** The one place for files that are gone after the build. */
   readonly scratch: string;
+  readonly remember: Pick<StampWriter, 'look'>;
 }
 
 export interface BuildSteps {
@@ -185,6 +187,11 @@ export function addBuildSteps(graph: Graph, context: BuildContext): BuildSteps {
     settle(BUNDLE_FILES.vmConfig, config),
     settle(BUNDLE_FILES.buildRecord, record),
   ];
+
+  // What was pinned anew was so by these.
+  graph.step({ name: 'look', needs: [os, kernel, ...built] }, () =>
+    context.remember.look(context.inputs.lock()),
+  );
 
   const last = graph.step(
     {

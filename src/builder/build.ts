@@ -152,6 +152,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
       madeFiles,
       reader,
       scratch,
+      remember,
     };
     const build = async (folder: string) => {
       const graph = createGraph(options, options.schedule);
@@ -167,7 +168,7 @@ async function buildWith(options: BuildOptions, open: OpenBuildKey): Promise<Bui
     const result = { path, manifest, measurements };
     try {
       await rememberOutputs({ images, madeFiles, isOurs }, path, steps);
-      await remember.write(result, inputs.lock(), isOurs);
+      await remember.write(result, isOurs);
     } catch (error) {
       reportForgotten(error, cache, reporter);
     }

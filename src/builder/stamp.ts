@@ -6,7 +6,7 @@ import { ATTESTATION_FILES, attestationPath } from '../bundle/attest/files.ts';
 import { isArchiveName } from '../bundle/files.ts';
 import type { Manifest } from '../bundle/manifest.ts';
 import type { BundleMeasurements } from '../bundle/measure.ts';
-import { dropStamp, writeStamp } from '../cache/build-stamp.ts';
+import { dropStamp, lookAtInputs, writeStamp, type LateInputs } from '../cache/build-stamp.ts';
 import type { Json } from '../cache/canonical-json.ts';
 import type { Cache } from '../cache/store.ts';
 import type { FileReader } from '../io/file-signatures.ts';
@@ -23,15 +23,18 @@ export interface StampedResult {
   readonly measurements: BundleMeasurements;
 }
 
-interface StampWriter {
+export interface StampWriter {
   /** Before the output is changed. */
   forget(): Promise<void>;
-  /** When it stands. @param isOurs Whether it still does: another build may have replaced it. */
-  write(result: StampedResult, lock: Lock, isOurs: () => Promise<boolean>): Promise<void>;
+  /** Looks at all that the build reads. @param lock Which does not change any more. */
+  look(lock: Lock): Promise<void>;
+  /** When the output stands. @param isOurs Whether it still does: another build may have replaced it. */
+  write(result: StampedResult, isOurs: () => Promise<boolean>): Promise<void>;
 }
 
 const NOTHING: StampWriter = {
   forget: () => Promise.resolve(),
+  look: () => Promise.resolve(),
   write: () => Promise.resolve(),
 };
 
@@ -47,24 +50,34 @@ export function stampWriter(
   const { stamp, recipe, packageRoot, env } = options;
   if (stamp === undefined) return NOTHING;
   const { subject, inputs } = stamp;
+  const made = keys.created ? developmentKeys(options, keys) : [];
+  let looking: Promise<LateInputs | undefined> | undefined;
+  const lookNow = async (lock: Lock): Promise<LateInputs | undefined> => {
+    const paths = await watchedPaths({
+      recipe,
+      lock,
+      guest,
+      keys: keyReferences(options, keys).filter((key) => !made.includes(key)),
+      packageRoot,
+      env,
+    });
+    return paths && lookAtInputs(inputs, paths, reader);
+  };
   return {
     forget: () => dropStamp(cache, subject.output),
-    async write(value, lock, isOurs) {
-      const made = keys.created ? developmentKeys(options, keys) : [];
-      const paths = await watchedPaths({
-        recipe,
-        lock,
-        guest,
-        keys: keyReferences(options, keys).filter((key) => !made.includes(key)),
-        packageRoot,
-        env,
-      });
-      if (paths === undefined) return;
+    async look(lock) {
+      looking = lookNow(lock);
+      // A build that cannot be remembered is one: whoever writes that down says so.
+      await looking.catch(() => undefined);
+    },
+    async write(value, isOurs) {
+      const others = await looking;
+      if (others === undefined) return;
       // Keys that were made by this build are as new as its output.
       const outputs = [...(await filesOf(value.path, options)), ...made];
       const contents = {
         inputs,
-        others: paths,
+        others,
         outputs,
         isOurs,
         value: value as unknown as Json,

@@ -61,10 +61,34 @@ export function watchInputs(reader: FileReader = plainFileReader): StampInputs {
   };
 }
 
+/** Files that a build reads, and what they were when they were looked at. */
+export interface LateInputs {
+  readonly paths: readonly string[];
+  /** The signature of each; that of a link is followed by that of what it leads to. */
+  readonly looks: Uint32Array;
+}
+
+/**
+ * Looks at tens of thousands of inputs of a build at once, at any time while it runs: it is remembered only when they were last
+ * changed before it began.
+ *
+ * @param paths Absolute; those that were noted before are left out.
+ */
+export async function lookAtInputs(
+  inputs: StampInputs,
+  paths: readonly string[],
+  reader: FileReader = plainFileReader,
+): Promise<LateInputs> {
+  const late = [...new Set(paths)].filter((path) => !inputs.signatures.has(path));
+  return { paths: late, looks: await lookAtAll(late, reader) };
+}
+
+const NO_INPUTS: LateInputs = { paths: [], looks: new Uint32Array(0) };
+
 export interface StampContents {
   readonly inputs: StampInputs;
-  /** Absolute paths of further inputs, which are looked at now for the first time: they are as they were when the build began. */
-  readonly others?: readonly string[] | undefined;
+  /** Further inputs, which were looked at while the build ran: they must be as they were when it began. */
+  readonly others?: LateInputs | undefined;
   /** Absolute paths of all files and folders of the output. */
   readonly outputs: readonly string[];
   /** Whether the output still is the one that was made: another build may have replaced it. */
@@ -97,7 +121,7 @@ export async function readStamp(
   const bytes = await readRegular(await stampPath(cache, subject.output));
   const stamp = bytes && decode(bytes);
   if (stamp === undefined || stamp.head.facts !== canonicalJson(subject.facts)) return undefined;
-  const now = await lookAtAll(stamp.paths, reader);
+  const now = bytesOf(await lookAtAll(stamp.paths, reader));
   return Buffer.compare(now, stamp.signatures) === 0 ? { value: stamp.head.value } : undefined;
 }
 
@@ -109,24 +133,26 @@ export async function readStamp(
 export async function writeStamp(
   cache: Pick<Cache, 'directory'>,
   subject: StampSubject,
-  { inputs, others = [], outputs, isOurs, value }: StampContents,
+  { inputs, others = NO_INPUTS, outputs, isOurs, value }: StampContents,
   reader: FileReader = plainFileReader,
 ): Promise<boolean> {
   const file = await stampPath(cache, subject.output);
   const noted = [...inputs.signatures.keys()];
-  const early = [...inputs.signatures.values()];
-  const late = [...new Set(others)].filter((path) => !inputs.signatures.has(path));
-  const paths = [...noted, ...late];
-  const before = [...early, ...(await lookAt(late, reader))];
+  const early = concat([...inputs.signatures.values()]);
   const made = await settledOutputs([...new Set(outputs)], reader);
   const isSafe =
     made !== undefined &&
     // Asked behind the look at it: what replaces it later looks otherwise.
     (await isOurs?.()) !== false &&
-    before.every((words) => words[0] !== 0 || isSettledLook(words, inputs.began)) &&
-    (await isAbsentSince(paths, before, inputs.began, reader)) &&
-    // What was looked at just now was last changed before the build began: it need not be looked at again.
-    Buffer.compare(concat(await lookAt(noted, reader)), concat(early)) === 0;
+    isSettledLook(early, inputs.began) &&
+    isSettledLook(others.looks, inputs.began) &&
+    (await isAbsentSince(
+      [...absentOf(noted, early), ...absentOf(others.paths, others.looks)],
+      inputs.began,
+      reader,
+    )) &&
+    // What was looked at later was last changed before the build began: it need not be looked at again.
+    bytesOf(await lookAtAll(noted, reader)).equals(bytesOf(early));
   if (!isSafe) {
     await rm(file, { recursive: true, force: true });
     return false;
@@ -135,8 +161,9 @@ export async function writeStamp(
     facts: canonicalJson(subject.facts),
     value,
   };
-  const all = [...paths, ...new Set(outputs)];
-  await writeOwnFile(file, encode(head, all, concat([...before, ...made])));
+  const paths = noted.concat(others.paths, [...new Set(outputs)]);
+  const looks = [early, others.looks, concat(made)].map(bytesOf);
+  await writeOwnFile(file, encode(head, paths, looks));
   return true;
 }
 
@@ -171,7 +198,7 @@ async function lookAt(paths: readonly string[], reader: FileReader): Promise<Uin
 }
 
 /** What `lookAt` finds, one behind the other: without an object for each of tens of thousands of files. */
-async function lookAtAll(paths: readonly string[], reader: FileReader): Promise<Buffer> {
+async function lookAtAll(paths: readonly string[], reader: FileReader): Promise<Uint32Array> {
   const words = await reader.signatures(paths, { follow: false });
   const links: number[] = [];
   for (let index = 0; index < paths.length; index += 1) {
@@ -191,10 +218,21 @@ async function lookAtAll(paths: readonly string[], reader: FileReader): Promise<
     from = end;
   }
   all.set(words.subarray(from), from + targets.length);
-  return Buffer.from(all.buffer);
+  return all;
 }
 
-/** Whether a file, and what it leads to, was last changed well before a moment. */
+/** Of the paths that were looked at, those of which nothing is there. */
+function absentOf(paths: readonly string[], looks: Uint32Array): string[] {
+  const absent: string[] = [];
+  let at = 0;
+  for (const path of paths) {
+    if (looks[at] !== 0) absent.push(path);
+    at += isSymlinkSignature(looks, at) ? 2 * SIGNATURE_WORDS : SIGNATURE_WORDS;
+  }
+  return absent;
+}
+
+/** Whether all that is there, and what links lead to, was last changed well before a moment. */
 function isSettledLook(words: Uint32Array, moment: number): boolean {
   for (let at = 0; at < words.length; at += SIGNATURE_WORDS) {
     if (words[at] === 0 && !isSettled(words, at, moment)) return false;
@@ -207,12 +245,11 @@ function isSettledLook(words: Uint32Array, moment: number): boolean {
  * has not changed.
  */
 async function isAbsentSince(
-  paths: readonly string[],
-  looks: readonly Uint32Array[],
+  absent: readonly string[],
   moment: number,
   reader: FileReader,
 ): Promise<boolean> {
-  let folders = new Set(paths.filter((_path, index) => looks[index]?.[0] !== 0).map(dirname));
+  let folders = new Set(absent.map(dirname));
   while (folders.size > 0) {
     const words = await lookAt([...folders], reader);
     const above = new Set<string>();
@@ -268,13 +305,13 @@ interface Stamp {
 }
 
 /** Magic, SHA-256 of the rest, lengths of head and paths, head, paths, signatures. */
-function encode(head: Head, paths: readonly string[], signatures: Buffer): Buffer {
+function encode(head: Head, paths: readonly string[], signatures: readonly Uint8Array[]): Buffer {
   const text = Buffer.from(JSON.stringify(head));
   const names = Buffer.from(paths.join(SEPARATOR));
   const sizes = Buffer.alloc(HEAD_AT - SIZES_AT);
   sizes.writeUInt32LE(text.length, 0);
   sizes.writeUInt32LE(names.length, 4);
-  const rest = [sizes, text, names, signatures];
+  const rest = [sizes, text, names, ...signatures];
   const sum = createHash('sha256');
   for (const part of rest) sum.update(part);
   return Buffer.concat([MAGIC, sum.digest(), ...rest]);
@@ -294,7 +331,15 @@ function decode(bytes: Buffer): Stamp | undefined {
   };
 }
 
-const concat = (looks: readonly Uint32Array[]): Buffer =>
-  Buffer.concat(
-    looks.map((words) => Buffer.from(words.buffer, words.byteOffset, words.byteLength)),
-  );
+function concat(looks: readonly Uint32Array[]): Uint32Array {
+  const all = new Uint32Array(looks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const words of looks) {
+    all.set(words, at);
+    at += words.length;
+  }
+  return all;
+}
+
+const bytesOf = (words: Uint32Array): Buffer =>
+  Buffer.from(words.buffer, words.byteOffset, words.byteLength);

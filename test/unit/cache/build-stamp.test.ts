@@ -15,7 +15,13 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dropStamp, readStamp, watchInputs, writeStamp } from '../../../src/cache/build-stamp.ts';
+import {
+  dropStamp,
+  lookAtInputs,
+  readStamp,
+  watchInputs,
+  writeStamp,
+} from '../../../src/cache/build-stamp.ts';
 import { tmpDir } from '../../support/tmp-dir.ts';
 
 /** A folder of inputs, old enough to be remembered, and an output. */
@@ -208,7 +214,8 @@ describe('writeStamp()', () => {
       const inputs = watchInputs();
       await inputs.add(made.inputs.slice(0, 2));
       change?.(made);
-      const contents = { inputs, others: made.inputs, outputs: [made.output], value: 1 };
+      const others = await lookAtInputs(inputs, made.inputs);
+      const contents = { inputs, others, outputs: [made.output], value: 1 };
       return writeStamp(made.cache, made.subject, contents);
     };
     expect(await write()).toBe(true);
@@ -222,6 +229,19 @@ describe('writeStamp()', () => {
       await setTimeout(30);
       expect(`${name}: ${await write(changes[name])}`).toBe(`${name}: false`);
       expect(await made.isNew()).toBeUndefined();
+    }
+  });
+
+  test('notices what changes between the look at an input and the stamp', async () => {
+    for (const name of ['a longer file', 'a removed file', 'a file that was not there']) {
+      const made = await project();
+      mkdirSync(made.output);
+      const inputs = watchInputs();
+      const others = await lookAtInputs(inputs, made.inputs);
+      changes[name]?.(made);
+      const contents = { inputs, others, outputs: [made.output], value: 1 };
+      await writeStamp(made.cache, made.subject, contents);
+      expect(`${name}: ${JSON.stringify(await made.isNew())}`).toBe(`${name}: undefined`);
     }
   });
 
