@@ -1,5 +1,6 @@
 /** Writes both initrds and the signed kernel of a bundle. */
 
+import { createHash } from 'node:crypto';
 import { constants, copyFile, stat } from 'node:fs/promises';
 import { fromHex, sha256, toHex } from '../../core/digest.ts';
 import { runAction } from '../../cache/action.ts';
@@ -13,7 +14,8 @@ import type { FileContent } from '../../io/file-tree.ts';
 import { openFileSink } from '../../io/image-sink.ts';
 import { writeContent } from '../../io/write-content.ts';
 import { AVB_PARTITIONS } from '../../bundle/layout.ts';
-import { addHashFooter, computeHashDescriptor } from '../../signing/avb/sign.ts';
+import { settleAll } from '../../bundle/settle.ts';
+import { addHashFooter, computeHashDescriptor, hashDescriptorOf } from '../../signing/avb/sign.ts';
 import type { BuildKeys } from '../keys.ts';
 import type { KernelFiles } from './kernel.ts';
 
@@ -69,14 +71,14 @@ export async function writeBootFiles(
   options: BootOptions,
   paths: BootPaths,
 ): Promise<{ kernel: HashDescriptor; normal: HashDescriptor; debuggable: HashDescriptor }> {
-  const content = async (path: string): Promise<FileContent> =>
+  const fileOf = async (path: string): Promise<FileContent> =>
     fileContent(path, (await stat(path)).size);
   const common: Omit<InitrdContent, 'bootconfig'> = {
-    init: await content(options.init),
+    init: await fileOf(options.init),
     modules: await Promise.all(
       options.kernel.modules.map(async ({ name, path }) => ({
         name,
-        content: await content(path),
+        content: await fileOf(path),
       })),
     ),
     mtime: options.sourceDate,
@@ -87,28 +89,36 @@ export async function writeBootFiles(
     partitionName: string,
   ): Promise<HashDescriptor> => {
     const bootconfig = bootconfigFor(options, debuggable);
-    await writeContent(path, encodeInitrd({ ...common, bootconfig }));
-    const source = await openFileSource(path);
-    try {
-      return await computeHashDescriptor(source, { partitionName, salt: saltOf(partitionName) });
-    } finally {
-      await source.close();
-    }
+    const content = encodeInitrd({ ...common, bootconfig });
+    const salt = saltOf(partitionName);
+    const hash = createHash('sha256').update(salt);
+    await writeContent(path, content, { see: (chunk) => hash.update(chunk), flush: false });
+    return hashDescriptorOf(content.size, hash.digest(), { partitionName, salt });
   };
-  const [normal, debuggable] = await Promise.all([
+  // The kernel is copied meanwhile; only its footer needs the others.
+  const initrds = settleAll([
     variant(paths.initrdNormal, false, AVB_PARTITIONS.initrdNormal),
     variant(paths.initrdDebuggable, true, AVB_PARTITIONS.initrdDebuggable),
   ]);
-
-  const kernel = await writeKernel(options, paths.kernel, [debuggable, normal]);
+  const [kernel, [normal, debuggable]] = await settleAll([
+    writeKernel(options, paths.kernel, async () => {
+      const [first, second] = await initrds;
+      return [second, first];
+    }),
+    initrds,
+  ]);
   return { kernel, normal, debuggable };
 }
 
-/** Copies the kernel, whose digest is known as long as it is in the cache, and puts its footer behind it. */
+/**
+ * Copies the kernel, whose digest is known as long as it is in the cache, and puts its footer behind it.
+ *
+ * @param descriptors Of the initrds.
+ */
 async function writeKernel(
   { kernel, image, rollbackIndex, cache }: BootOptions,
   path: string,
-  descriptors: readonly HashDescriptor[],
+  descriptors: () => Promise<readonly HashDescriptor[]>,
 ): Promise<HashDescriptor> {
   const salt = saltOf('bootloader');
   const hash = { partitionName: AVB_PARTITIONS.kernel, salt };
@@ -129,6 +139,7 @@ async function writeKernel(
     );
     // The system copies without this process, or shares the blocks.
     await copyFile(kernel.vmlinux, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    const further = await descriptors();
     const sink = await openFileSink(path);
     try {
       const { descriptor } = await addHashFooter(vmlinux, sink, {
@@ -139,7 +150,7 @@ async function writeKernel(
           signer: image.signer,
           rollbackIndex: BigInt(rollbackIndex),
         },
-        descriptors,
+        descriptors: further,
         imageDigest: fromHex(value.digest),
       });
       if (descriptor.kind !== 'hash') throw new TypeError('A hash footer has a hash descriptor');

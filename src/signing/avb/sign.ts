@@ -139,7 +139,8 @@ export async function computeHashDescriptor(
   return hashDescriptorOf(image.size, hash.digest(), options);
 }
 
-function hashDescriptorOf(
+/** The same where the digest over salt and image is known. */
+export function hashDescriptorOf(
   imageSize: number,
   digest: Uint8Array,
   options: HashDescriptorOptions,
