@@ -19,6 +19,7 @@ import { readMeasurements, type BundleMeasurements } from '../bundle/measure.ts'
 import { openBundle } from '../bundle/open.ts';
 import { checkBundleOutput, writeBundle } from '../bundle/write.ts';
 import { plainFileReader } from '../io/file-signatures.ts';
+import { targetOf } from '../io/atomic-output.ts';
 import { passSystemErrors } from '../io/system-error.ts';
 import { createNativeFileReader } from '../native/hash-files.ts';
 import { loadNativeLibrary } from '../native/library.ts';
@@ -302,7 +303,8 @@ async function scratchFolder(cache: Cache, env: NodeJS.ProcessEnv): Promise<stri
 /** The output replaces what was there: that must be a bundle, or nothing, or an empty folder. */
 async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
   const path = resolve(output);
-  if (recipe.directory === path || recipe.directory.startsWith(`${path}/`)) {
+  const [place, folder] = [await targetOf(path), await targetOf(recipe.directory)];
+  if (folder === place || folder.startsWith(`${place}/`)) {
     throw new UsageError('output', `Cannot write the bundle to ${output}: the recipe is there`, {
       hint: 'Name another folder with --output',
     });

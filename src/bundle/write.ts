@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import { isAligned, layoutAligned } from '../formats/tar/aligned.ts';
 import { atAbruptEnd } from '../io/abrupt-end.ts';
-import { writeDirectoryAtomic } from '../io/atomic-output.ts';
+import { targetOf, writeDirectoryAtomic } from '../io/atomic-output.ts';
 import { openFileSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink, type ImageSink } from '../io/image-sink.ts';
@@ -32,6 +32,9 @@ async function packFiles(
   }
 }
 
+/** By these a bundle is known, whatever is in them: many a folder of others has a `manifest.json`. */
+const TELLING = [BUNDLE_FILES.manifest, BUNDLE_FILES.kernel, BUNDLE_FILES.os];
+
 /**
  * The output replaces what was there: that must be a bundle, or nothing, or an empty folder.
  *
@@ -49,11 +52,18 @@ export async function checkBundleOutput(path: string): Promise<void> {
       cause,
     });
   });
+  const target = await targetOf(path);
+  if (isArchiveName(target) !== isArchiveName(path)) return refuse(`a link to ${target}`);
   if (found === undefined) return;
   if (!isArchiveName(path)) {
     if (!found.isDirectory()) return refuse('a file');
+    if ((await stat(dirname(target))).dev !== found.dev) {
+      throw new UsageError('output', `Cannot replace ${path}: it is a mount point`, {
+        hint: 'Name a folder in it with --output',
+      });
+    }
     const names: readonly string[] = await readdir(path);
-    return names.length === 0 || names.includes(BUNDLE_FILES.manifest)
+    return names.length === 0 || TELLING.every((name) => names.includes(name))
       ? undefined
       : refuse('a folder');
   }
@@ -67,17 +77,18 @@ export async function checkBundleOutput(path: string): Promise<void> {
 }
 
 /**
- * Writes a bundle in the place of `path`.
+ * Writes a bundle in the place of what is at `name`; a link stays, and what it leads to is replaced.
  *
- * @param fill Writes the files into the folder it is given. When it throws, `path` is untouched.
+ * @param fill Writes the files into the folder it is given. When it throws, what is there is untouched.
  * @throws {UsageError} `output` when something else than a bundle is there.
  */
 export async function writeBundle<T>(
-  path: string,
+  name: string,
   fill: (folder: string) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  await checkBundleOutput(path);
+  await checkBundleOutput(name);
+  const path = await targetOf(name);
   if (!isArchiveName(path)) return writeDirectoryAtomic(path, fill);
   const parents = await makeFolderForNow(dirname(path));
   const packed = replaceFiles([path], async ([temporary = '']) => {

@@ -5,8 +5,8 @@
  * leaves the old or the new output, never a mixture.
  */
 
-import { chmod, mkdir, open, realpath, rename, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, mkdir, open, readlink, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { inTheMaking } from './in-the-making.ts';
 import { makeFolderForNow } from './make-folder.ts';
 import { placed } from './system-error.ts';
@@ -32,9 +32,20 @@ async function isStream(name: string): Promise<boolean> {
   return found !== undefined && !found.isFile() && !found.isDirectory();
 }
 
-/** Where the links of a name end; the name itself when nothing is there. */
+/** As the kernel counts. */
+const MAX_LINKS = 40;
+
+/** Where the links of a name end, also when nothing is there; the name itself where they lead in circles. */
 export async function targetOf(name: string): Promise<string> {
-  return realpath(name).catch(() => name);
+  let at = name;
+  for (let count = 0; count < MAX_LINKS; count += 1) {
+    const end = await realpath(at).catch(() => undefined);
+    if (end !== undefined) return end;
+    const link = await readlink(at).catch(() => undefined);
+    if (link === undefined) return at;
+    at = resolve(await realpath(dirname(at)), link);
+  }
+  return name;
 }
 
 /** All of a file, or one chunk after the other. */

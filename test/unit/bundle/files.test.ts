@@ -2,6 +2,7 @@
 
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -101,19 +102,38 @@ describe.each(['folder', 'file.mbundle'])('a bundle as %s', (name) => {
     await write(name);
     expect(readdirSync(folder)).toEqual([name]);
   });
+
+  test('is written where a link leads, which stays', async () => {
+    mkdirSync(at('links'));
+    const link = `links/${name}`;
+    symlinkSync(`../${name}`, at(link));
+    for (let count = 0; count < 2; count += 1) {
+      await write(link);
+      await (await openBundle(at(name))).close();
+      expect(lstatSync(at(link)).isSymbolicLink()).toBe(true);
+      expect(readdirSync(folder).toSorted()).toEqual([name, 'links'].toSorted());
+    }
+  });
 });
 
 describe('what is no bundle', () => {
   test('is not replaced by one', async () => {
     mkdirSync(at('precious'));
     writeFileSync(at('precious/thesis'), 'x');
+    // As a web application has one.
+    writeFileSync(at('precious/manifest.json'), '{"name":"precious"}');
     writeFileSync(at('thesis.mbundle'), 'x'.repeat(20_000));
     writeFileSync(at('thesis'), 'x');
     mkdirSync(at('folder.mbundle'));
-    for (const name of ['precious', 'thesis.mbundle', 'thesis', 'folder.mbundle']) {
+    symlinkSync('nothing.mbundle', at('link'));
+    symlinkSync('nothing', at('link.mbundle'));
+    const links = ['link', 'link.mbundle'];
+    for (const name of ['precious', 'thesis.mbundle', 'thesis', 'folder.mbundle', ...links]) {
       await expect(write(name)).rejects.toMatchObject({ code: 'output' });
     }
     expect(readFileSync(at('precious/thesis'), 'latin1')).toBe('x');
+    // It could be told from others only when all was made: nothing takes its place.
+    await expect(writeBundle('/proc', () => Promise.resolve())).rejects.toThrow('a mount point');
     mkdirSync(at('empty'));
     await write('empty');
     expect(readdirSync(at('empty'))).toContain('kernel');
