@@ -57,12 +57,15 @@ function interruptions(terminal: Terminal, json: boolean): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const exitCode = 128 + constants.signals[signal];
-    const endNow = (): never => {
+    const endNow = (): void => {
       cleanUpAbruptly();
       const { err, out } = interruptedText(controller.signal);
       terminal.err(err);
       if (json) terminal.out(out);
-      process.exit(exitCode);
+      // To exit would wait for every read under way, also of a pipe that nobody writes to: so it ends by the signal, as a shell
+      // wants of who is interrupted.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
     };
     process.on(signal, () => {
       if (controller.signal.aborted) endNow();

@@ -6,9 +6,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import {
+  closeSync,
+  constants,
   cpSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -235,6 +238,34 @@ async function servedRecipe(name: string): Promise<{ template: string }> {
     ]);
   });
   return { template };
+}
+
+test('a recipe in a pipe that nobody writes to does not hold up a second Ctrl-C', async () => {
+  const pipe = join(tmpDir(), 'recipe');
+  execFileSync('mkfifo', [pipe]);
+  const child = spawn(process.execPath, [resolve('bin/microbuild.js'), 'image', pipe], {
+    stdio: 'ignore',
+  });
+  const exited = new Promise<NodeJS.Signals | null>((done) =>
+    child.on('exit', (_, signal) => done(signal)),
+  );
+  let writer: number | undefined;
+  // It can be opened as soon as somebody waits for it.
+  for (; writer === undefined; await sleep(20)) writer = openIfRead(pipe);
+  child.kill('SIGINT');
+  await sleep(50);
+  child.kill('SIGINT');
+  expect(await exited).toBe('SIGINT');
+  closeSync(writer);
+});
+
+function openIfRead(pipe: string): number | undefined {
+  try {
+    return openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENXIO') return undefined;
+    throw error;
+  }
 }
 
 test('what payload.build started ends with the build, its children and theirs', async () => {
