@@ -20,6 +20,7 @@ import {
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openUndoableFile } from '../../src/signing/avb/undoable-file.ts';
 import { openSandbox, type Sandbox } from '../support/cli.ts';
 import { endAtMoments, seeded, type Moment, type Work } from '../support/interrupted.ts';
 import { commandLine } from '../support/leftovers.ts';
@@ -28,6 +29,8 @@ import { copyHello, edit } from '../support/recipes.ts';
 import { tmpDir } from '../support/tmp-dir.ts';
 import { runTool } from '../support/tools.ts';
 import { copyWarmCache } from '../support/warm-cache.ts';
+
+const UUID = '00112233-4455-6677-8899-aabbccddeeff';
 
 const MOMENTS: readonly Moment[] = [
   { signal: 'SIGTERM' },
@@ -267,6 +270,28 @@ function openIfRead(pipe: string): number | undefined {
     throw error;
   }
 }
+
+test('verity format measures an image that was left half formatted when it is brought back', async () => {
+  const path = folder('half', (made) => {
+    writeFileSync(join(made, 'whole.img'), noise(1 << 16));
+    cpSync(join(made, 'whole.img'), join(made, 'half.img'));
+  });
+  const file = await openUndoableFile(join(path, 'half.img'));
+  await file.write(1 << 16, noise(1 << 12));
+  const [journal = ''] = readdirSync(path).filter((name) => name.includes('.undo-'));
+  // Of a process with the number of this one that started at another time.
+  const left = journal.replace(/\d+(-[0-9a-f]+)$/, '1$1');
+  const bytes = readFileSync(join(path, journal));
+  await file.commit();
+  writeFileSync(join(path, left), bytes);
+  for (const name of ['whole.img', 'half.img']) {
+    await succeed('verity', 'format', join(path, name), '--salt', '00', '--uuid', UUID);
+  }
+  expect(existsSync(join(path, left))).toBe(false);
+  expect(readFileSync(join(path, 'half.img')).equals(readFileSync(join(path, 'whole.img')))).toBe(
+    true,
+  );
+});
 
 test('what payload.build started ends with the build, its children and theirs', async () => {
   const scratch = tmpDir();

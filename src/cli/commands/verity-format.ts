@@ -4,6 +4,7 @@ import { alignUp } from '../../core/math.ts';
 import { writeFileAtomic } from '../../io/atomic-output.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../../io/byte-source.ts';
 import { offsetSink } from '../../io/image-sink.ts';
+import { undoLeftovers } from '../../signing/avb/undoable-file.ts';
 import { planHashArea, writeHashArea, writeSuperblock } from '../../verity/dm-verity.ts';
 import type { HashAreaPlan } from '../../verity/dm-verity.ts';
 import { fecLayout } from '../../verity/fec/layout.ts';
@@ -75,6 +76,7 @@ interface Places {
 
 async function placesOf(args: CommandArguments): Promise<Places> {
   const { data, hash, fec } = imagePaths(args);
+  for (const path of [data, hash, fec]) if (path !== undefined) await undoLeftovers(path);
   await expectFile(data);
   return {
     data,

@@ -62,15 +62,22 @@ async function writeFully(handle: FileHandle, offset: number, data: Uint8Array):
 }
 
 /**
+ * Brings back what somebody left half changed who was killed at it: before anything of a file is read on which its change depends,
+ * such as its size.
+ */
+export async function undoLeftovers(path: string): Promise<void> {
+  await collectOnce(dirname(await targetOf(path)));
+}
+
+/**
  * Opens a file for reading and changing.
  *
  * @throws {UsageError} `input` when it is no regular file.
  * @throws the system's error (`ENOENT`, `EACCES`, ...) unchanged.
  */
 export async function openUndoableFile(name: string): Promise<UndoableFile> {
+  await undoLeftovers(name);
   const path = await targetOf(name);
-  // Somebody who was killed at it may have left it half changed.
-  await collectOnce(dirname(path));
   const handle = await open(path, 'r+');
   const stats = await handle.stat({ bigint: true });
   if (!stats.isFile()) {
