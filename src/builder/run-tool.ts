@@ -61,8 +61,8 @@ export function runTool(
       killing ??= setTimeout(() => {
         endGroup(child, 'SIGKILL');
         // Whoever still holds the pipes has left the group: nobody waits for it.
-        child.stdout.destroy();
-        child.stderr.destroy();
+        output?.destroy();
+        said?.destroy();
       }, GRACE);
     };
     abort?.addEventListener('abort', end, { once: true });
@@ -74,12 +74,14 @@ export function runTool(
     const stdout: Buffer[] = [];
     let stdoutSize = 0;
     let stderrTail = '';
-    child.stdout.on('data', (chunk: Buffer) => {
+    // A program that could not be started may have no pipes.
+    const { stdout: output, stderr: said } = child as Partial<typeof child>;
+    output?.on('data', (chunk: Buffer) => {
       stdoutSize += chunk.length;
       if (stdoutSize > MAX_STDOUT) end();
       else stdout.push(chunk);
     });
-    child.stderr.on('data', (chunk: Buffer) => {
+    said?.on('data', (chunk: Buffer) => {
       stderrTail = (stderrTail + chunk.toString('utf8')).slice(-STDERR_TAIL);
     });
     child.on('error', (cause: NodeJS.ErrnoException) => {

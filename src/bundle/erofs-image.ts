@@ -8,6 +8,7 @@ import { partitionSource, readGpt } from '../formats/gpt/reader.ts';
 import { isAligned, readAligned } from '../formats/tar/aligned.ts';
 import { openFileSource, sliceSource, type ByteSource } from '../io/byte-source.ts';
 import { BUNDLE_FILES } from './layout.ts';
+import { reasonOf } from '../io/system-error.ts';
 
 /**
  * Opens the image; closing it closes the file.
@@ -19,7 +20,7 @@ import { BUNDLE_FILES } from './layout.ts';
  */
 export async function openErofsImage(path: string, partition?: string): Promise<ByteSource> {
   const missing = (cause: NodeJS.ErrnoException): never => {
-    throw new UsageError('input', `Cannot open ${path}: ${cause.code ?? cause.message}`, { cause });
+    throw new UsageError('input', `Cannot open ${path}: ${reasonOf(cause)}`, { cause });
   };
   const isBundle = (await stat(path).catch(missing)).isDirectory();
   const file = await openFileSource(isBundle ? join(path, BUNDLE_FILES.os) : path).catch(missing);

@@ -19,6 +19,7 @@ import { errorOf } from './inspect/node.ts';
 import { dumpOciLayout, isOciLayout } from './inspect/oci-layout.ts';
 import { BUNDLE_FILES, LABELS } from './layout.ts';
 import { openBundle } from './open.ts';
+import { reasonOf } from '../io/system-error.ts';
 
 type Kind = FileKind | 'bundle' | 'oci-layout';
 
@@ -52,7 +53,7 @@ export async function inspectPath<Other extends string = never>(
     Promise.resolve(undefined),
 ): Promise<Inspection<Other>> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError('input', `Cannot inspect ${path}: ${cause.code ?? cause.message}`, {
+    throw new UsageError('input', `Cannot inspect ${path}: ${reasonOf(cause)}`, {
       cause,
     });
   });

@@ -14,6 +14,7 @@ import { makeFolderForNow } from '../io/make-folder.ts';
 import { replaceFiles } from '../io/replace-files.ts';
 import { isArchiveName, openBundleFiles, type BundleFiles } from './files.ts';
 import { BUNDLE_FILES } from './layout.ts';
+import { reasonOf } from '../io/system-error.ts';
 
 /** Writes all files as one archive. Equal files give equal archives; zeros become holes. */
 async function packFiles(
@@ -48,7 +49,7 @@ export async function checkBundleOutput(path: string): Promise<void> {
   };
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined;
-    throw new UsageError('output', `Cannot write the bundle to ${path}: ${cause.message}`, {
+    throw new UsageError('output', `Cannot write the bundle to ${path}: ${reasonOf(cause)}`, {
       cause,
     });
   });

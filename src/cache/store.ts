@@ -29,6 +29,7 @@ import { pruneWhenFull } from './prune.ts';
 import { isQuarantined } from './quarantine.ts';
 import { openStatDigests, type StatDigests } from './stat-digests.ts';
 import { openTemporaries } from './temporary.ts';
+import { reasonOf } from '../io/system-error.ts';
 
 /** A blob that is in the store. */
 export interface StoredFile {
@@ -133,8 +134,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
   try {
     await makeFolder(temporary, 0o700);
   } catch (cause) {
-    const { code = 'error' } = cause as NodeJS.ErrnoException;
-    throw new EnvironmentError('cache', `Cannot keep a cache in ${directory}: ${code}`, {
+    throw new EnvironmentError('cache', `Cannot keep a cache in ${directory}: ${reasonOf(cause)}`, {
       cause,
       hint: 'Make the folder writable, or name another one: export MICROBUILD_CACHE=FOLDER',
     });

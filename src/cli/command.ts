@@ -275,5 +275,5 @@ export function interruptedText(signal: AbortSignal): {
 const jsonValue = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? value.toString() : value;
 
-const errorJson = (error: unknown, exitCode: number): string =>
+export const errorJson = (error: unknown, exitCode: number): string =>
   JSON.stringify({ error: errorToJson(error, exitCode) }, jsonValue, 2);

@@ -3,12 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { cleanUpAbruptly, isGraceNeeded } from '../io/abrupt-end.ts';
-import { interruptedText, runCommandLine } from './command.ts';
+import { errorJson, interruptedText, runCommandLine } from './command.ts';
 import { loadCommands } from './commands.ts';
-import { EXIT } from './exit-code.ts';
+import { EXIT, exitCodeOf } from './exit-code.ts';
 import { Interruption } from './interruption.ts';
 import { findHelp, withHelpSpelled } from './made-pages.ts';
 import { packageRoot } from './package-root.ts';
+import { renderError } from './render/error.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
 /** Runs `microbuild ARGV`. @returns the exit code. */
@@ -18,6 +19,14 @@ export async function main(given: readonly string[]): Promise<number> {
   };
   const terminal = openTerminal(process.env);
   const argv = withHelpSpelled(given);
+  process.on('uncaughtException', (error) => {
+    // Nobody waits for what is under way any more: nothing of it stays.
+    cleanUpAbruptly();
+    const exitCode = exitCodeOf(error, false);
+    terminal.err(renderError(error, terminal, false));
+    if (argv.includes('--json')) terminal.out(errorJson(error, exitCode));
+    process.exit(exitCode);
+  });
   // What needs no command is answered without loading any.
   const text =
     argv.length === 1 && argv[0] === '--version'
@@ -43,7 +52,7 @@ async function completed(words: readonly string[]): Promise<string> {
 }
 
 /** How long what is under way has to end in order, in milliseconds. */
-const PATIENCE = 250;
+const PATIENCE = 200;
 /** The same where programs run that were asked to end. */
 const PATIENCE_WITH_PROGRAMS = 3000;
 

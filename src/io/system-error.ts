@@ -4,8 +4,6 @@ import { getSystemErrorMap } from 'node:util';
 
 /** Errors of Linux that Node has no names for: it calls them "Unknown system error". */
 const UNNAMED: ReadonlyMap<number, readonly [code: string, message: string]> = new Map([
-  [5, ['EIO', 'input/output error']],
-  [12, ['ENOMEM', 'not enough memory']],
   [74, ['EBADMSG', 'bad message']],
   [116, ['ESTALE', 'stale file handle']],
   [117, ['EUCLEAN', 'structure needs cleaning']],
@@ -20,6 +18,14 @@ export function describeErrno(errno: number): readonly [code: string, message: s
     UNNAMED.get(positive) ??
     getSystemErrorMap().get(-positive) ?? [`E${positive}`, `error ${positive} of the system`]
   );
+}
+
+/** Why something failed, for a message that says what: `no such file or directory (ENOENT)`. */
+export function reasonOf(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  if (errno === undefined) return message;
+  const [code, meaning] = describeErrno(errno);
+  return `${meaning} (${code})`;
 }
 
 /** Whether there is no room for what is to be written: on the disk, or for this user. */

@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSandbox, runProcess, type CliResult, type Sandbox } from '../support/cli.ts';
@@ -197,6 +197,27 @@ describe('a place that cannot be written', () => {
     expect(stderr).toContain('Choose a place that can be written');
     expect(status).toBe(1);
     expectAsBefore(left);
+  });
+
+  test.each([22, 25])('no more than %i open files', async (limit) => {
+    const output = join(tmpDir(), 'out');
+    const script = `ulimit -n ${limit}; exec "$0" "$@"`;
+    const words = [
+      process.execPath,
+      resolve('bin/microbuild.js'),
+      'image',
+      at('hello'),
+      '-o',
+      output,
+    ];
+    const env = { ...process.env, MICROBUILD_KEYS: at('keys'), CI: '' };
+    const { status, stderr } = await runProcess('sh', ['-c', script, ...words], env);
+    expect(stderr).not.toContain('This is a bug');
+    // How many files Node itself has open is its own matter.
+    if (!stderr.includes('error:')) return;
+    expect(stderr).toMatch(/^error: Cannot .+: too many open files \(EMFILE\)\n {2}help: Raise/m);
+    expect(status).toBe(1);
+    expect(existsSync(output)).toBe(false);
   });
 
   test('a device that is full takes no results, and that is a failure', async () => {

@@ -33,6 +33,7 @@ import { probe } from './probe.ts';
 import type { CheckReport, Culprit } from './report.ts';
 import { findFaketime, writeClockless } from './surroundings.ts';
 import type { VariationName } from './variation.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 export interface CheckOptions {
   readonly recipe: Recipe;
@@ -223,7 +224,7 @@ function failure({ exitCode, message, hint }: FailedBuild): Error {
 async function expectEmpty(path: string): Promise<void> {
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    throw new UsageError('output', `Cannot keep outputs in ${path}: ${error.code ?? ''}`);
+    throw new UsageError('output', `Cannot keep outputs in ${path}: ${reasonOf(error)}`);
   });
   if (names.length > 0) {
     throw new UsageError('output', `Cannot keep outputs in ${path}: it is not empty`, {

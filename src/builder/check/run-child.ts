@@ -34,7 +34,8 @@ export function runChild(
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const said = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
-      child[name].on('data', (chunk: Buffer) => {
+      // A program that could not be started may have no pipes.
+      (child as Partial<typeof child>)[name]?.on('data', (chunk: Buffer) => {
         said[name] = (said[name] + chunk.toString('utf8')).slice(-MAX_OUTPUT);
       });
     }

@@ -20,6 +20,7 @@ import { compareMembers } from './members.ts';
 import { locator, readRecord } from './record.ts';
 import { createRecorder } from './recorder.ts';
 import { whyOf } from './why.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 /**
  * Compares two bundles, folders or archives. Damage of a part is a finding; the rest is still compared.
@@ -71,7 +72,7 @@ export async function comparePaths(
 
 async function isBundle(path: string): Promise<boolean> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError('input', `Cannot compare ${path}: ${cause.code ?? cause.message}`, {
+    throw new UsageError('input', `Cannot compare ${path}: ${reasonOf(cause)}`, {
       cause,
     });
   });

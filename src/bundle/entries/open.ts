@@ -12,6 +12,7 @@ import { detectKind, type FileKind } from '../file-kind.ts';
 import { openBundleFiles } from '../files.ts';
 import { cpioEntries, tarEntries, zipEntries } from './archives.ts';
 import type { EntryList } from './entry.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 export type Contents =
   | { readonly kind: 'image'; readonly image: ByteSource; close(): Promise<void> }
@@ -25,7 +26,7 @@ export type Contents =
  */
 export async function openContents(path: string, part?: string, as?: FileKind): Promise<Contents> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError('input', `Cannot open ${path}: ${cause.code ?? cause.message}`, { cause });
+    throw new UsageError('input', `Cannot open ${path}: ${reasonOf(cause)}`, { cause });
   });
   if (stats.isDirectory()) return inBundle(path, part);
   const file = await openFileSource(path);

@@ -8,6 +8,7 @@ import type { CommandDefinition } from '../command.ts';
 import { namesOf, placeholders } from '../init/names.ts';
 import { instantiate, templateNames, templates, type TemplateName } from '../init/templates.ts';
 import { packageRoot } from '../package-root.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 export const initCommand: CommandDefinition = {
   name: 'init',
@@ -91,7 +92,7 @@ async function refuseToOverwrite(folder: string, paths: readonly string[]): Prom
     const stats = await lstat(join(folder, path)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       // A file where a folder has to be, and the like.
-      throw new UsageError('output', `Cannot write ${join(folder, path)}: ${error.code}`, {
+      throw new UsageError('output', `Cannot write ${join(folder, path)}: ${reasonOf(error)}`, {
         cause: error,
       });
     });
@@ -128,7 +129,7 @@ async function writeAll(
     for (const path of made) await rm(path, { force: true });
     for (const each of folders.toReversed()) await each.discard();
     if (!(cause instanceof Error && 'code' in cause) || signal.aborted) throw cause;
-    throw new UsageError('output', `Cannot write to ${folder}: ${String(cause.code)}`, { cause });
+    throw new UsageError('output', `Cannot write to ${folder}: ${reasonOf(cause)}`, { cause });
   }
 }
 

@@ -115,9 +115,12 @@ function systemMessage(error: NodeJS.ErrnoException & { dest?: string }): string
   const code = systemCode(error);
   const start = `${given}: `;
   const end = message.indexOf(`, ${syscall}`);
-  if (!message.startsWith(start) || end < 0) return message;
-  const isNamed = given === code || errno === undefined;
-  const why = isNamed ? message.slice(start.length, end) : describeErrno(errno)[1];
+  const isUsual = message.startsWith(start) && end >= 0;
+  if (!isUsual && errno === undefined) return message;
+  const isNamed = isUsual && given === code;
+  const why = isNamed ? message.slice(start.length, end) : describeErrno(errno ?? 0)[1];
+  // That of a program names it, and the path as well.
+  if (syscall.startsWith('spawn')) return `Cannot run ${path ?? 'a program'}: ${why} (${code})`;
   return `Cannot ${syscall}${name === undefined ? '' : ` ${name}`}: ${why} (${code})`;
 }
 

@@ -7,6 +7,7 @@ import { UsageError } from '../../core/errors.ts';
 import { openFileSource, streamOf } from '../../io/byte-source.ts';
 import { quoteForShell } from '../../signing/keys/bounded-file.ts';
 import type { JobInput, SigningJobDescription } from '../../signing/two-phase/request.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 /** Commands whose second word is a command, too. */
 const GROUPS: ReadonlySet<string> = new Set(['sign', 'keys', 'avb']);
@@ -71,7 +72,7 @@ export async function describeJob(
 async function describeInput(path: string, signal: AbortSignal): Promise<JobInput[]> {
   signal.throwIfAborted();
   const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError('input', `Cannot read ${path}: ${cause.code ?? cause.message}`, { cause });
+    throw new UsageError('input', `Cannot read ${path}: ${reasonOf(cause)}`, { cause });
   });
   if (found.isDirectory()) {
     const all: JobInput[] = [];

@@ -5,6 +5,7 @@
 
 import { constants, open } from 'node:fs/promises';
 import { UsageError } from '../../core/errors.ts';
+import { reasonOf } from '../../io/system-error.ts';
 
 export interface BoundedFileOptions {
   /** How errors call it: `key file`, `pass phrase file`. */
@@ -48,7 +49,7 @@ async function readBounded(
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    throw new UsageError('key', `Cannot read ${what} ${path}: ${code}`, {
+    throw new UsageError('key', `Cannot read ${what} ${path}: ${reasonOf(cause)}`, {
       cause,
       hint: (code === 'ENOENT' ? missing : undefined) ?? `It must be a file that you can read`,
     });

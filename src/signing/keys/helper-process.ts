@@ -63,8 +63,8 @@ export function callHelper(call: HelperCall): Promise<Uint8Array> {
       killing ??= setTimeout(() => {
         endGroup(child, 'SIGKILL');
         // Whoever still holds the pipes has left the group: nobody waits for it.
-        child.stdout.destroy();
-        child.stderr.destroy();
+        stdout?.destroy();
+        stderr?.destroy();
       }, GRACE);
     };
     const timer = setTimeout(() => {
@@ -74,7 +74,9 @@ export function callHelper(call: HelperCall): Promise<Uint8Array> {
     const onAbort = (): void => end(() => abort?.reason as Error);
     abort?.addEventListener('abort', onAbort, { once: true });
 
-    child.stdout.on('data', (chunk: Buffer) => {
+    // A program that could not be started may have no pipes.
+    const { stdin, stdout, stderr } = child as Partial<typeof child>;
+    stdout?.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= maxOutput) output.push(chunk);
       else {
@@ -82,12 +84,12 @@ export function callHelper(call: HelperCall): Promise<Uint8Array> {
         end(() => failure(message, null, 'SIGTERM'));
       }
     });
-    child.stderr.on('data', (chunk: Buffer) => {
+    stderr?.on('data', (chunk: Buffer) => {
       stderrTail = (stderrTail + chunk.toString('utf8')).slice(-STDERR_TAIL);
     });
     // A program that does not read its input closes the pipe: its exit code says the rest.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+    stdin?.on('error', () => undefined);
+    stdin?.end(input);
     const settle = (): void => {
       clearTimeout(timer);
       clearTimeout(killing);

@@ -199,7 +199,9 @@ describe('microbuild verify on anything else', () => {
     const { status, stderr } = await verify(at('text'));
     expect(status).toBe(2);
     expect(stderr).toMatch(/its format is not known[^]*an APK, an idsig/);
-    expect((await verify(at('none'))).stderr).toMatch(/Cannot verify .*: ENOENT/);
+    expect((await verify(at('none'))).stderr).toMatch(
+      /Cannot verify .*: no such file or directory \(ENOENT\)/,
+    );
     // Who says that it is one gets a verdict.
     expect((await verify(at('text'), '--as', 'apk')).status).toBe(3);
   });

@@ -5,6 +5,7 @@ import type { Options } from 'yargs';
 import { UsageError } from '../../../core/errors.ts';
 import { openFileSource, type ByteSource } from '../../../io/byte-source.ts';
 import type { CommandArguments, CommandContext, CommandResult } from '../../command.ts';
+import { reasonOf } from '../../../io/system-error.ts';
 
 /** One kind of thing that can be verified. */
 export interface VerifyKind {
@@ -62,7 +63,7 @@ export async function detectKind<N extends string>(
   folder: N,
 ): Promise<N> {
   const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new UsageError('input', `Cannot verify ${path}: ${cause.code ?? cause.message}`, {
+    throw new UsageError('input', `Cannot verify ${path}: ${reasonOf(cause)}`, {
       cause,
     });
   });
