@@ -18,6 +18,7 @@ export interface Completion {
 }
 
 const HELP: OptionSpec = { name: 'help', summary: 'Show help', takesValue: false, many: false };
+const HELP_COMMAND = { name: 'help', summary: 'Show the help of a command' } as const;
 const VERSION: OptionSpec = {
   name: 'version',
   summary: 'Show version number',
@@ -41,7 +42,8 @@ export function complete(
   current: string,
 ): Completion {
   const common = [...spec.options, HELP];
-  let at = 0;
+  // What stands behind `help` is a command.
+  let at = words[0] === 'help' ? 1 : 0;
   /** The commands that the next word can name. */
   let choosable: readonly CommandSpec[] | undefined = spec.commands;
   let command: CommandSpec | undefined;
@@ -53,7 +55,9 @@ export function complete(
       return current.startsWith('-')
         ? matching(optionWords(options, words), current)
         : matching(
-            choosable.map(({ name, summary }) => ({ word: name, summary })),
+            [...choosable, ...(words.length === 0 ? [HELP_COMMAND] : [])].map(
+              ({ name, summary }) => ({ word: name, summary }),
+            ),
             current,
           );
     }

@@ -22,6 +22,10 @@ describe('where the cursor is', () => {
     [['run', 'b', '--accel', 'tcg', '--acc'], []],
     [['image', '--key-pass', 'e'], ['env:']],
     [['completion', 'z'], ['zsh']],
+    [['hel'], ['help']],
+    [['help', 'imag'], ['image']],
+    [['help', 'sign', 'ap'], ['apk']],
+    [['schema', 'e'], ['events']],
     [['explain', 'bad-mag'], ['bad-magic']],
     [
       ['sign', 'apk', 'a.apk', '--key', 'a', '--key'],
