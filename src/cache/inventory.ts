@@ -9,6 +9,7 @@ import {
   SIGNATURE_WORDS,
   type FileReader,
 } from '../io/file-signatures.ts';
+import { passSystemErrors } from '../io/system-error.ts';
 import { dropImages, listImages, uselessImages } from './image-entries.ts';
 import { listEntries, type Entry } from './prune.ts';
 import { endQuarantine, listQuarantine, type Finding } from './quarantine.ts';
@@ -128,8 +129,12 @@ export async function verifyCache(
   const results = entries.filter(({ kind }) => kind === 'ac');
   const damaged: Damage[] = [];
   const drop = async ({ kind, key, path }: Entry, problem: string): Promise<void> => {
-    await rm(path, { recursive: true, force: true });
-    damaged.push({ kind, key, problem });
+    const kept = await rm(path, { recursive: true, force: true }).then(
+      () => '',
+      // Where nothing can be removed, all of it is told nevertheless.
+      ({ code }: NodeJS.ErrnoException) => `; it cannot be removed (${code})`,
+    );
+    damaged.push({ kind, key, problem: `${problem}${kept}` });
   };
 
   const whole = new Map<string, string>();
@@ -168,7 +173,7 @@ export async function verifyCache(
       await drop(entry, `it names the blob ${missing}, which is not there`);
   }
   const useless = await uselessImages(directory, (key) => whole.has(key), reader);
-  await dropImages(useless);
+  await dropImages(useless).catch(passSystemErrors);
   for (const { key, problem, isDamaged } of useless) {
     if (isDamaged) damaged.push({ kind: 'image', key, problem });
   }

@@ -11,6 +11,7 @@ import { appendFile, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseSize } from '../core/size.ts';
 import {
+  checkSignature,
   plainFileReader,
   SIGNATURE_WORDS,
   sizeOfSignature,
@@ -57,17 +58,34 @@ export interface Entry {
   readonly used: number;
 }
 
-/** All files of the store, in no order. Others than its own are passed over. */
+const ENOENT = 2;
+
+/** Of a folder that may not be there; one that cannot be read must not pass for one that is empty. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/**
+ * All files of the store, in no order. Others than its own are passed over.
+ *
+ * @throws the system's error when something cannot be looked at.
+ */
 export async function listEntries(
   directory: string,
   reader: FileReader = plainFileReader,
 ): Promise<Entry[]> {
   const found: { kind: Entry['kind']; key: string; path: string }[] = [];
   for (const kind of ['ac', 'cas'] as const) {
-    for (const folder of await readdir(join(directory, kind)).catch(() => [])) {
+    for (const folder of await namesIn(join(directory, kind))) {
       if (!/^[0-9a-f]{2}$/.test(folder)) continue;
       const at = join(directory, kind, folder);
-      for (const key of await readdir(at).catch(() => [])) {
+      for (const key of await namesIn(at)) {
         if (/^[0-9a-f]{64}$/.test(key) && key.startsWith(folder)) {
           found.push({ kind, key, path: join(at, key) });
         }
@@ -78,7 +96,9 @@ export async function listEntries(
   const words = await reader.signatures(paths, { follow: false });
   return found.flatMap((entry, index) => {
     const at = index * SIGNATURE_WORDS;
-    if (words[at] !== 0) return [];
+    // Removed meanwhile.
+    if (words[at] === ENOENT) return [];
+    checkSignature(words, index, entry.path);
     return { ...entry, size: sizeOfSignature(words, at), used: modified(words, at) };
   });
 }

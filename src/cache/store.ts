@@ -7,8 +7,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, lstat, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { access, chmod, lstat, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fromHex, toHex } from '../core/digest.ts';
@@ -133,6 +133,7 @@ export async function openCache(directory: string, options: CacheOptions = {}): 
   const temporary = join(directory, 'tmp');
   try {
     await makeFolder(temporary, 0o700);
+    await access(temporary, constants.W_OK | constants.X_OK);
   } catch (cause) {
     throw new EnvironmentError('cache', `Cannot keep a cache in ${directory}: ${reasonOf(cause)}`, {
       cause,

@@ -228,6 +228,13 @@ describe('sizeBound()', () => {
   });
 });
 
+test('a store that cannot be looked at is not whole, nor empty', async () => {
+  const directory = tmpDir();
+  symlinkSync('cas', join(directory, 'cas'));
+  await expect(verifyCache(directory)).rejects.toMatchObject({ code: 'ELOOP' });
+  await expect(cacheInfo(directory)).rejects.toMatchObject({ code: 'ELOOP' });
+});
+
 describe('what is no file where the store has files', () => {
   test.each<[string, (path: string) => void]>([
     ['a folder', (path) => mkdirSync(join(path, 'x'), { recursive: true })],
