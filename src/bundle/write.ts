@@ -1,12 +1,12 @@
 /** Writes a bundle that appears whole or not at all: a folder, or one file whose name ends in `.mbundle`. */
 
 import { rmSync } from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import { isAligned, layoutAligned } from '../formats/tar/aligned.ts';
 import { atAbruptEnd } from '../io/abrupt-end.ts';
-import { targetOf, writeDirectoryAtomic } from '../io/atomic-output.ts';
+import { syncPath, targetOf, writeDirectoryAtomic } from '../io/atomic-output.ts';
 import { openFileSource } from '../io/byte-source.ts';
 import { copySparse } from '../io/copy-sparse.ts';
 import { createFileSink, type ImageSink } from '../io/image-sink.ts';
@@ -77,6 +77,16 @@ export async function checkBundleOutput(path: string): Promise<void> {
   }
 }
 
+/** Whatever the umask is, who may read the bundle may read all of it; and what is in its folders is on the device. */
+async function settleFolders(bundle: string): Promise<void> {
+  for (const entry of await readdir(bundle, { recursive: true, withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const path = join(entry.parentPath, entry.name);
+    await chmod(path, 0o755);
+    await syncPath(path);
+  }
+}
+
 /**
  * Writes a bundle in the place of what is at `name`; a link stays, and what it leads to is replaced.
  *
@@ -90,7 +100,13 @@ export async function writeBundle<T>(
 ): Promise<T> {
   await checkBundleOutput(name);
   const path = await targetOf(name);
-  if (!isArchiveName(path)) return writeDirectoryAtomic(path, fill);
+  if (!isArchiveName(path)) {
+    return writeDirectoryAtomic(path, async (folder) => {
+      const result = await fill(folder);
+      await settleFolders(folder);
+      return result;
+    });
+  }
   const parents = await makeFolderForNow(dirname(path));
   const packed = replaceFiles([path], async ([temporary = '']) => {
     const folder = `${temporary}.files`;

@@ -6,11 +6,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { openBundleFiles } from '../../../src/bundle/files.ts';
 import { formatManifest, type Manifest } from '../../../src/bundle/manifest.ts';
 import { materializeInterfaces } from '../../../src/bundle/materialize.ts';
@@ -156,6 +157,16 @@ test('an archive holds nothing that its manifest does not list', async () => {
   await (await openBundle(at('more.mbundle'))).close();
   await write('strange.mbundle', { extra: 'x' });
   await expect(openBundle(at('strange.mbundle'))).rejects.toMatchObject({ field: 'extra' });
+});
+
+test('folders of a bundle can be read by who can read the bundle, whatever the umask is', async () => {
+  const before = process.umask(0o077);
+  onTestFinished(() => void process.umask(before));
+  await write('private');
+  expect(statSync(at('private/interfaces')).mode & 0o777).toBe(0o755);
+  process.umask(0);
+  await write('private');
+  expect(statSync(at('private/interfaces')).mode & 0o777).toBe(0o755);
 });
 
 test('links in a folder do not get into an archive', async () => {
