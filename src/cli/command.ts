@@ -8,7 +8,7 @@ import type { Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { exitCodeOfInterruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
-import { checkCommandName } from './mistakes.ts';
+import { checkCommandName, checkText } from './mistakes.ts';
 import { readPlainly } from './plain-arguments.ts';
 import { openProgress, type ProgressMode } from './render/progress.ts';
 import type { Terminal } from './terminal.ts';
@@ -126,6 +126,7 @@ export async function runCommandLine(
 ): Promise<number> {
   let exitCode: number = EXIT.ok;
   try {
+    checkText(given);
     const { argv: words, commands } = await completeLine(given, known);
     const { argv, rest } = splitRest(words, commands);
     checkCommandName(argv, commands);

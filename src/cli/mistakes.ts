@@ -1,6 +1,8 @@
 /** What is wrong with a command line, in our words: what it is, and what was likely meant. */
 
+import { readFileSync } from 'node:fs';
 import { UsageError } from '../core/errors.ts';
+import { isTextOf } from '../io/disk-tree.ts';
 import { closest } from '../recipe/closest.ts';
 import type { Command, CommandDefinition } from './command.ts';
 
@@ -13,6 +15,30 @@ interface Named {
   /** With the name of the program. */
   readonly line: string;
   readonly command: CommandDefinition | undefined;
+}
+
+/**
+ * What is not UTF-8 has become other characters before anybody here sees it: it would name other files.
+ *
+ * @throws {UsageError} `usage`
+ */
+export function checkText(argv: readonly string[]): void {
+  for (const word of argv) {
+    if (isTextOf(word, () => (isGiven(word) ? Buffer.from(word) : new Uint8Array(0)))) continue;
+    throw new UsageError('usage', `Cannot use "${word}": it is not UTF-8`, {
+      hint: 'Give the file another name, or name it by a link',
+    });
+  }
+}
+
+/** Whether this process was given that word as it is, as far as the system tells. */
+function isGiven(word: string): boolean {
+  try {
+    const given = Buffer.concat([Buffer.from('\0'), readFileSync('/proc/self/cmdline')]);
+    return given.includes(`\0${word}\0`);
+  } catch {
+    return true;
+  }
 }
 
 /** @throws {UsageError} `usage` when no command is named, or one that there is not. */

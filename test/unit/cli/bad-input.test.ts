@@ -166,3 +166,13 @@ describe('the command line', () => {
     expect(stderr).toBe('');
   });
 });
+
+test('a word that is not UTF-8 is refused, not taken for another name', () => {
+  const word = (bytes: string): string =>
+    spawnSync('sh', ['-c', `exec node bin/microbuild.js inspect "$(printf '${bytes}')"`], {
+      encoding: 'utf8',
+    }).stderr;
+  expect(word('/nowhere/\\377')).toContain('it is not UTF-8');
+  // The character that stands for what cannot be read is one as any other.
+  expect(word('/nowhere/\\357\\277\\275')).toContain('Cannot inspect');
+});
