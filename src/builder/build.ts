@@ -5,13 +5,14 @@
  */
 
 import { mkdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { UsageError } from '../core/errors.ts';
 import type { Reporter } from '../core/events.ts';
 import type { Audit } from '../cache/audit.ts';
 import type { StampInputs, StampSubject } from '../cache/build-stamp.ts';
 import { sizeBound } from '../cache/prune.ts';
 import { digestFile, openCache, type Cache } from '../cache/store.ts';
+import { ATTESTATION_FILES, attestationPath } from '../bundle/attest/files.ts';
 import { isArchiveName, openBundleFiles, type FilePlace } from '../bundle/files.ts';
 import { BUNDLE_FILES } from '../bundle/layout.ts';
 import { formatManifest, type Manifest } from '../bundle/manifest.ts';
@@ -301,7 +302,7 @@ async function scratchFolder(cache: Cache, env: NodeJS.ProcessEnv): Promise<stri
 }
 
 /** The output replaces what was there: that must be a bundle, or nothing, or an empty folder. */
-async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
+async function checkOutput({ output, recipe, attestations }: BuildOptions): Promise<void> {
   const path = resolve(output);
   const [place, folder] = [await targetOf(path), await targetOf(recipe.directory)];
   if (folder === place || folder.startsWith(`${place}/`)) {
@@ -310,4 +311,20 @@ async function checkOutput({ output, recipe }: BuildOptions): Promise<void> {
     });
   }
   await checkBundleOutput(path);
+  if (attestations !== undefined && isArchiveName(path)) checkNamesBeside(path);
+}
+
+/** Of a file, in bytes: as all usual file systems have it. */
+const MAX_NAME = 255;
+
+/** They are written behind the bundle: then it would be too late. */
+function checkNamesBeside(path: string): void {
+  const names = ATTESTATION_FILES.map((file) => basename(attestationPath(path, file)));
+  const longest = Math.max(...names.map((name) => Buffer.byteLength(name)));
+  if (longest <= MAX_NAME) return;
+  throw new UsageError(
+    'output',
+    `Cannot write the attestations beside ${path}: their names would have up to ${longest} bytes, of ${MAX_NAME}`,
+    { hint: 'Name a shorter one with --output, or leave them out: --no-attestations' },
+  );
 }
