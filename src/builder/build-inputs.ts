@@ -35,6 +35,7 @@ export interface BuildInputs {
   lock(): Lock;
   kernel(
     readers?: KernelFileReaders,
+    onProgress?: (done: number, total: number) => void,
   ): Promise<{ readonly source: KernelSource; readonly detail: string }>;
 }
 
@@ -102,7 +103,7 @@ export async function openBuildInputs(
     blobs,
     pinned,
     lock: () => lock,
-    async kernel(readers) {
+    async kernel(readers, onProgress) {
       const named = kernelSourceOf(recipe.data);
       if ('file' in named) {
         const modules = named.modules && inputPath(recipe, named.modules);
@@ -118,7 +119,7 @@ export async function openBuildInputs(
           sha256,
           // Unpacked into the cache: a kernel and its modules would fill the memory.
           tree: async () => {
-            const archive = { path, name, digest: { sha256, size } };
+            const archive = { path, name, digest: { sha256, size }, onProgress };
             return archiveTree(await unpackDeb(options.cache, archive), name, {});
           },
         }),

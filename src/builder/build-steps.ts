@@ -258,11 +258,9 @@ function kernelStep(graph: Graph, context: BuildContext) {
   const scan = library && createNativeScanner(library);
   return graph.step(
     { name: 'kernel', title: 'Kernel and modules', needs: [] },
-    async (_, { note, signal }) => {
-      const { source, detail } = await inputs.kernel({
-        reader: knowingReader(context.files, reader),
-        scan,
-      });
+    async (_, { note, signal, progress }) => {
+      const readers = { reader: knowingReader(context.files, reader), scan };
+      const { source, detail } = await inputs.kernel(readers, progress);
       const files = await kernelFiles(recipe, source, cache, signal);
       checkKernelMounts(recipe, { release: files.release, erofs: files.erofsConfig });
       note.cached = files.cached;

@@ -31,6 +31,8 @@ export interface Archive {
   readonly name: string;
   /** Of the archive. */
   readonly digest: InputDigest;
+  /** Told now and then how much of it is unpacked, in bytes; not when that was done before. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /** What an archive holds. */
@@ -197,7 +199,9 @@ async function unpack<T>(
         const { source } = opened;
         const isPlain = (await detectCompression(source)) === 'none';
         const limit = isPlain ? MAX_UNPACKED : unpackedLimit(source.size);
-        const bytes = decompress(source, limit);
+        const { onProgress } = archive;
+        const watched = onProgress === undefined ? source : watchedSource(source, onProgress);
+        const bytes = decompress(watched, limit);
         const entries = await copying(bytes, join(folder, 'data'), !isPlain, opened);
         opened.check?.(entries);
         await writeEntries(join(folder, 'entries'), entries);
@@ -218,6 +222,18 @@ async function unpack<T>(
     value: value.value,
   };
 }
+
+/** Tells how far it is read. */
+const watchedSource = (
+  source: ByteSource,
+  onProgress: (done: number, total: number) => void,
+): ByteSource => ({
+  ...source,
+  read(offset, length) {
+    onProgress(offset, source.size);
+    return source.read(offset, length);
+  },
+});
 
 /** Lists an archive while its bytes are written to `target`, or only pass by. */
 async function copying<T>(
