@@ -5,11 +5,9 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUNDLE_FILES } from '../../src/bundle/layout.ts';
 import { cpioArchive, S_IFDIR, S_IFREG, type CpioMember } from '../../src/formats/cpio/newc.ts';
@@ -172,7 +170,8 @@ async function makeInitrd(folder: string, bundleInitrd: string, native: string):
     return twice ? parents : [...parents, member];
   });
   const initrd = join(folder, 'initrd');
-  await pipeline(Readable.from(cpioArchive(all, 0).stream()), createWriteStream(initrd));
+  // One chunk after the other: each may be used again for the next.
+  await writeFile(initrd, cpioArchive(all, 0).stream());
   return initrd;
 }
 

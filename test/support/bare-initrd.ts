@@ -1,8 +1,7 @@
 /** An initrd with a program of a test's own as its PID 1, and the modules of a bundle's. */
 
-import { createWriteStream, readFileSync } from 'node:fs';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { decodeInitrd } from '../../src/formats/boot-image/initrd.ts';
 import { cpioArchive, S_IFDIR, S_IFREG, type CpioMember } from '../../src/formats/cpio/newc.ts';
 import { openFileSource } from '../../src/io/byte-source.ts';
@@ -38,5 +37,6 @@ export async function writeBareInitrd(
     }
     await source.close();
   }
-  await pipeline(Readable.from(cpioArchive(members, 0).stream()), createWriteStream(path));
+  // One chunk after the other: each may be used again for the next.
+  await writeFile(path, cpioArchive(members, 0).stream());
 }
