@@ -9,7 +9,6 @@ import {
   SIGNATURE_WORDS,
   type FileReader,
 } from '../io/file-signatures.ts';
-import { passSystemErrors } from '../io/system-error.ts';
 import { dropImages, listImages, uselessImages } from './image-entries.ts';
 import { listEntries, type Entry } from './prune.ts';
 import { endQuarantine, listQuarantine, type Finding } from './quarantine.ts';
@@ -97,12 +96,14 @@ export interface Damage {
   readonly kind: Entry['kind'] | 'image';
   readonly key: string;
   readonly problem: string;
+  /** Not where the cache cannot be written. */
+  readonly isRemoved: boolean;
 }
 
 export interface Verified {
   readonly blobs: Amount;
   readonly results: Amount;
-  /** What was removed, as each can be made again. */
+  /** It is removed where that can be, as each can be made again. */
   readonly damaged: readonly Damage[];
 }
 
@@ -129,12 +130,12 @@ export async function verifyCache(
   const results = entries.filter(({ kind }) => kind === 'ac');
   const damaged: Damage[] = [];
   const drop = async ({ kind, key, path }: Entry, problem: string): Promise<void> => {
-    const kept = await rm(path, { recursive: true, force: true }).then(
-      () => '',
-      // Where nothing can be removed, all of it is told nevertheless.
-      ({ code }: NodeJS.ErrnoException) => `; it cannot be removed (${code})`,
+    const isRemoved = await rm(path, { recursive: true, force: true }).then(
+      () => true,
+      // All of it is told where nothing can be removed.
+      () => false,
     );
-    damaged.push({ kind, key, problem: `${problem}${kept}` });
+    damaged.push({ kind, key, problem, isRemoved });
   };
 
   const whole = new Map<string, string>();
@@ -173,9 +174,12 @@ export async function verifyCache(
       await drop(entry, `it names the blob ${missing}, which is not there`);
   }
   const useless = await uselessImages(directory, (key) => whole.has(key), reader);
-  await dropImages(useless).catch(passSystemErrors);
+  const isRemoved = await dropImages(useless).then(
+    () => true,
+    () => false,
+  );
   for (const { key, problem, isDamaged } of useless) {
-    if (isDamaged) damaged.push({ kind: 'image', key, problem });
+    if (isDamaged) damaged.push({ kind: 'image', key, problem, isRemoved });
   }
   return { blobs: amount(blobs), results: amount(results), damaged };
 }

@@ -25,10 +25,15 @@ export const cacheVerifyCommand: CommandDefinition = {
     reporter.report({ kind: 'step-done', step, title, cached: false, milliseconds });
     const { blobs, results, damaged } = found;
     const isWhole = damaged.length === 0;
+    const kept = damaged.filter(({ isRemoved }) => !isRemoved).length;
+    const told = `${damaged.length} damaged, ${kept === 0 ? 'and removed' : `${kept} of them cannot be removed`}`;
     return {
       text: [
-        ...damaged.map(({ kind, key, problem }) => `removed ${kind}/${key}: ${problem}`),
-        `${blobs.entries} blobs (${formatSize(blobs.bytes)}) and ${results.entries} results: ${isWhole ? 'all whole' : `${damaged.length} damaged, and removed`}`,
+        ...damaged.map(
+          ({ kind, key, problem, isRemoved }) =>
+            `${isRemoved ? 'removed' : 'damaged'} ${kind}/${key}: ${problem}`,
+        ),
+        `${blobs.entries} blobs (${formatSize(blobs.bytes)}) and ${results.entries} results: ${isWhole ? 'all whole' : told}`,
       ].join('\n'),
       json: found,
       exitCode: isWhole ? EXIT.ok : EXIT.verification,
