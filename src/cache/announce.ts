@@ -13,6 +13,9 @@ import { readRegular } from '../io/read-regular.ts';
 
 const POLL_MILLISECONDS = 20;
 
+/** What file systems say that know no links: FAT, and many of networks. There, two may begin at the same moment. */
+const WITHOUT_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
 /** @returns the mark of the process that has announced this and lives; undefined when none does. */
 async function announcer(file: string): Promise<string | undefined> {
   const mark = (await readRegular(file))?.toString('latin1');
@@ -44,7 +47,11 @@ export async function announce(
     await link(temporary, file);
     return takeBack;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST' && !WITHOUT_LINKS.has(code)) {
+      release();
+      throw error;
+    }
   } finally {
     await rm(temporary, { force: true });
   }
