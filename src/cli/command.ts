@@ -10,7 +10,7 @@ import { exitCodeOfInterruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
 import { checkCommandName, checkText } from './mistakes.ts';
 import { readPlainly } from './plain-arguments.ts';
-import { openProgress, type ProgressMode } from './render/progress.ts';
+import type { ProgressMode } from './render/progress.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a command is given besides its arguments. */
@@ -196,6 +196,8 @@ async function runCommand(
       : terminal.interactive
         ? 'tasks'
         : 'lines';
+  // Help and mistakes come without it.
+  const { openProgress } = await import('./render/progress.ts');
   const progress = openProgress(mode, terminal, verbose);
   const args = argumentsOf(parsed);
   const silence = tellOfSilence(progress, command.name, command.title?.(args));

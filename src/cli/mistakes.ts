@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../core/errors.ts';
-import { isTextOf } from '../io/disk-tree.ts';
+import { isTextOf } from '../io/text-of.ts';
 import { closest } from '../recipe/closest.ts';
 import type { Command, CommandDefinition } from './command.ts';
 

@@ -21,6 +21,7 @@ import {
   type InodeAttributes,
 } from './file-tree.ts';
 import { systemError } from './system-error.ts';
+import { isTextOf } from './text-of.ts';
 
 /** A file on disk as content. It must not change its size between planning and writing. */
 export function fileContent(path: string, size: number): FileContent {
@@ -291,12 +292,6 @@ function inodeOfKind(entry: DiskEntry, path: string, attributes: InodeAttributes
     default:
       throw new UsageError('input', `Cannot use ${path}: it is of no known kind`);
   }
-}
-
-/** Whether bytes are the UTF-8 of the text that they were decoded to. */
-export function isTextOf(text: string, bytes: () => Uint8Array): boolean {
-  // What cannot be decoded becomes U+FFFD.
-  return !text.includes('\ufffd') || Buffer.from(text).equals(bytes());
 }
 
 /** How many entries of a directory are asked for at a time. */

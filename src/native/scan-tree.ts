@@ -1,7 +1,8 @@
 /** Scanning folders with the native library, on several threads and with extended attributes. */
 
 import { availableParallelism } from 'node:os';
-import { isTextOf, type DiskEntry, type DiskScanner, type ScanOptions } from '../io/disk-tree.ts';
+import type { DiskEntry, DiskScanner, ScanOptions } from '../io/disk-tree.ts';
+import { isTextOf } from '../io/text-of.ts';
 import { callAsync, type NativeLibrary } from './library.ts';
 
 /** `native/src/scan/record.rs` has the words. */

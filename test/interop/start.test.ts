@@ -78,12 +78,13 @@ describe('help that was made when microbuild was built', () => {
     },
   );
 
-  test('is laid out for the terminal, and left to the parser where it is of another width', () => {
+  test('is laid out for the terminal, and left to the parser where that is narrower than all', () => {
     const longest = (text = ''): number => Math.max(...text.split('\n').map((line) => line.length));
     expect(longest(findHelp(['diff', '--help'], 80))).toBeLessThanOrEqual(80);
     expect(longest(findHelp(['diff', '--help'], undefined))).toBeGreaterThan(80);
     expect(findHelp(['diff', '--help'], 200)).toBe(findHelp(['diff', '--help'], 110));
-    expect(findHelp(['diff', '--help'], 93)).toBeUndefined();
+    expect(findHelp(['diff', '--help'], 93)).toBe(findHelp(['diff', '--help'], 80));
+    expect(findHelp(['diff', '--help'], 39)).toBeUndefined();
     expect(findHelp(['diff', '--json', '--help'], 80)).toBeUndefined();
     expect(findHelp(['nothing', '--help'], 80)).toBeUndefined();
     expect(findHelp(['diff'], 80)).toBeUndefined();

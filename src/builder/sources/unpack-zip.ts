@@ -16,7 +16,7 @@ import { unixEntry } from '../../formats/zip/unix.ts';
 import type { ArchiveEntry } from '../../io/archive-entry.ts';
 import { openFileSource, type ByteSource } from '../../io/byte-source.ts';
 import { windowSource } from '../../formats/zip/window-source.ts';
-import { isTextOf } from '../../io/disk-tree.ts';
+import { isTextOf } from '../../io/text-of.ts';
 import { verifyApk } from '../../signing/apk/verifier/verify-apk.ts';
 import { readEntries, unpackedLimit, writeEntries, type Archive, type Unpacked } from './unpack.ts';
 
