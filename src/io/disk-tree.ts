@@ -97,7 +97,8 @@ class DiskFile implements FileContent {
       // One byte more than expected shows a file that has grown.
       const buffer = new Uint8Array(this.size + 1);
       let done = 0;
-      for (let read = -1; read !== 0 && done < buffer.length; done += read) {
+      // A file ends where less comes than there is room for.
+      for (let read = -1; read !== 0 && done < this.size; done += read) {
         read = readSync(fd, buffer, done, buffer.length - done, done);
       }
       if (done !== this.size) throw this.#changed();

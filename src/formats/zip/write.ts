@@ -11,8 +11,6 @@ import type { FileContent } from '../../io/file-tree.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
 import { alignedExtra } from './extra.ts';
 import {
-  CENTRAL_FILE_HEADER_SIGNATURE,
-  CentralFileHeader,
   END_OF_CENTRAL_DIRECTORY_SIGNATURE,
   EndOfCentralDirectory,
   FLAG_UTF8,
@@ -23,7 +21,8 @@ import {
   METHOD_STORED,
 } from './layout.ts';
 import { nameProblem, nameSet } from './names.ts';
-import { MAX_CENTRAL_DIRECTORY, type ZipEntry } from './read.ts';
+import { MAX_CENTRAL_DIRECTORY } from './read.ts';
+import { encodeRecords, type DirectoryRecord } from './records.ts';
 
 export interface ZipInput {
   readonly name: string;
@@ -46,10 +45,8 @@ export interface ZipSummary {
   /** Where the entries end, and the central directory begins. */
   readonly centralDirectoryOffset: number;
   /** In the order of the central directory, which is that of their data: what reading it would tell. */
-  readonly entries: readonly WrittenEntry[];
+  readonly entries: readonly DirectoryRecord[];
 }
-
-export type WrittenEntry = Omit<ZipEntry, 'recordOffset' | 'recordSize'>;
 
 /** 1981-01-01 01:01:02, which Android's build tools give to every entry. */
 const FIXED_TIME = (1 << 11) | (1 << 5) | (2 >> 1);
@@ -105,7 +102,7 @@ async function writeEntry(
   entry: ZipInput,
   out: AppendWriter,
   libraryAlignment: number,
-): Promise<WrittenEntry> {
+): Promise<DirectoryRecord> {
   const offset = out.position;
   const nameBytes = new TextEncoder().encode(entry.name);
   const compressed = entry.compress === true;
@@ -180,15 +177,6 @@ async function writeEntry(
   };
 }
 
-const encodeRecord = ({ extra, comment, ...record }: WrittenEntry): Uint8Array =>
-  CentralFileHeader.encode({
-    ...record,
-    signature: CENTRAL_FILE_HEADER_SIGNATURE,
-    nameLength: record.nameBytes.length,
-    extraLength: extra.length,
-    commentLength: comment.length,
-  });
-
 const tooLarge = (): FormatError =>
   new FormatError(
     'zip',
@@ -229,15 +217,13 @@ export async function writeZip(
     throw new FormatError('zip', 'too-large', `Cannot write ${entries.length} ZIP entries`);
   }
   checkSize(entries);
-  const written: WrittenEntry[] = [];
+  const written: DirectoryRecord[] = [];
   const out = appendWriter(sink);
   for (const entry of [...entries].sort(compareNames)) {
     written.push(await writeEntry(entry, out, options.libraryAlignment ?? 4096));
   }
   const centralDirectoryOffset = out.position;
-  const directory = Buffer.concat(
-    written.flatMap((record) => [encodeRecord(record), record.nameBytes]),
-  );
+  const directory = encodeRecords(written);
   if (directory.length > MAX_CENTRAL_DIRECTORY) {
     throw new FormatError(
       'zip',

@@ -15,6 +15,7 @@ import {
   METHOD_STORED,
 } from '../../formats/zip/layout.ts';
 import type { ZipDirectory, ZipEntry } from '../../formats/zip/read.ts';
+import type { DirectoryRecord } from '../../formats/zip/records.ts';
 import { windowSource } from '../../formats/zip/window-source.ts';
 import { streamOf, type ByteSource } from '../../io/byte-source.ts';
 import { isListedInManifest } from './jar/names.ts';
@@ -23,9 +24,6 @@ import { isListedInManifest } from './jar/names.ts';
 export type CopyPiece =
   | { readonly kind: 'input'; readonly offset: number; readonly size: number }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
-
-/** A record of the output's central directory. */
-export type DirectoryRecord = Omit<ZipEntry, 'recordOffset' | 'recordSize'>;
 
 export interface CopyPlan {
   readonly pieces: readonly CopyPiece[];

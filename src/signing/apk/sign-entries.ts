@@ -3,8 +3,6 @@
 import { crc32 } from 'node:zlib';
 import { FormatError } from '../../core/errors.ts';
 import {
-  CENTRAL_FILE_HEADER_SIGNATURE,
-  CentralFileHeader,
   END_OF_CENTRAL_DIRECTORY_SIGNATURE,
   EndOfCentralDirectory,
   FLAG_UTF8,
@@ -13,7 +11,8 @@ import {
   MAX_ZIP_SIZE,
   METHOD_DEFLATED,
 } from '../../formats/zip/layout.ts';
-import type { CopyPiece, CopyPlan, DirectoryRecord } from './copy-plan.ts';
+import { encodeRecords, type DirectoryRecord } from '../../formats/zip/records.ts';
+import type { CopyPiece, CopyPlan } from './copy-plan.ts';
 
 export interface NewEntry {
   readonly name: string;
@@ -89,42 +88,7 @@ export async function addEntries(
 }
 
 /** Encodes the central directory of a plan. */
-export function encodeDirectory({ records }: CopyPlan): Uint8Array {
-  const recordSize = ({ nameBytes, extra, comment }: DirectoryRecord): number =>
-    CentralFileHeader.size + nameBytes.length + extra.length + comment.length;
-  const out = new Uint8Array(records.reduce((sum, record) => sum + recordSize(record), 0));
-  const view = new DataView(out.buffer);
-  let at = 0;
-  for (const record of records) {
-    const { nameBytes, extra, comment } = record;
-    // Field by field: an APK may have 65534 of them, and spreading costs microseconds.
-    CentralFileHeader.encodeInto(view, at, {
-      signature: CENTRAL_FILE_HEADER_SIGNATURE,
-      versionMadeBy: record.versionMadeBy,
-      versionNeeded: record.versionNeeded,
-      flags: record.flags,
-      method: record.method,
-      time: record.time,
-      date: record.date,
-      crc32: record.crc32,
-      compressedSize: record.compressedSize,
-      size: record.size,
-      nameLength: nameBytes.length,
-      extraLength: extra.length,
-      commentLength: comment.length,
-      diskNumber: record.diskNumber,
-      internalAttributes: record.internalAttributes,
-      externalAttributes: record.externalAttributes,
-      localHeaderOffset: record.localHeaderOffset,
-    });
-    at += CentralFileHeader.size;
-    for (const part of [nameBytes, extra, comment]) {
-      out.set(part, at);
-      at += part.length;
-    }
-  }
-  return out;
-}
+export const encodeDirectory = ({ records }: CopyPlan): Uint8Array => encodeRecords(records);
 
 /**
  * Encodes the end record.

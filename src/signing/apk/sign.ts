@@ -18,7 +18,8 @@ import { MANIFEST_NAME } from '../../formats/jar/manifest.ts';
 import { EndOfCentralDirectory } from '../../formats/zip/layout.ts';
 import { bytesSource, type ByteSource } from '../../io/byte-source.ts';
 import type { ImageSink } from '../../io/image-sink.ts';
-import type { CopyPlan, DirectoryRecord, EntryAlignment } from './copy-plan.ts';
+import type { DirectoryRecord } from '../../formats/zip/records.ts';
+import type { CopyPlan, EntryAlignment } from './copy-plan.ts';
 import { runEntriesPass, type ContentDigests, type EntriesPassOptions } from './entries-pass.ts';
 import type { Lineage } from './lineage-change.ts';
 import {

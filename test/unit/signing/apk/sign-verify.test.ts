@@ -15,7 +15,7 @@ import { readZip } from '../../../../src/formats/zip/read.ts';
 import { bytesSource, fileRange } from '../../../../src/io/byte-source.ts';
 import { bytesContent } from '../../../../src/io/file-tree.ts';
 import { createFileSink, MemorySink } from '../../../../src/io/image-sink.ts';
-import type { DirectoryRecord } from '../../../../src/signing/apk/copy-plan.ts';
+import type { DirectoryRecord } from '../../../../src/formats/zip/records.ts';
 import { signApk, signBuiltApk } from '../../../../src/signing/apk/sign.ts';
 import { verifyIdsig } from '../../../../src/signing/apk/verify-idsig.ts';
 import { verifyApkV3, verifyPayload } from '../../../../src/signing/apk/verify.ts';
