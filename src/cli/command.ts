@@ -4,9 +4,9 @@
  */
 
 import type { Options, PositionalOptions } from 'yargs';
-import type { Reporter } from '../core/events.ts';
+import type { BuildEvent, Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
-import { exitCodeOfInterruption } from './interruption.ts';
+import { exitCodeOfInterruption, Interruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
 import { checkCommandName, checkText } from './mistakes.ts';
 import { readPlainly } from './plain-arguments.ts';
@@ -51,7 +51,8 @@ export interface CommandDefinition {
   /** Whether malformed input is a failed verification (exit 3) rather than a failure (exit 1). */
   readonly verifying?: boolean;
   /**
-   * What it is at, for people, when it takes over a second and tells nothing itself. A command that prints while it runs has none.
+   * What it is at, for people at a terminal, when it takes over a second and tells nothing itself. A command that prints while it
+   * runs has none.
    */
   readonly title?: (args: CommandArguments) => string | undefined;
   run(args: CommandArguments, context: CommandContext): Promise<CommandResult>;
@@ -141,9 +142,8 @@ export async function runCommandLine(
     return exitCode;
   } catch (error) {
     exitCode = exitCodeOf(error, false);
-    world.terminal.err(renderError(error, world.terminal, false));
     // What cannot be parsed may still ask for it.
-    if (given.includes('--json')) world.terminal.out(errorJson(error, exitCode));
+    tellError(error, exitCode, { terminal: world.terminal, json: given.includes('--json') });
     return exitCode;
   }
 }
@@ -200,7 +200,9 @@ async function runCommand(
   const { openProgress } = await import('./render/progress.ts');
   const progress = openProgress(mode, terminal, verbose);
   const args = argumentsOf(parsed);
-  const silence = tellOfSilence(progress, command.name, command.title?.(args));
+  // Who reads a log or events does not wait before them.
+  const title = mode === 'tasks' ? command.title?.(args) : undefined;
+  const silence = tellOfSilence(progress, command.name, title);
   try {
     const { reporter } = silence;
     const result = await command.run(args, { ...world, reporter, json, verbose });
@@ -215,14 +217,8 @@ async function runCommand(
     const exitCode = world.signal.aborted
       ? exitCodeOfInterruption(world.signal)
       : exitCodeOf(error, command.verifying === true);
-    if (world.signal.aborted) {
-      const { err, out } = interruptedText(world.signal);
-      terminal.err(err);
-      if (json) terminal.out(out);
-      return exitCode;
-    }
-    terminal.err(renderError(error, terminal, verbose));
-    if (json) terminal.out(errorJson(error, exitCode));
+    const told = world.signal.aborted ? (world.signal.reason as unknown) : error;
+    tellError(told, exitCode, { terminal, json, verbose });
     return exitCode;
   }
 }
@@ -263,20 +259,31 @@ function tellOfSilence(
   };
 }
 
-/** What is said of an interruption, for people and for programs. */
-export function interruptedText(signal: AbortSignal): {
-  readonly err: string;
-  readonly out: string;
-} {
-  return {
-    err: 'interrupted: nothing was left half-written',
-    out: errorJson(signal.reason, exitCodeOfInterruption(signal)),
+/** Says what failed, for people or for programs. */
+export function tellError(
+  error: unknown,
+  exitCode: number,
+  { terminal, json, verbose = false }: { terminal: Terminal; json: boolean; verbose?: boolean },
+): void {
+  if (!json) {
+    const isInterruption = error instanceof Interruption;
+    terminal.err(isInterruption ? INTERRUPTED : renderError(error, terminal, verbose));
+    return;
+  }
+  const fields = errorToJson(error, exitCode);
+  const { message, hint } = fields as { readonly message: string; readonly hint?: string };
+  const event: BuildEvent = {
+    kind: 'error',
+    exitCode,
+    message,
+    ...(hint !== undefined && { hint }),
   };
+  terminal.err(JSON.stringify(event));
+  terminal.out(JSON.stringify({ error: fields }, jsonValue, 2));
 }
+
+const INTERRUPTED = 'interrupted: nothing was left half-written';
 
 /** 64-bit values as decimal text: JSON numbers would lose digits. */
 const jsonValue = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? value.toString() : value;
-
-export const errorJson = (error: unknown, exitCode: number): string =>
-  JSON.stringify({ error: errorToJson(error, exitCode) }, jsonValue, 2);

@@ -3,13 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { cleanUpAbruptly, isGraceNeeded } from '../io/abrupt-end.ts';
-import { errorJson, interruptedText, runCommandLine } from './command.ts';
+import { runCommandLine, tellError } from './command.ts';
 import { loadCommands } from './commands.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { Interruption } from './interruption.ts';
 import { findHelp, withHelpSpelled } from './made-pages.ts';
 import { packageRoot } from './package-root.ts';
-import { renderError } from './render/error.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 
 /** Runs `microbuild ARGV`. @returns the exit code. */
@@ -23,8 +22,7 @@ export async function main(given: readonly string[]): Promise<number> {
     // Nobody waits for what is under way any more: nothing of it stays.
     cleanUpAbruptly();
     const exitCode = exitCodeOf(error, false);
-    terminal.err(renderError(error, terminal, false));
-    if (argv.includes('--json')) terminal.out(errorJson(error, exitCode));
+    tellError(error, exitCode, { terminal, json: argv.includes('--json') });
     process.exit(exitCode);
   });
   // What needs no command is answered without loading any.
@@ -68,9 +66,7 @@ function interruptions(terminal: Terminal, json: boolean): AbortSignal {
     const exitCode = 128 + constants.signals[signal];
     const endNow = (): void => {
       cleanUpAbruptly();
-      const { err, out } = interruptedText(controller.signal);
-      terminal.err(err);
-      if (json) terminal.out(out);
+      tellError(controller.signal.reason, exitCode, { terminal, json });
       // To exit would wait for every read under way, also of a pipe that nobody writes to: so it ends by the signal, as a shell
       // wants of who is interrupted.
       process.removeAllListeners(signal);

@@ -20,7 +20,11 @@ export async function namedVm(
   if (vm !== undefined && (wanted === 'any' || vm.running)) return vm;
   const others = (await listVms(registry)).filter((each) => wanted === 'any' || each.running);
   const names = others.map((each) => each.name).join(', ');
-  throw new UsageError('input', `Cannot ${action} "${name}": no such VM is running`, {
-    hint: names === '' ? 'Start one with microbuild run BUNDLE' : `There are: ${names}`,
-  });
+  throw new UsageError(
+    'input',
+    `Cannot ${action} "${name}": ${wanted === 'any' ? 'there is no such VM' : 'no such VM is running'}`,
+    {
+      hint: names === '' ? 'Start one with microbuild run BUNDLE' : `There are: ${names}`,
+    },
+  );
 }

@@ -80,6 +80,14 @@ export const EVENTS = {
       hint: { type: 'string', optional: true, describe: 'What to do about it' },
     },
   },
+  error: {
+    describe: 'It failed, or was interrupted: the last event; stdout has more of it',
+    fields: {
+      exitCode: { type: 'integer', describe: 'As the command ends' },
+      message: { type: 'string', describe: 'What failed, and why' },
+      hint: { type: 'string', optional: true, describe: 'What to do about it' },
+    },
+  },
   output: {
     describe: 'A file of the result stands, whole',
     fields: {

@@ -60,6 +60,13 @@ describe('--json', () => {
     );
   });
 
+  test('tells a failure in both places, and nothing else on stderr', async () => {
+    const { status, stdout, stderr } = await sandbox.microbuild(['verify', at('none'), '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { exitCode: status, code: 'input' } });
+    expect(JSON.parse(stderr)).toMatchObject({ kind: 'error', exitCode: status });
+    expect(judge(stderr.trim().split('\n'))).toEqual([[]]);
+  });
+
   test('the schema takes no event without what it must have', () => {
     const event = { kind: 'step-progress', step: 'x', done: 1, total: 2 };
     const lines = [event, { ...event, more: 1 }, { ...event, done: -1 }, { ...event, unit: 'x' }];

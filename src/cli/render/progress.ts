@@ -24,7 +24,8 @@ export function openProgress(mode: ProgressMode, terminal: Terminal, verbose: bo
       return lineProgress(terminal, verbose);
     case 'quiet':
       return plain((event) => {
-        if (event.kind === 'warning') terminal.err(lineOf(event, terminal, verbose) ?? '');
+        if (event.kind !== 'warning' && event.kind !== 'error') return;
+        terminal.err(lineOf(event, terminal, verbose) ?? '');
       });
   }
 }
@@ -141,6 +142,13 @@ function lineOf(
       const help = hint === undefined ? '' : `\n  ${style('cyan', 'help:')} ${printable(hint)}`;
       return `${style('yellow', 'warning:')} ${printable(message)}${help}`;
     }
+    case 'error': {
+      // Of a runner in the background; our own is told behind all that is drawn.
+      const { message, hint } = event;
+      const lines = message.split('\n').map(printable).join('\n');
+      const help = hint === undefined ? '' : `\n  ${style('cyan', 'help:')} ${printable(hint)}`;
+      return `${style('red', 'error:')} ${lines}${help}`;
+    }
     case 'output':
       return verbose ? `  wrote  ${printable(event.path)} ${formatSize(event.size)}` : undefined;
     case 'vm-phase': {
@@ -201,6 +209,7 @@ function taskProgress(terminal: Terminal, verbose: boolean): Progress {
         running.delete(event.step);
         return undefined;
       case 'warning':
+      case 'error':
       case 'output':
       case 'vm-phase':
         return line === undefined ? undefined : terminal.err(line);

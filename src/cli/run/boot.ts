@@ -73,7 +73,7 @@ async function untilItEnds(
   vm: Vm,
   { call, links }: BootJob,
   phases: ReadonlyMap<string, number>,
-  { terminal, signal }: CommandContext,
+  { terminal, signal, reporter, json: asJson }: CommandContext,
 ): Promise<CommandResult> {
   const answer = call === undefined ? undefined : await callWhenReady(vm, call);
   const verdict = answer === undefined ? await vm.verdict : await vm.stop();
@@ -95,7 +95,12 @@ async function untilItEnds(
       json,
     };
   }
-  if (verdict.kind !== 'finished') terminal.err(describeFailure(verdict));
+  if (verdict.kind !== 'finished') {
+    const message = describeFailure(verdict);
+    const exitCode = verdictExitCode(verdict);
+    if (asJson) reporter.report({ kind: 'error', exitCode, message });
+    else terminal.err(message);
+  }
   if (signal.aborted) return { text: '', json, exitCode: exitCodeOfInterruption(signal) };
   return { text: summary(verdict, phases), json, exitCode: verdictExitCode(verdict) };
 }

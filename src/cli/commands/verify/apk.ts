@@ -105,7 +105,7 @@ export async function verifyApkFile(
   path: string,
   idsigPath: string | undefined,
   args: CommandArguments,
-  { terminal }: CommandContext,
+  { terminal, json }: CommandContext,
 ): Promise<CommandResult> {
   const source = await openFileSource(path);
   try {
@@ -116,7 +116,7 @@ export async function verifyApkFile(
     const end = verified
       ? `verified: ${schemesText(findings)}, for SDK versions ${sdkRangeText(findings)}; signed by ${signerText(findings)}`
       : `NOT VERIFIED: ${errors === 1 ? '1 error' : `${errors} errors`}, for SDK versions ${sdkRangeText(findings)}`;
-    if (!verified) terminal.err(`error: ${path} does not verify`);
+    if (!verified && !json) terminal.err(`error: ${path} does not verify`);
     return {
       text: [printable(path), tree, ...issueLines(issues).map(printable), printable(end)]
         .filter((line) => line !== '')
