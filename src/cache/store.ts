@@ -3,7 +3,8 @@
  *
  * The layout is the one of Bazel's disk cache: `cas/<2 hex>/<sha256>`, `ac/<2 hex>/<sha256>`, `tmp`; the time of a file is when
  * it was last used. A blob is hashed before it is used, unless its stat signature shows that it is the one that was hashed
- * since this machine started: a bad disk or a hostile neighbour costs time, never a wrong image.
+ * since this machine started: a bad disk costs time, never a wrong image. Who may write to the folder is trusted, as results and
+ * what is remembered have no signature: it is made for one user alone.
  */
 
 import { createHash } from 'node:crypto';
