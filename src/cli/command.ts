@@ -8,7 +8,7 @@ import type { BuildEvent, Reporter } from '../core/events.ts';
 import { EXIT, exitCodeOf } from './exit-code.ts';
 import { exitCodeOfInterruption, Interruption } from './interruption.ts';
 import { errorToJson, renderError } from './render/error.ts';
-import { checkCommandName, checkText } from './mistakes.ts';
+import { checkCommandName, checkPlaces, checkText } from './mistakes.ts';
 import { readPlainly } from './plain-arguments.ts';
 import type { ProgressMode } from './render/progress.ts';
 import type { Terminal } from './terminal.ts';
@@ -204,6 +204,7 @@ async function runCommand(
   const title = mode === 'tasks' ? command.title?.(args) : undefined;
   const silence = tellOfSilence(progress, command.name, title);
   try {
+    checkPlaces(command, parsed, world.argv);
     const { reporter } = silence;
     const result = await command.run(args, { ...world, reporter, json, verbose });
     silence.end();

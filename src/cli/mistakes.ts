@@ -41,6 +41,26 @@ function isGiven(word: string): boolean {
   }
 }
 
+/**
+ * An empty name would be this folder, as where a variable of a script is not set.
+ *
+ * @throws {UsageError} `usage`
+ */
+export function checkPlaces(
+  { positionals }: CommandDefinition,
+  parsed: Readonly<Record<string, unknown>>,
+  argv: readonly string[],
+): void {
+  for (const [name, { array }] of Object.entries(positionals)) {
+    if (array === true || parsed[name] !== '') continue;
+    // The parser takes a single dash for nothing.
+    const word = argv.includes('-') ? '-' : '""';
+    throw new UsageError('usage', `Cannot use ${word} as <${name}>: it names nothing`, {
+      hint: 'Standard input is /dev/stdin',
+    });
+  }
+}
+
 /** @throws {UsageError} `usage` when no command is named, or one that there is not. */
 export function checkCommandName(argv: readonly string[], commands: readonly Command[]): void {
   const [name, verb] = argv.filter((word) => !word.startsWith('-'));

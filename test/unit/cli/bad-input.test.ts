@@ -176,3 +176,12 @@ test('a word that is not UTF-8 is refused, not taken for another name', () => {
   // The character that stands for what cannot be read is one as any other.
   expect(word('/nowhere/\\357\\277\\275')).toContain('Cannot inspect');
 });
+
+test.each(['', '-'])(
+  '"%s" for a recipe is refused, not taken for the one in this folder',
+  async (word) => {
+    const { status, stderr } = await sandbox.microbuild(['lint', word]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('as <recipe>: it names nothing');
+  },
+);
